@@ -1,0 +1,188 @@
+/**
+ * Every failure holdfast can end with: whether another attempt may help, what it means, and what an operator does.
+ * The type string is what Temporal shows and what retry policies, the UI and scripts match on.
+ */
+interface FailureKind {
+  readonly retryable: boolean;
+  readonly meaning: string;
+  readonly nextAction: string;
+}
+
+export const FAILURES = {
+  InvalidInput: {
+    retryable: false,
+    meaning: 'The input is not what the workflow takes; nothing was touched.',
+    nextAction: 'Correct the named fields and start again.',
+  },
+  UnknownHost: {
+    retryable: false,
+    meaning: 'No worker knows a host of this name.',
+    nextAction: 'Check the host name, or register the host with its worker.',
+  },
+  UnknownVm: {
+    retryable: false,
+    meaning: 'The host has no VM of this name.',
+    nextAction: 'Check the VM name against the list in the message.',
+  },
+  EmptyHost: {
+    retryable: false,
+    meaning: 'The host has no VM, so there is nothing to keep.',
+    nextAction: 'Update the host directly, or choose another host.',
+  },
+  HostUnreachable: {
+    retryable: false,
+    meaning: 'No worker took a step for this host in time.',
+    nextAction: 'Start the host worker, check its connection to Temporal, then start the run again.',
+  },
+  HostBusy: {
+    retryable: false,
+    meaning: 'Another run holds the host.',
+    nextAction: 'Wait for the run named in the message, or cancel it.',
+  },
+  VmBusy: {
+    retryable: false,
+    meaning: 'Another run holds the VM.',
+    nextAction: 'Wait for the run named in the message, or cancel it.',
+  },
+  Fenced: {
+    retryable: false,
+    meaning: 'A newer generation took the VM or host over; this late step changed nothing.',
+    nextAction: 'Look at the run that holds it now.',
+  },
+  NotRunning: {
+    retryable: false,
+    meaning: 'The VM does not run, so it cannot be saved.',
+    nextAction: 'Restore or start the VM first.',
+  },
+  AlreadySaved: {
+    retryable: false,
+    meaning: 'The VM is saved already.',
+    nextAction: 'Run fastRestore for it.',
+  },
+  NoRecord: {
+    retryable: false,
+    meaning: 'There is no committed record to restore the VM from; a running VM needs no restore.',
+    nextAction: 'Run fastSave first.',
+  },
+  NotReady: {
+    retryable: false,
+    meaning: 'The VM is in the middle of something that must end first (data-path switch, device reset).',
+    nextAction: 'Wait a few seconds and start again.',
+  },
+  NotReachedInTime: {
+    retryable: true,
+    meaning: 'The other VMs or the update have not got there yet.',
+    nextAction: 'Nothing: the step waits again within its window.',
+  },
+  CannotKeep: {
+    retryable: false,
+    meaning: 'This update cannot keep the VFs of the named VMs.',
+    nextAction: 'Set onCannotKeep to "conventional" to give up their VFs for the update, or migrate the VMs.',
+  },
+  FaultsNotSupported: {
+    retryable: false,
+    meaning: 'Faults can only be injected into simulated hosts.',
+    nextAction: 'Leave "faults" out of the input.',
+  },
+  Refused: {
+    retryable: false,
+    meaning: 'The host refused an illegal move; nothing changed.',
+    nextAction: 'Read the two states in the message; if no operator did this by hand, report it as a bug.',
+  },
+  ForbiddenCommand: {
+    retryable: false,
+    meaning: 'A command that would lose a held VF was refused and recorded.',
+    nextAction: 'Report it as a bug with the exported history; the VF is safe.',
+  },
+  InvariantBreach: {
+    retryable: false,
+    meaning: 'An invariant did not hold after a command; the host is quarantined.',
+    nextAction: 'Do not service this host; export the history and the journal and report it.',
+  },
+  HostQuarantined: {
+    retryable: false,
+    meaning: 'The host is quarantined after an earlier breach or a stranded VM.',
+    nextAction: 'Resolve the reason in the message, then lift the quarantine.',
+  },
+  HostStepFailed: {
+    retryable: true,
+    meaning: 'The host failed to perform the step, or its reply was lost.',
+    nextAction: 'If retries did not help, read the host journal for this step.',
+  },
+  BarrierBroken: {
+    retryable: false,
+    meaning: 'Another VM of the host could not be saved, or the run was stopped, so no VM crosses.',
+    nextAction: 'Look at the VM named in the message; all VMs run again on the old version.',
+  },
+  IdentityMismatch: {
+    retryable: false,
+    meaning: 'The VF on the host is not the one that was saved.',
+    nextAction: 'Nothing: the VF is attached anew.',
+  },
+  ConfigEpochChanged: {
+    retryable: false,
+    meaning: 'The VF was reset or reconfigured while it was held.',
+    nextAction: 'Nothing: the VF is attached anew.',
+  },
+  VirtualFunctionLost: {
+    retryable: false,
+    meaning: 'The VF is not allocated or not assigned any more.',
+    nextAction: 'Nothing: a VF is attached anew when there is one.',
+  },
+  VmStateLost: {
+    retryable: false,
+    meaning: 'The saved state of the VM cannot be used.',
+    nextAction: 'The VM is started cold; tell its owner that guest memory was lost.',
+  },
+  VirtualFunctionsExhausted: {
+    retryable: false,
+    meaning: 'The PF has no free VF.',
+    nextAction: 'Free a VF, then attach one to the VM; it runs on the synthetic path meanwhile.',
+  },
+  BlackoutBudgetSpent: {
+    retryable: false,
+    meaning: 'The VM was dark as long as its budget allows.',
+    nextAction: 'Look at the step that took the time; raise blackoutBudget (at most 30s) only if tenants agree.',
+  },
+  SaveUndone: {
+    retryable: false,
+    meaning: 'The save failed before the point of no return; the VM runs as before, with its VF.',
+    nextAction: 'Mend the cause below, then start again.',
+  },
+  UpdateFailed: {
+    retryable: false,
+    meaning: 'The update could not be staged or committed.',
+    nextAction: 'Mend the cause below; the VMs run on the old version.',
+  },
+  HostNotUpdated: {
+    retryable: false,
+    meaning: 'The host runs the old version; every VM runs.',
+    nextAction: 'Mend the cause below, then service the host again.',
+  },
+  VmRestarted: {
+    retryable: false,
+    meaning: 'The VM had to be started cold; guest memory is lost.',
+    nextAction: 'Tell the VM’s owner; look at the cause below.',
+  },
+  VmStranded: {
+    retryable: false,
+    meaning: 'There is no way forward that is known to be safe; the VM stays held and paused, the host is quarantined.',
+    nextAction: 'Do not restart the host. Read the journal, mend the cause, then run fastRestore for the VM.',
+  },
+} as const satisfies Record<string, FailureKind>;
+
+export type FailureType = keyof typeof FAILURES;
+export const isFailureType = (type: string | null | undefined): type is FailureType =>
+  type != null && Object.hasOwn(FAILURES, type);
+
+/** A failure of the host or of planning, before it is put on the wire. The message says what, where and what to do. */
+export class HoldfastError extends Error {
+  override readonly name = 'HoldfastError';
+  constructor(
+    readonly type: FailureType,
+    what: string,
+    readonly facts: Readonly<Record<string, unknown>> = {},
+  ) {
+    super(`${what} ${FAILURES[type].nextAction}`);
+  }
+}

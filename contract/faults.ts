@@ -1,0 +1,55 @@
+import * as z from 'zod/mini';
+import { HOST_STEPS, VM_STEP_NAMES } from './steps';
+import { duration } from './durations';
+import { vmId } from './ids';
+
+/**
+ * Faults are data: the simulator meets them when it performs `step`; any other driver refuses a run that names some.
+ *
+ * - `fail-before`: fails before the effect; nothing changed.
+ * - `fail-after`: the effect happens, the reply is lost: the outcome must be observed.
+ * - `slow`: takes `delay` longer. `stuck`: never answers.
+ * - `vf-gone`: the VF is taken away (port removal, NIC reset) just before the step.
+ */
+export const FAULT_KINDS = ['fail-before', 'fail-after', 'slow', 'stuck', 'vf-gone'] as const;
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+const STEPS = [...VM_STEP_NAMES, ...HOST_STEPS];
+
+export const fault = z.strictObject({
+  /** Absent for a step of the whole host. */
+  vmId: z.optional(vmId),
+  step: z.enum(STEPS),
+  kind: z.enum(FAULT_KINDS),
+  /** How many attempts meet it, 1–1000; default 1. */
+  times: z._default(z.int().check(z.minimum(1), z.maximum(1000)), 1),
+  /** For `slow`; default 2 s. */
+  delay: z._default(duration({ min: '1ms', max: '10m' }), '2s'),
+});
+export type FaultInput = z.input<typeof fault>;
+export type Fault = z.output<typeof fault>;
+
+/** Reads `<vmId>:<step>:<kind>[:<times>]`, as the scripts take it; `host` as vmId means a step of the host itself. */
+export function parseFault(text: string): FaultInput {
+  const [vm, step, kind, times, ...rest] = text.split(':');
+  if (vm === undefined || step === undefined || kind === undefined || rest.length > 0) {
+    throw new TypeError(`a fault is written <vmId>:<step>:<kind>[:<times>], not "${text}"`);
+  }
+  const parsed = z.safeParse(fault, {
+    ...(vm === 'host' ? {} : { vmId: vm }),
+    step,
+    kind,
+    ...(times === undefined ? {} : { times: Number(times) }),
+  });
+  if (!parsed.success) {
+    throw new TypeError(
+      `fault "${text}": ${parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ')}`,
+    );
+  }
+  return {
+    ...(vm === 'host' ? {} : { vmId: vm }),
+    step: parsed.data.step,
+    kind: parsed.data.kind,
+    times: parsed.data.times,
+  };
+}

@@ -1,0 +1,86 @@
+import type { Holder, VirtualFunctionIdentity } from './ids';
+import type { Component, HoldMode, Mode, StepPlacement } from './inputs';
+import type { VmFacts } from './results';
+
+/** What a host says of itself. */
+export interface HostDescription {
+  readonly hostId: string;
+  readonly driver: string;
+  /** The workflow queue of the worker process that serves this host. */
+  readonly vmWorkflowQueue: string;
+  readonly bootId: string;
+  readonly versions: Readonly<Record<Component, string>>;
+  readonly capabilities: {
+    /** Whether connection custody lies below the VPCI VSP, so that the VSP itself can be updated under a held VF. */
+    readonly custodyBelowVsp: boolean;
+    readonly faults: boolean;
+    /** Versions of saved records that both the present and a staged stack read. */
+    readonly recordVersions: readonly number[];
+  };
+  readonly holder: Holder | null;
+  readonly quarantine: string | null;
+  readonly vms: readonly VmDescription[];
+  readonly forbiddenCommands: number;
+  readonly invariants: { readonly checked: number; readonly violated: number };
+}
+
+/** Where a VM stands, as the host knows it: what every decision after a failure is taken on. */
+export const VM_PHASES = [
+  'running',
+  'preparing',
+  'paused',
+  'crossed',
+  'saved',
+  'restoring',
+  'recovering',
+  'stranded',
+] as const;
+export type VmPhase = (typeof VM_PHASES)[number];
+
+export interface VmDescription {
+  readonly vmId: string;
+  readonly phase: VmPhase;
+  readonly holder: Holder | null;
+  readonly generation: number;
+  /** Whether the point of no return was crossed. */
+  readonly crossed: boolean;
+  readonly darkForMs: number;
+  readonly identity: VirtualFunctionIdentity | null;
+  readonly dataPath: 'vf' | 'synthetic';
+  readonly facts: VmFacts;
+}
+
+/** The settings of one VM operation, from the person's input or from the servicing run that the VM is part of. */
+export interface OperationSettings {
+  readonly mode: Mode;
+  readonly holdMode: HoldMode;
+  readonly stepPlacement: StepPlacement;
+  readonly virtualFunctionRestore: 'step-by-step' | 'one-step';
+  readonly blackoutBudgetMs: number;
+  readonly maxSavedForMs: number;
+}
+
+/** The answer to `beginSave` and `beginRestore`: the lease. */
+export interface Operation {
+  readonly generation: number;
+  readonly settings: OperationSettings;
+  /** Whether the VM is part of a servicing run of its host, so that gates apply. */
+  readonly inServicing: boolean;
+  readonly identity: VirtualFunctionIdentity | null;
+  readonly darkForMs: number;
+  /** Where an operation that was taken over had left the VM. */
+  readonly phase: VmPhase;
+}
+
+/** One line of a host's journal. */
+export interface JournalEntry {
+  readonly seq: number;
+  readonly hostTimeMs: number;
+  readonly vmId: string | null;
+  readonly step: string;
+  readonly generation: number;
+  readonly kind: 'intent' | 'command' | 'event' | 'result' | 'failed';
+  readonly command: string | null;
+  readonly status: string;
+  readonly detail: string | null;
+}

@@ -1,0 +1,100 @@
+import * as z from 'zod/mini';
+import { en } from 'zod/locales';
+import { duration } from './durations';
+import { fault } from './faults';
+import { hostId, vmId } from './ids';
+
+z.config(en());
+
+/** `modified` keeps the VF allocated, assigned and connected; `conventional` takes it off the guest and gives one back. */
+export const MODES = ['modified', 'conventional'] as const;
+export type Mode = (typeof MODES)[number];
+
+/**
+ * How the VPCI VSP is kept from taking the VF away (claim 2): it is told to skip (`instruct-skip`), it is never told
+ * (`omit`), or it refuses (`block`).
+ */
+export const HOLD_MODES = ['instruct-skip', 'omit', 'block'] as const;
+export type HoldMode = (typeof HOLD_MODES)[number];
+
+/**
+ * Where the steps from `pauseVm` to `resumeVm` run: `task-queue`: each a regular activity, every attempt visible in
+ * the UI; `in-place`: local activities of the host's worker, several times faster.
+ */
+export const STEP_PLACEMENTS = ['task-queue', 'in-place'] as const;
+export type StepPlacement = (typeof STEP_PLACEMENTS)[number];
+
+/** Components of a host that an update can replace, and what that allows: see `planning/preflight.ts`. */
+export const COMPONENTS = [
+  'vmWorkerProcess',
+  'vpciVsp',
+  'vmSwitch',
+  'pfDriver',
+  'nicFirmware',
+  'hypervisor',
+] as const;
+export type Component = (typeof COMPONENTS)[number];
+
+/** No VM may be planned to be dark for longer than this. */
+export const HARD_BLACKOUT_LIMIT = '30s';
+
+const blackoutBudget = z._default(duration({ min: '100ms', max: HARD_BLACKOUT_LIMIT }), '10s');
+const faults = z._default(z.array(fault).check(z.maxLength(100)), []);
+
+/** How a VF is brought back: step by step, or retrieval, bus, assignment and state as one step (claim 17). */
+const virtualFunctionRestore = z._default(z.enum(['step-by-step', 'one-step']), 'step-by-step');
+
+export const fastSaveInput = z.strictObject({
+  hostId,
+  vmId,
+  mode: z._default(z.enum(MODES), 'modified'),
+  holdMode: z._default(z.enum(HOLD_MODES), 'instruct-skip'),
+  stepPlacement: z._default(z.enum(STEP_PLACEMENTS), 'task-queue'),
+  /** How long the VM may be dark before the save is undone. Default 10s, at most 30s. */
+  blackoutBudget,
+  /** After this time the host restores the VM by itself, on the old stack. Default 5m, at most 24h. */
+  maxSavedFor: z._default(duration({ min: '1s', max: '24h' }), '5m'),
+  faults,
+});
+export type FastSaveInput = z.input<typeof fastSaveInput>;
+
+export const fastRestoreInput = z.strictObject({
+  hostId,
+  vmId,
+  stepPlacement: z._default(z.enum(STEP_PLACEMENTS), 'task-queue'),
+  /** How long the restore may take before the shortest way forward is chosen. Default 10s, at most 30s. */
+  blackoutBudget,
+  virtualFunctionRestore,
+  faults,
+});
+export type FastRestoreInput = z.input<typeof fastRestoreInput>;
+
+export const update = z.strictObject({
+  component: z._default(z.enum(COMPONENTS), 'vmWorkerProcess'),
+  version: z
+    .string()
+    .check(
+      z.regex(/^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$/, 'version must look like "2.0.1" (letters, digits, . + -)'),
+    ),
+});
+export type Update = z.output<typeof update>;
+
+export const serviceHostInput = z.strictObject({
+  hostId,
+  update,
+  mode: z._default(z.enum(MODES), 'modified'),
+  /** What to do with VMs whose VF this update cannot keep: refuse the run (default), or serve them conventionally. */
+  onCannotKeep: z._default(z.enum(['refuse', 'conventional']), 'refuse'),
+  /** One VM cannot be saved: undo all (default), or leave it out, where the update is per VM. */
+  onSaveFailure: z._default(z.enum(['undo-all', 'leave-out']), 'undo-all'),
+  holdMode: z._default(z.enum(HOLD_MODES), 'instruct-skip'),
+  stepPlacement: z._default(z.enum(STEP_PLACEMENTS), 'in-place'),
+  virtualFunctionRestore,
+  /** How long each VM may be dark. Default 10s, at most 30s. */
+  blackoutBudget,
+  /** How many VMs of the host are prepared, and how many restored, at a time: 1-256, default 16. */
+  parallelism: z._default(z.int().check(z.minimum(1), z.maximum(256)), 16),
+  faults,
+});
+export type ServiceHostInput = z.input<typeof serviceHostInput>;
+export type ServiceHostSettings = z.output<typeof serviceHostInput>;

@@ -1,0 +1,14 @@
+/** The queue that people and the fleet start workflows on. Orchestrator workers poll it. */
+export const HOLDFAST_QUEUE = 'holdfast';
+
+/** The activity queue of one host: only a worker on (or beside) that host polls it. */
+export const hostQueue = (hostId: string): string => `holdfast-host-${hostId}`;
+
+/** The workflow queue of one host worker process, for the children of `serviceHost`. Its name is stable over restarts. */
+export const vmWorkflowQueue = (hostWorkerName: string): string => `holdfast-vms-${hostWorkerName}`;
+
+/** Workflow ids are derived from what the run locks. */
+export const serviceHostId = (hostId: string): string => `service-host/${hostId}`;
+export const fastSaveId = (hostId: string, vmId: string): string => `fast-save/${hostId}/${vmId}`;
+export const fastRestoreId = (hostId: string, vmId: string): string =>
+  `fast-restore/${hostId}/${vmId}`;

@@ -1,0 +1,75 @@
+import type { VirtualFunctionIdentity } from './ids';
+import type { Mode } from './inputs';
+import type { StepReport } from './steps';
+
+/**
+ * How a VM came back. `kept`: same VF all along. `reattached`: it got a VF anew. `synthetic-only`: it runs without a
+ * VF. `restarted`: guest memory was lost. `stranded`: it is held and paused, a person must act.
+ */
+export const PATHS = ['kept', 'reattached', 'synthetic-only', 'restarted', 'stranded'] as const;
+export type Path = (typeof PATHS)[number];
+
+export interface FastSaveResult {
+  readonly hostId: string;
+  readonly vmId: string;
+  readonly mode: Mode;
+  readonly outcome: 'saved';
+  readonly identity: VirtualFunctionIdentity | null;
+  /** Why the save went on without a VF record, when it did. */
+  readonly withoutVfRecord: string | null;
+  /** When the host restores the VM by itself, as ISO 8601; null inside a servicing run. */
+  readonly restoredByHostAt: string | null;
+  readonly steps: readonly StepReport[];
+}
+
+export interface FastRestoreResult {
+  readonly hostId: string;
+  readonly vmId: string;
+  readonly mode: Mode;
+  /** `notNeeded`: the save was undone, so the VM never left. */
+  readonly outcome: 'restored' | 'notNeeded';
+  readonly vm: VmFacts;
+  readonly steps: readonly StepReport[];
+}
+
+/** What the host measured and knows of a VM after an operation. Times in ms by the host's clock. */
+export interface VmFacts {
+  readonly running: boolean;
+  readonly path: Path;
+  /** Why the path is not `kept`, or who else than the run brought the VM back. */
+  readonly pathReason: string | null;
+  readonly identityBefore: VirtualFunctionIdentity | null;
+  readonly identityAfter: VirtualFunctionIdentity | null;
+  readonly blackoutMs: number;
+  /** Time without an active VF data path, as the guest has it. */
+  readonly vfOutageMs: number;
+  /** Ejects, rescinds, offers and association changes that the guest saw. */
+  readonly guestVisibleEvents: number;
+  readonly droppedPackets: number;
+  readonly withinBudget: boolean;
+  readonly stackVersion: string;
+}
+
+export interface ServicedVm {
+  readonly vmId: string;
+  readonly mode: Mode;
+  readonly facts: VmFacts;
+  readonly steps: readonly StepReport[];
+}
+
+/** `degraded`: updated, but not every VM kept its VF, or a VM was left out. */
+export type HostOutcome = 'updated' | 'degraded' | 'notUpdated' | 'restarted' | 'stranded';
+
+export interface ServiceHostResult {
+  readonly hostId: string;
+  readonly outcome: HostOutcome;
+  readonly reason: string | null;
+  readonly component: string;
+  readonly versionBefore: string;
+  readonly versionAfter: string;
+  readonly vms: readonly ServicedVm[];
+  /** VMs that the policy left out, with the reason. */
+  readonly leftOut: readonly { readonly vmId: string; readonly reason: string }[];
+  readonly forbiddenCommands: number;
+  readonly invariants: { readonly checked: number; readonly violated: number };
+}

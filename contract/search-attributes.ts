@@ -1,0 +1,13 @@
+/**
+ * The search attributes every holdfast workflow sets from inside, so that runs started in the UI carry them too.
+ * Name → Temporal value type; the server must know them before a workflow starts.
+ */
+export const SEARCH_ATTRIBUTES = {
+  HostId: 'Keyword',
+  VmId: 'Keyword',
+  Phase: 'Keyword',
+  Outcome: 'Keyword',
+  Mode: 'Keyword',
+} as const satisfies Readonly<
+  Record<string, 'Keyword' | 'Text' | 'Int' | 'Double' | 'Bool' | 'Datetime' | 'KeywordList'>
+>;

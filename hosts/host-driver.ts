@@ -1,0 +1,76 @@
+import type {
+  HostDescription,
+  JournalEntry,
+  Operation,
+  OperationSettings,
+} from '../contract/host';
+import type { Fault } from '../contract/faults';
+import type { Holder } from '../contract/ids';
+import type { Mode, Update } from '../contract/inputs';
+import type { HostStep, StepCall, StepOutcome, VmStep } from '../contract/steps';
+
+/** A request for the lease of a VM. Repeating it with the same holder answers with the same lease. */
+export interface BeginRequest {
+  readonly hostId: string;
+  readonly vmId: string;
+  readonly holder: Holder;
+  /** The run that started the holder, so that the host knows the VMs of its servicing run. */
+  readonly parent: Holder | null;
+  /** What the person asked for; a servicing run's own settings win over it. */
+  readonly settings: OperationSettings;
+  readonly faults: readonly Fault[];
+  /** Take the lease from this holder, whose run is known to be closed; refused if someone else holds it by now. */
+  readonly takeOverFrom?: Holder;
+}
+
+/** What a servicing run is about to do with a host. Durable before the first VM pauses. */
+export interface ServicingOrder {
+  readonly update: Update;
+  readonly vms: readonly { readonly vmId: string; readonly mode: Mode }[];
+  readonly settings: Omit<OperationSettings, 'mode'>;
+  readonly onSaveFailure: 'undo-all' | 'leave-out';
+  readonly parallelism: number;
+  readonly faults: readonly Fault[];
+}
+
+export interface HostStepCall {
+  readonly hostId: string;
+  readonly generation: number;
+}
+
+export interface JournalQuery {
+  /** Entries after this sequence number; default 0. */
+  readonly afterSeq?: number;
+  readonly vmId?: string;
+  /** At most this many; default 1000. */
+  readonly limit?: number;
+}
+
+/**
+ * All that a host must be able to do, in terms of VMs, functions, interfaces, connections and records.
+ *
+ * Every effect is durable and happens at most once: a step that is repeated with its key {vmId, generation, direction,
+ * step} is answered from its result, an unknown outcome is observed before anything else, an older generation is
+ * refused (`Fenced`). All failures are `HoldfastError`s; `refused` kinds have changed nothing.
+ */
+export interface HostDriver {
+  describe(hostId: string): Promise<HostDescription>;
+  readJournal(hostId: string, query?: JournalQuery): Promise<readonly JournalEntry[]>;
+
+  /** Takes the VM's lease for a save, notes the VF's identity and authorises its re-adoption. */
+  beginSave(request: BeginRequest): Promise<Operation>;
+  /** Takes the lease for a restore; in a servicing run it is the successor's, good for preparation until the VM is down. */
+  beginRestore(request: BeginRequest): Promise<Operation>;
+  /** A new generation for the same holder: whatever still runs under the old one has no effect any more. */
+  fenceOperation(hostId: string, vmId: string, holder: Holder): Promise<Operation>;
+  /** One step of a VM. `signal` ends waiting (worker shutdown, time-out), never an effect that has begun. */
+  perform(step: VmStep, call: StepCall, signal: AbortSignal): Promise<StepOutcome>;
+
+  /** Takes the lease of the whole host; the answer is its generation. */
+  acquireHost(hostId: string, holder: Holder, takeOverFrom?: Holder): Promise<number>;
+  armServicing(call: HostStepCall, order: ServicingOrder): Promise<void>;
+  performHost(step: HostStep, call: HostStepCall, signal: AbortSignal): Promise<StepOutcome>;
+  /** Stops a servicing run: before the host-wide barrier no VM crosses; after it all come back on the old stack. */
+  abortServicing(call: HostStepCall, reason: string): Promise<{ readonly crossed: boolean }>;
+  releaseHost(call: HostStepCall): Promise<void>;
+}

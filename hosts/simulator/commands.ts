@@ -1,0 +1,75 @@
+import { HoldfastError } from '../../contract/failures';
+import { checkInvariants } from './invariants';
+import { ownsMailbox } from './mailbox';
+import type { Intent, Objects } from './state';
+import type { HostStore } from './store';
+
+/** Commands that would lose a held VF. While the host has custody they are refused, and that they were tried is kept. */
+const FORBIDDEN_IN_CUSTODY: ReadonlySet<string> = new Set([
+  'OID_NIC_SWITCH_FREE_VF',
+  'OID_SRIOV_RESET_VF',
+  'OID_NIC_SWITCH_DELETE_VPORT',
+  'OID_RECEIVE_FILTER_MOVE_FILTER',
+  'VPCI.UnassignDevice',
+  'SetIovWeight',
+  'StopVm',
+  'CheckpointVm',
+  'MigrateVm',
+]);
+
+export interface CommandTarget {
+  readonly hostId: string;
+  readonly vmId: string;
+  readonly step: string;
+  readonly generation: number;
+}
+
+/**
+ * Issues one command to the simulated host: a transaction of its own, so that the process can die between any two.
+ * It is journaled with its status, guarded by the custody of held VFs, and the invariants are checked after it.
+ */
+export function issueCommand<T>(
+  store: HostStore,
+  target: CommandTarget,
+  intent: Intent | null,
+  command: string,
+  apply: (o: Objects) => T,
+): T {
+  const journal = (o: Objects, status: string, detail: string | null) => {
+    store.append(o.host, { ...target, kind: 'command', command, status, detail });
+  };
+  let answer: { value: T } | { error: unknown };
+  try {
+    answer = store.update(target.hostId, target.vmId, (o) => {
+      if (intent !== null && !ownsMailbox(o, intent)) {
+        throw new HoldfastError(
+          'Fenced',
+          `${target.step} of ${target.vmId} was overtaken by a newer attempt or generation before ${command}.`,
+        );
+      }
+      if (o.vm.custody !== null && !o.vm.custody.lost && FORBIDDEN_IN_CUSTODY.has(command)) {
+        o.host.commands.forbidden += 1;
+        const error = new HoldfastError(
+          'ForbiddenCommand',
+          `${command} was refused: VF ${String(o.vm.custody.vfId)} of ${target.vmId} is held.`,
+          { command },
+        );
+        journal(o, 'forbidden', error.message);
+        return { error };
+      }
+      const value = apply(o);
+      const breaches = checkInvariants(o, 'command');
+      journal(o, breaches.length === 0 ? 'done' : 'breach', breaches.join('; ') || null);
+      return breaches.length === 0
+        ? { value }
+        : { error: new HoldfastError('InvariantBreach', `After ${command}: ${breaches.join('; ')}.`) };
+    });
+  } catch (error) {
+    store.update(target.hostId, target.vmId, (o) => {
+      journal(o, 'refused', error instanceof Error ? error.message : String(error));
+    });
+    throw error;
+  }
+  if ('error' in answer) throw answer.error;
+  return answer.value;
+}

@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import { HoldfastError } from '../../../contract/failures';
+import type { VirtualFunctionIdentity } from '../../../contract/ids';
+import type { Mode } from '../../../contract/inputs';
+import { move, type LegalMoves } from '../legal-moves';
+import type { SwitchBlob } from './vm-switch';
+
+/** The record of one save in the runtime repository: written in blocks, committed by a final marker, consumed once. */
+export interface SavedRecord {
+  readonly recordVersion: number;
+  /** Version of the VDEV that wrote it; the restore checks that it can read it (Hyper-V-Worker event 23012). */
+  readonly vdevVersion: number;
+  readonly mode: Mode;
+  readonly generation: number;
+  state: RecordPhase;
+  claimedBy: number | null;
+  blocks: {
+    vfState?: VfStateBlock;
+    vfInfo?: VirtualFunctionIdentity & { readonly configEpoch: number };
+    switchBlobs?: SwitchBlob[];
+    vmState?: { readonly guestClockMs: number; readonly virtualProcessors: number };
+  };
+  /** Why there is no VF block, when the VF was gone at the save. */
+  withoutVf: string | null;
+  commit: { readonly blockCount: number; readonly checksum: string } | null;
+}
+
+/** Host-owned shadow state only; the device itself is never quiesced, masked or written. */
+export interface VfStateBlock {
+  readonly configEpoch: number;
+  readonly barPlacement: readonly string[];
+  readonly interruptMappings: number;
+  readonly powerState: 'D0' | 'D3';
+  readonly negotiatedVersion: string;
+  readonly instanceGuid: string;
+}
+type RecordPhase = 'writing' | 'committed' | 'claimed' | 'consumed' | 'discarded';
+
+/** Written by this stack, and all that it reads. */
+export const RECORD_VERSION = 1;
+export const VDEV_VERSION = 6;
+export const READABLE_RECORD_VERSIONS = [1] as const;
+
+const MOVES: LegalMoves<RecordPhase> = {
+  writing: ['committed', 'discarded'],
+  committed: ['claimed', 'discarded'],
+  claimed: ['claimed', 'consumed', 'discarded'],
+  consumed: [],
+  discarded: [],
+};
+const go = (r: SavedRecord, to: RecordPhase) => {
+  r.state = move('saved record', MOVES, r.state, to);
+};
+
+export const startRecord = (mode: Mode, generation: number): SavedRecord => ({
+  recordVersion: RECORD_VERSION,
+  vdevVersion: VDEV_VERSION,
+  mode,
+  generation,
+  state: 'writing',
+  claimedBy: null,
+  blocks: {},
+  withoutVf: null,
+  commit: null,
+});
+
+export const blockCount = (r: SavedRecord): number => Object.keys(r.blocks).length;
+
+const checksum = (r: SavedRecord): string =>
+  createHash('sha256')
+    .update(JSON.stringify([r.recordVersion, r.vdevVersion, r.mode, r.blocks]))
+    .digest('hex');
+
+/** The final marker over VDEV version, block count and checksum (claim 10): only with it the record counts. */
+export function commitRecord(r: SavedRecord): void {
+  go(r, 'committed');
+  r.commit = { blockCount: blockCount(r), checksum: checksum(r) };
+}
+
+/** Claims the record for one restore, after checking that it is whole; a record is read by one generation at a time. */
+export function claimRecord(r: SavedRecord, generation: number): void {
+  if (r.recordVersion !== RECORD_VERSION || r.vdevVersion > VDEV_VERSION) {
+    throw new HoldfastError(
+      'VmStateLost',
+      `The record has version ${String(r.recordVersion)}, VDEV version ${String(r.vdevVersion)}; this stack reads ${String(RECORD_VERSION)} and ${String(VDEV_VERSION)}.`,
+    );
+  }
+  if (r.commit?.checksum !== checksum(r) || r.commit.blockCount !== blockCount(r)) {
+    throw new HoldfastError('VmStateLost', 'The record does not match its commit marker.');
+  }
+  go(r, 'claimed');
+  r.claimedBy = generation;
+}
+
+/** Exactly once, by `resumeVm`: earlier would forbid going back, later would allow resuming twice. */
+export const consumeRecord = (r: SavedRecord): void => go(r, 'consumed');
+export const discardRecord = (r: SavedRecord): void => go(r, 'discarded');

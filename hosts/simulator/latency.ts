@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as z from 'zod';
+
+/** How long each operation takes: log-normal, by its median and 99th percentile in ms. */
+const profileSchema = z.strictObject({
+  $comment: z.optional(z.string()),
+  /** 1 = real time; 0.1 = ten times as fast. 0–100. */
+  timeScale: z.number().min(0).max(100),
+  operations: z.record(
+    z.string(),
+    z.strictObject({
+      p50: z.number().min(0).max(3_600_000),
+      p99: z.number().min(0).max(3_600_000),
+      source: z.optional(z.string()),
+    }),
+  ),
+});
+export type LatencyProfile = z.infer<typeof profileSchema>;
+
+/** The built-in profiles `default` and `zero`, or a file of the same form. */
+export function loadProfile(nameOrPath: string): LatencyProfile {
+  const path = /[/.]/.test(nameOrPath)
+    ? nameOrPath
+    : join(__dirname, 'profiles', `${nameOrPath}.json`);
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new TypeError(
+      `There is no latency profile "${nameOrPath}"; use "default", "zero", or the path of a JSON file.`,
+      { cause },
+    );
+  }
+  const parsed = profileSchema.safeParse(JSON.parse(text));
+  if (!parsed.success) {
+    throw new TypeError(`Latency profile ${path}: ${z.prettifyError(parsed.error)}`);
+  }
+  return parsed.data;
+}
+
+const NORMAL_P99 = 2.3263;
+
+/** A value of the operation's distribution, ms: the same for the same seed and key, whatever runs beside it. */
+export function sampleMs(profile: LatencyProfile, operation: string, seed: number, key: string): number {
+  const distribution = profile.operations[operation];
+  if (distribution === undefined || distribution.p50 === 0) return 0;
+  const digest = createHash('sha256').update(`${String(seed)}/${operation}/${key}`).digest();
+  const uniform = (offset: number) => (digest.readUIntBE(offset, 6) + 1) / (2 ** 48 + 1);
+  const normal = Math.sqrt(-2 * Math.log(uniform(0))) * Math.cos(2 * Math.PI * uniform(6));
+  const sigma = Math.log(distribution.p99 / distribution.p50) / NORMAL_P99;
+  return distribution.p50 * Math.exp(sigma * normal) * profile.timeScale;
+}

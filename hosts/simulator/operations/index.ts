@@ -1,0 +1,18 @@
+import type { VmStep } from '../../../contract/steps';
+import * as conventional from './conventional';
+import type { StepOperation } from './operation';
+import * as restore from './restore';
+import * as save from './save';
+import * as undo from './undo';
+import * as waits from './waits';
+import * as waysBack from './ways-back';
+
+/** How the simulator performs each step. */
+export const OPERATIONS: Readonly<Record<VmStep, StepOperation>> = {
+  ...save,
+  ...waits,
+  ...restore,
+  ...undo,
+  ...waysBack,
+  ...conventional,
+};

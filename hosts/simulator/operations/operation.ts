@@ -1,0 +1,32 @@
+import type { Objects } from '../state';
+
+export type Evidence = Readonly<Record<string, unknown>>;
+
+/** Issues commands of one operation on one VM, each a durable transaction of its own. */
+export interface CommandRunner {
+  run<T>(command: string, apply: (o: Objects) => T): T;
+  /** The profile's time for this operation, ms, already scaled. */
+  readonly latencyMs: number;
+  readonly generation: number;
+  sleep(ms: number): Promise<void>;
+}
+
+/** How one step is performed. Intent, observation and result are the engine's; this is what differs. */
+export interface StepOperation {
+  /** Its requests go to the PF, which serves one at a time. */
+  readonly usesPf?: true;
+  /** Sleeps the profile's time itself, in the middle of its commands. */
+  readonly ownLatency?: true;
+  /** It gives the lease back, so a repeat after a crash finds none. */
+  readonly releasesLease?: true;
+  /** It prepares a restore, so the next lease may do it while the save still holds the VM. */
+  readonly preparation?: true;
+  /** For steps that wait: whether the time has come. Throws when it never will. */
+  ready?(o: Objects, generation: number): boolean;
+  /** Why there is nothing to do, if so. */
+  notApplicable?(o: Objects, generation: number): string | undefined;
+  /** Whether the effect is there: asked before a step, and after it instead of believing it. */
+  inPlace(o: Objects, generation: number): boolean;
+  /** Idempotent; whatever it did before its process died, it goes on from there. */
+  effect(c: CommandRunner): Evidence | Promise<Evidence>;
+}

@@ -1,0 +1,245 @@
+import { guestPaused } from '../devices/guest';
+import { preservePartition, handPartitionTo, suspendVirtualProcessors } from '../devices/hypervisor-partition';
+import { vfOf } from '../devices/network-adapter';
+import { commitRecord, startRecord, type SavedRecord } from '../devices/runtime-repository';
+import * as adapter from '../devices/synthetic-network-adapter';
+import { completeNicSave, issueNicSave, startNicSave, deleteNic, disconnectNic } from '../devices/vm-switch';
+import { resetBusInterface, setHold } from '../devices/vpci-vsp';
+import { exitWorkerProcess } from '../devices/vm-worker-process';
+import { refused } from '../legal-moves';
+import { markDown, markPaused, markPrepared, markSaved, memberOf } from '../servicing';
+import type { Objects } from '../state';
+import type { StepOperation } from './operation';
+
+/** The record being written by this generation; starts one on the first block. */
+export function openRecord(o: Objects, generation: number): SavedRecord {
+  const { vm } = o;
+  if (vm.record?.state !== 'writing' || vm.record.generation !== generation) {
+    vm.record = startRecord(vm.lease?.settings.mode ?? 'modified', generation);
+  }
+  return vm.record;
+}
+const recordOf = (o: Objects, generation: number) =>
+  o.vm.record?.state === 'writing' && o.vm.record.generation === generation ? o.vm.record : undefined;
+
+const isPaused = (o: Objects) => o.vm.partition.state !== 'running';
+
+/** Claim 3: whether the VF device is still allocated and assigned, and if not, which half is gone. */
+function determine(o: Objects): string | null {
+  const allocated = vfOf(o.pf, o.vm.vmId) !== undefined;
+  const assigned = o.vm.vpci.device !== null;
+  if (allocated && assigned) return null;
+  if (!allocated && !assigned) return 'the VF is neither allocated nor assigned any more';
+  return allocated ? 'the VF is allocated but not assigned any more' : 'the VF is not allocated any more';
+}
+
+/** Claim 1 and ¶31, without the revocation: offloads off, the hold set, nothing for the guest to see. */
+export const disableOptimizations: StepOperation = {
+  inPlace: ({ vm }) => vm.adapter.optimizations === 'disabled' && (vm.vpci.device === null || vm.custody !== null),
+  effect: (c) => {
+    c.run('VDEV.StartDisableOptimizations', ({ vm }) => {
+      if (vm.adapter.optimizations === 'enabled') adapter.startDisableOptimizations(vm.adapter);
+    });
+    const hold = c.run('VPCI.SetHold', ({ vm }) => {
+      const mode = vm.lease?.settings.holdMode ?? 'instruct-skip';
+      if (vm.vpci.device === null) return null;
+      setHold(vm.vpci, mode);
+      vm.custody = { vfId: vm.vpci.device.vfId, lost: false };
+      return mode;
+    });
+    c.run('VDEV.FinishDisableOptimizations', ({ vm }) => {
+      if (vm.adapter.optimizations === 'disabling') adapter.finishDisableOptimizations(vm.adapter);
+    });
+    c.run('Servicing.MarkPrepared', ({ host, vm }) => {
+      markPrepared(host, vm);
+    });
+    return { hold };
+  },
+};
+
+export const pauseVm: StepOperation = {
+  inPlace: isPaused,
+  effect: (c) => {
+    c.run('VPCI.DrainTransactions', ({ vm }) => {
+      if (vm.guest.dataPathSwitchPending) throw refused('A data-path switch is pending; the VM cannot pause.');
+    });
+    return c.run('Hypervisor.SuspendVirtualProcessors', (o) => {
+      const { vm, nowMs } = o;
+      guestPaused(vm.guest, vfOf(o.pf, vm.vmId), nowMs);
+      suspendVirtualProcessors(vm.partition, nowMs);
+      adapter.pause(vm.adapter);
+      markPaused(o.host, vm.vmId);
+      const budgetMs = vm.lease?.settings.blackoutBudgetMs ?? 0;
+      vm.deadlineMs = nowMs + budgetMs;
+      return { pausedAtMs: nowMs, deadlineMs: vm.deadlineMs, bootId: o.host.bootId };
+    });
+  },
+};
+
+export const saveVirtualFunctionState: StepOperation = {
+  inPlace: (o, generation) => {
+    const record = recordOf(o, generation);
+    return record !== undefined && (record.blocks.vfState !== undefined || record.withoutVf !== null);
+  },
+  effect: (c) => {
+    // The check is an event of its own and is repeated after the blob is written: a port may be removed in between.
+    const before = c.run('SyntheticNic.DetermineVfAllocatedAndAssigned', determine);
+    if (before === null) {
+      c.run('VPCI.SaveDeviceState', (o) => {
+        const vf = vfOf(o.pf, o.vm.vmId);
+        const device = o.vm.vpci.device;
+        if (vf === undefined || device === null) return;
+        openRecord(o, c.generation).blocks.vfState = {
+          configEpoch: vf.configEpoch,
+          barPlacement: ['0xfe0000000', '0xfe0100000'],
+          interruptMappings: 8,
+          powerState: 'D0',
+          negotiatedVersion: device.negotiatedVersion,
+          instanceGuid: o.vm.vpci.instanceGuid,
+        };
+      });
+    }
+    const gone = c.run('SyntheticNic.DetermineVfAllocatedAndAssigned', (o) => {
+      const after = determine(o);
+      if (after !== null) {
+        const record = openRecord(o, c.generation);
+        delete record.blocks.vfState;
+        record.withoutVf = after;
+        if (o.vm.custody !== null) o.vm.custody.lost = true;
+      }
+      return after;
+    });
+    return { withoutVfRecord: gone };
+  },
+};
+
+const withoutVf = (o: Objects) => o.vm.record?.withoutVf ?? undefined;
+
+/** Claim 5: VF ID, LUID and the rest of the identity in one write. */
+export const writeVirtualFunctionInfo: StepOperation = {
+  notApplicable: withoutVf,
+  inPlace: (o, generation) => recordOf(o, generation)?.blocks.vfInfo !== undefined,
+  effect: (c) =>
+    c.run('Repository.WriteVirtualFunctionInfo', (o) => {
+      const identity = o.vm.identityBefore;
+      const vf = vfOf(o.pf, o.vm.vmId);
+      if (identity === null || vf === undefined) throw refused('There is no VF whose identity could be written.');
+      openRecord(o, c.generation).blocks.vfInfo = { ...identity, configEpoch: vf.configEpoch };
+      return { vfId: identity.vfId, luid: identity.luid };
+    }),
+};
+
+export const saveSyntheticAdapter: StepOperation = {
+  inPlace: (o, generation) =>
+    o.vm.nic.saving === 'saved' && recordOf(o, generation)?.blocks.switchBlobs !== undefined,
+  effect: (c) => {
+    let issues = 0;
+    c.run('OID_SWITCH_NIC_SAVE (start)', ({ vm }) => {
+      if (vm.adapter.optimizations !== 'disabled') {
+        throw refused('The adapter cannot be saved while network optimizations are on.');
+      }
+      if (vm.nic.saving === 'none') startNicSave(vm.nic);
+    });
+    let bufferBytes: number | undefined;
+    for (;;) {
+      const issue = c.run('OID_SWITCH_NIC_SAVE', ({ host, vm }) =>
+        vm.nic.saving === 'saved'
+          ? ({ status: 'FORWARDED', bytesNeeded: 0 } as const)
+          : issueNicSave(vm.nic, host.switchExtensions, bufferBytes),
+      );
+      issues += 1;
+      if (issue.status === 'FORWARDED') break;
+      bufferBytes = issue.status === 'BUFFER_TOO_SHORT' ? issue.bytesNeeded : undefined;
+    }
+    c.run('OID_SWITCH_NIC_SAVE_COMPLETE', (o) => {
+      const { vm } = o;
+      if (vm.nic.saving === 'saving') completeNicSave(vm.nic);
+      const record = openRecord(o, c.generation);
+      if (record.mode === 'conventional') record.withoutVf = 'conventional save: the VF was given back';
+      record.blocks.switchBlobs = vm.nic.blobs;
+      if (vm.adapter.state === 'Paused') adapter.save(vm.adapter);
+    });
+    return { issues };
+  },
+};
+
+export const saveVm: StepOperation = {
+  inPlace: ({ vm }, generation) => vm.record?.state === 'committed' && vm.record.generation === generation,
+  effect: (c) => {
+    c.run('Hypervisor.SavePartition', (o) => {
+      const { vm } = o;
+      if (vm.partition.state !== 'preserved') preservePartition(vm.partition);
+      openRecord(o, c.generation).blocks.vmState = { guestClockMs: Math.round(o.nowMs), virtualProcessors: 4 };
+    });
+    return c.run('Repository.Commit', (o) => {
+      const record = openRecord(o, c.generation);
+      commitRecord(record);
+      markSaved(o.host, o.vm.vmId);
+      return { checksum: record.commit?.checksum, blockCount: record.commit?.blockCount };
+    });
+  },
+};
+
+/** Claims 6 and 7. A left-over interface would make the successor's D0 entry fail; no FLR, no unassign. */
+export const resetVpciBusInterface: StepOperation = {
+  notApplicable: ({ vm }) =>
+    vm.vpci.interface.state === 'none' ? 'the bus interface is inactive already' : undefined,
+  inPlace: ({ vm }) => vm.vpci.interface.state === 'none',
+  effect: (c) =>
+    c.run('VPCI.ResetBusInterface', ({ vm }) => {
+      if (vm.pointOfNoReturn === null) {
+        throw refused('The bus interface cannot be reset before the point of no return is crossed.');
+      }
+      resetBusInterface(vm.vpci);
+      return {};
+    }),
+};
+
+export const disconnectSyntheticAdapter: StepOperation = {
+  inPlace: ({ vm }) => vm.nic.state === 'deleted',
+  effect: (c) => {
+    c.run('OID_SWITCH_NIC_DISCONNECT', ({ vm }) => {
+      if (vm.nic.state === 'connected') disconnectNic(vm.nic, vm.vpci.device !== null);
+    });
+    c.run('OID_SWITCH_NIC_DELETE', ({ vm }) => {
+      deleteNic(vm.nic);
+    });
+    return {};
+  },
+};
+
+/** The VDEV goes and the worker process ends; partition, memory map and IOMMU domain go into the hypervisor's custody. */
+export const tearDownSyntheticAdapter: StepOperation = {
+  inPlace: ({ vm }) => vm.workerProcess.state === 'exited',
+  effect: (c) => {
+    c.run('VDEV.Teardown', ({ vm }) => {
+      if (vm.record?.commit == null || vm.pointOfNoReturn === null) {
+        throw refused('The adapter cannot be torn down without a committed record and a crossed point of no return.');
+      }
+      if (vm.adapter.state !== 'TornDown') adapter.tearDown(vm.adapter);
+    });
+    return c.run('VMWP.Exit', ({ host, vm }) => {
+      const detail =
+        vm.record?.mode === 'conventional' ? 'Save' : 'FastSavePreservePartitionHandleTransferNetworking';
+      exitWorkerProcess(vm.workerProcess, detail);
+      handPartitionTo(vm.partition, 'hypervisor');
+      markDown(host, vm);
+      return { exitDetail: detail };
+    });
+  },
+};
+
+/** A save on its own leaves the VM dark: the lease is given back, and the dead-man restores it when the time is up. */
+export const concludeSave: StepOperation = {
+  releasesLease: true,
+  notApplicable: (o) => (memberOf(o) === undefined ? undefined : 'the restore of the servicing run holds the VM'),
+  inPlace: ({ vm }, generation) => vm.lease?.generation !== generation,
+  effect: (c) =>
+    c.run('Lease.Release', ({ vm, nowMs }) => {
+      const maxSavedForMs = vm.lease?.settings.maxSavedForMs ?? 0;
+      vm.deadlineMs = nowMs + maxSavedForMs;
+      vm.lease = null;
+      vm.faults = [];
+      return { restoredByHostInMs: maxSavedForMs };
+    }),
+};

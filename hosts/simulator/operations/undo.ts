@@ -1,0 +1,70 @@
+import { handPartitionTo, reattachPartition } from '../devices/hypervisor-partition';
+import { discardRecord } from '../devices/runtime-repository';
+import * as adapter from '../devices/synthetic-network-adapter';
+import { abandonNicSave } from '../devices/vm-switch';
+import { custodianName } from '../devices/vm-worker-process';
+import { refused } from '../legal-moves';
+import type { Objects } from '../state';
+import type { StepOperation } from './operation';
+
+const refuseAfterCrossing = ({ vm }: Objects) => {
+  if (vm.pointOfNoReturn !== null) {
+    throw refused(`${vm.vmId} has crossed the point of no return: from there only forward.`);
+  }
+};
+
+/** The partition comes back from preservation and the committed record is discarded. */
+export const unsaveVm: StepOperation = {
+  inPlace: ({ vm }) => vm.partition.state !== 'preserved' && vm.record?.state !== 'committed',
+  effect: (c) => {
+    c.run('Repository.Discard', (o) => {
+      refuseAfterCrossing(o);
+      if (o.vm.record?.state === 'committed') discardRecord(o.vm.record);
+    });
+    c.run('Hypervisor.UnsavePartition', ({ vm }) => {
+      if (vm.partition.state === 'preserved') reattachPartition(vm.partition);
+      handPartitionTo(vm.partition, custodianName(vm.workerProcess));
+    });
+    return {};
+  },
+};
+
+/** Each switch extension gets its own data back. */
+export const restoreSwitchState: StepOperation = {
+  inPlace: ({ vm }) => vm.nic.saving === 'none' && vm.adapter.state !== 'Saved',
+  effect: (c) => {
+    c.run('OID_SWITCH_NIC_RESTORE', (o) => {
+      refuseAfterCrossing(o);
+      abandonNicSave(o.vm.nic);
+      if (o.vm.adapter.state === 'Saved') adapter.unsave(o.vm.adapter);
+    });
+    return {};
+  },
+};
+
+export const discardSavedState: StepOperation = {
+  inPlace: ({ vm }) => vm.record?.state !== 'writing',
+  effect: (c) => {
+    c.run('Repository.Discard', (o) => {
+      refuseAfterCrossing(o);
+      if (o.vm.record?.state === 'writing') discardRecord(o.vm.record);
+    });
+    return {};
+  },
+};
+
+/** The lease is given back; what was prepared for a restore is not needed. */
+export const endOperation: StepOperation = {
+  releasesLease: true,
+  inPlace: ({ vm }, generation) => vm.lease?.generation !== generation,
+  effect: (c) => {
+    c.run('Lease.Release', ({ vm }) => {
+      if (vm.partition.state !== 'running') throw refused(`${vm.vmId} is ${vm.partition.state}; its lease cannot be given back.`);
+      vm.lease = null;
+      vm.nextLease = null;
+      vm.successor = null;
+      vm.faults = [];
+    });
+    return {};
+  },
+};

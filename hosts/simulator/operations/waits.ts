@@ -1,0 +1,71 @@
+import { HoldfastError } from '../../../contract/failures';
+import { isDecided, isNextToRestore, isTooLate, memberOf } from '../servicing';
+import type { StepOperation } from './operation';
+
+const alone = 'the VM is not part of a servicing run';
+
+/** All VMs of a servicing run are prepared before the first one pauses, so that they are dark together and briefly. */
+export const awaitPause: StepOperation = {
+  notApplicable: (o) => (memberOf(o) === undefined ? alone : undefined),
+  ready: (o) => {
+    const servicing = memberOf(o);
+    if (servicing === undefined) return true;
+    if (servicing.aborted !== null) {
+      throw new HoldfastError('BarrierBroken', `${o.vm.vmId} does not pause: ${servicing.aborted}.`);
+    }
+    return servicing.members.every((id) => servicing.prepared.includes(id));
+  },
+  inPlace: () => false,
+  effect: () => ({}),
+};
+
+/** The host-wide barrier and the durable mark: no VM crosses until all have finished `saveVm`. */
+export const crossPointOfNoReturn: StepOperation = {
+  ready: (o) => {
+    const servicing = memberOf(o);
+    if (servicing === undefined || servicing.crossed) return true;
+    if (servicing.aborted !== null) {
+      throw new HoldfastError('BarrierBroken', `${o.vm.vmId} does not cross: ${servicing.aborted}.`);
+    }
+    return servicing.members.every((id) => servicing.saved.includes(id));
+  },
+  inPlace: ({ vm }) => vm.pointOfNoReturn !== null,
+  effect: (c) =>
+    c.run('PointOfNoReturn.Cross', (o) => {
+      const servicing = memberOf(o);
+      if (servicing !== undefined) {
+        if (servicing.aborted !== null && !servicing.crossed) {
+          throw new HoldfastError('BarrierBroken', `${o.vm.vmId} does not cross: ${servicing.aborted}.`);
+        }
+        servicing.crossed = true;
+      }
+      o.vm.pointOfNoReturn = { generation: c.generation, atMs: o.nowMs };
+      return {};
+    }),
+};
+
+/** Waits for the update and for the VM's turn: who has been dark longest goes first. */
+export const awaitUpdate: StepOperation = {
+  preparation: true,
+  notApplicable: (o, generation) => {
+    const undone = o.vm.lease?.generation !== generation && o.vm.nextLease?.generation !== generation;
+    if (undone) return 'saveUndone';
+    return memberOf(o) === undefined ? alone : undefined;
+  },
+  ready: (o, generation) => {
+    const servicing = memberOf(o);
+    if (servicing === undefined) return true;
+    const open = isDecided(servicing) || isTooLate(o);
+    return open && o.vm.lease?.generation === generation && isNextToRestore(o, servicing);
+  },
+  inPlace: () => false,
+  effect: (c) =>
+    c.run('Servicing.AdmitRestore', (o) => {
+      const servicing = memberOf(o);
+      if (servicing === undefined) return {};
+      // The budget decides for the old stack: the update did not come in time.
+      if (!isDecided(servicing)) servicing.update = 'notUpdated';
+      if (!servicing.admitted.includes(o.vm.vmId)) servicing.admitted.push(o.vm.vmId);
+      return { update: servicing.update };
+    }),
+};

@@ -1,0 +1,79 @@
+import type { HostState, Objects, ServicingState, VmState } from './state';
+
+/**
+ * The gates of a servicing run, kept by the host so that no hop of the durable engine lies between the VMs:
+ * all prepared → all pause; all saved → all cross; update decided → all restore, darkest first.
+ */
+export function memberOf(o: Pick<Objects, 'host' | 'vm'>): ServicingState | undefined {
+  const { servicing } = o.host;
+  return servicing?.members.includes(o.vm.vmId) === true ? servicing : undefined;
+}
+
+const reached =
+  (stage: 'paused' | 'saved' | 'resumed') =>
+  (host: HostState, vmId: string): void => {
+    const { servicing } = host;
+    if (servicing?.members.includes(vmId) === true && !servicing[stage].includes(vmId)) {
+      servicing[stage].push(vmId);
+    }
+  };
+export const markPaused = reached('paused');
+export const markSaved = reached('saved');
+export const markResumed = reached('resumed');
+
+/** Prepared: the save has the optimizations off, and the successor has its resources. */
+export function markPrepared(host: HostState, vm: VmState): void {
+  const { servicing } = host;
+  const ready =
+    vm.adapter.optimizations === 'disabled' && vm.successor?.adapter.state === 'ResourcesReserved';
+  if (ready && servicing?.members.includes(vm.vmId) === true && !servicing.prepared.includes(vm.vmId)) {
+    servicing.prepared.push(vm.vmId);
+  }
+}
+
+/** The VM is down: from here the lease is its restore's. */
+export function markDown(host: HostState, vm: VmState): void {
+  const { servicing } = host;
+  if (servicing?.members.includes(vm.vmId) === true && !servicing.down.includes(vm.vmId)) {
+    servicing.down.push(vm.vmId);
+  }
+  if (vm.nextLease !== null) {
+    vm.lease = vm.nextLease;
+    vm.nextLease = null;
+  }
+}
+
+export const isDecided = (s: ServicingState): boolean =>
+  s.update === 'committed' || s.update === 'notUpdated';
+
+/** Part of a blackout budget that is kept for the restore: the update must have come by then. */
+const RESTORE_RESERVE = { share: 0.2, atMostMs: 2000 };
+
+/** Whether waiting longer for the update would leave too little of the VM's budget for its restore. */
+export function isTooLate(o: Objects): boolean {
+  const { vm } = o;
+  if (vm.deadlineMs === null) return false;
+  const budgetMs = vm.lease?.settings.blackoutBudgetMs ?? 0;
+  return o.nowMs > vm.deadlineMs - Math.min(RESTORE_RESERVE.atMostMs, budgetMs * RESTORE_RESERVE.share);
+}
+
+/** At most `parallelism` restores at a time, in the order in which the VMs went dark. */
+export function isNextToRestore(o: Objects, s: ServicingState): boolean {
+  if (s.admitted.includes(o.vm.vmId)) return true;
+  const underWay = s.admitted.length - s.resumed.length;
+  const darkest = s.paused.find((id) => s.down.includes(id) && !s.admitted.includes(id));
+  return underWay < s.order.parallelism && darkest === o.vm.vmId;
+}
+
+/**
+ * Takes a VM out of a run that has not crossed: by policy it alone is left out, or no VM crosses. Where the run has
+ * crossed it changes nothing.
+ */
+export function breakBarrier(host: HostState, vmId: string, reason: string): void {
+  const { servicing } = host;
+  if (servicing === null || servicing.crossed || !servicing.members.includes(vmId)) return;
+  if (servicing.order.onSaveFailure === 'leave-out') {
+    servicing.members = servicing.members.filter((id) => id !== vmId);
+    servicing.leftOut.push({ vmId, reason });
+  } else servicing.aborted ??= `${vmId} could not be saved: ${reason}`;
+}

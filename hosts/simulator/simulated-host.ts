@@ -1,0 +1,221 @@
+import type { HostDescription, JournalEntry, Operation, VmDescription } from '../../contract/host';
+import type { Holder } from '../../contract/ids';
+import type { HostStep, StepCall, StepOutcome, VmStep } from '../../contract/steps';
+import { vmWorkflowQueue } from '../../contract/queues';
+import type { BeginRequest, HostDriver, HostStepCall, JournalQuery, ServicingOrder } from '../host-driver';
+import { issueCommand } from './commands';
+import { vfOutageMs } from './devices/guest';
+import { READABLE_RECORD_VERSIONS } from './devices/runtime-repository';
+import { StepEngine } from './engine';
+import { identityOf } from './identity';
+import type { LatencyProfile } from './latency';
+import { acquireHost, beginRestore, beginSave, darkForMs, fence, phaseOf, takeForDeadMan } from './leases';
+import { refused } from './legal-moves';
+import { isDecided } from './servicing';
+import type { Objects } from './state';
+import type { HostStore } from './store';
+import { admitHost, performHostStep } from './update';
+
+/** The simulated hosts of one fleet directory. */
+export class SimulatedHosts implements HostDriver {
+  readonly #engine: StepEngine;
+
+  constructor(
+    private readonly store: HostStore,
+    private readonly profile: LatencyProfile,
+  ) {
+    this.#engine = new StepEngine(store, profile);
+  }
+
+  describe(hostId: string): Promise<HostDescription> {
+    const host = this.store.host(hostId);
+    return settled(() => ({
+      hostId,
+      driver: 'simulator',
+      vmWorkflowQueue: vmWorkflowQueue(host.workerName),
+      bootId: host.bootId,
+      versions: host.versions,
+      capabilities: {
+        custodyBelowVsp: host.custodyBelowVsp,
+        faults: true,
+        recordVersions: READABLE_RECORD_VERSIONS,
+      },
+      holder: host.lease?.holder ?? null,
+      quarantine: host.quarantine,
+      vms: host.vmIds.map((vmId) => describeVm(this.store.objects(hostId, vmId))),
+      forbiddenCommands: host.commands.forbidden,
+      invariants: { checked: host.invariants.checked, violated: host.invariants.violations.length },
+    }));
+  }
+
+  readJournal(hostId: string, query: JournalQuery = {}): Promise<readonly JournalEntry[]> {
+    return settled(() => this.store.journal(hostId, query.afterSeq ?? 0, query.limit ?? 1000, query.vmId));
+  }
+
+  beginSave(request: BeginRequest): Promise<Operation> {
+    return this.#begin('beginSave', request, (o) => beginSave(o, request));
+  }
+
+  beginRestore(request: BeginRequest): Promise<Operation> {
+    return this.#begin('beginRestore', request, (o) => beginRestore(o, request));
+  }
+
+  fenceOperation(hostId: string, vmId: string, holder: Holder): Promise<Operation> {
+    return this.#begin('fenceOperation', { hostId, vmId }, (o) => fence(o, holder, 'its run stopped'));
+  }
+
+  /** For the dead-man alone: takes the VM from whoever holds it. */
+  takeForDeadMan(hostId: string, vmId: string): Promise<Operation> {
+    return this.#begin('takeForDeadMan', { hostId, vmId }, takeForDeadMan);
+  }
+
+  perform(step: VmStep, call: StepCall, signal: AbortSignal): Promise<StepOutcome> {
+    return this.#engine.perform(step, call, signal);
+  }
+
+  acquireHost(hostId: string, holder: Holder, takeOverFrom?: Holder): Promise<number> {
+    return settled(() =>
+      this.store.updateHost(hostId, (host) => acquireHost(host, holder, takeOverFrom)),
+    );
+  }
+
+  armServicing(call: HostStepCall, order: ServicingOrder): Promise<void> {
+    return settled(() => {
+      this.store.updateHost(call.hostId, (host) => {
+        admitHost(host, call, 'armServicing');
+        if (host.servicing?.generation === call.generation || host.lease === null) return;
+        const unknown = order.vms.filter((vm) => !host.vmIds.includes(vm.vmId));
+        if (unknown.length > 0) throw refused(`Host ${host.hostId} has no VM ${unknown.map((v) => v.vmId).join(', ')}.`);
+        host.faults = order.faults.filter((f) => f.vmId === undefined);
+        host.servicing = {
+          generation: call.generation,
+          holder: host.lease.holder,
+          order,
+          members: order.vms.map((vm) => vm.vmId),
+          leftOut: [],
+          prepared: [],
+          paused: [],
+          saved: [],
+          down: [],
+          crossed: false,
+          aborted: null,
+          update: 'armed',
+          admitted: [],
+          resumed: [],
+        };
+        for (const { vmId } of order.vms) {
+          const vm = this.store.vm(host.hostId, vmId);
+          vm.faults = order.faults.filter((f) => f.vmId === vmId);
+          vm.nextLease = null;
+          vm.successor = null;
+          this.store.putVm(host.hostId, vm);
+        }
+      });
+    });
+  }
+
+  performHost(step: HostStep, call: HostStepCall, signal: AbortSignal): Promise<StepOutcome> {
+    return performHostStep(this.store, this.profile, step, call, signal);
+  }
+
+  abortServicing(call: HostStepCall, reason: string): Promise<{ readonly crossed: boolean }> {
+    return settled(() =>
+      this.store.updateHost(call.hostId, (host) => {
+        admitHost(host, call, 'abortServicing');
+        const { servicing } = host;
+        if (servicing === null) return { crossed: false };
+        if (!servicing.crossed) servicing.aborted ??= reason;
+        else if (servicing.update === 'armed') servicing.update = 'notUpdated';
+        return { crossed: servicing.crossed };
+      }),
+    );
+  }
+
+  releaseHost(call: HostStepCall): Promise<void> {
+    return settled(() => {
+      this.store.updateHost(call.hostId, (host) => {
+        if (host.lease?.generation !== call.generation) return;
+        host.lease = null;
+        host.servicing = null;
+        host.staged = null;
+        host.faults = [];
+      });
+    });
+  }
+
+  /** For the dead-man alone: an update that has not come is given up, so that the VMs come back on the old stack. */
+  giveUpUpdate(hostId: string): void {
+    this.store.updateHost(hostId, ({ servicing }) => {
+      if (servicing !== null && !isDecided(servicing)) servicing.update = 'notUpdated';
+    });
+  }
+
+  /** What someone else may try on a VM: refused and recorded while its VF is held. */
+  foreignCommand(
+    hostId: string,
+    vmId: string,
+    command: 'StopVm' | 'CheckpointVm' | 'MigrateVm' | 'SetIovWeight' | 'OID_NIC_SWITCH_FREE_VF' | 'OID_SRIOV_RESET_VF' | 'OID_NIC_SWITCH_DELETE_VPORT' | 'OID_RECEIVE_FILTER_MOVE_FILTER' | 'VPCI.UnassignDevice',
+  ): Promise<void> {
+    return settled(() => {
+      issueCommand(this.store, { hostId, vmId, step: 'foreign', generation: 0 }, null, command, () => {
+        throw refused(`The simulator does not carry out ${command} for others.`);
+      });
+    });
+  }
+
+  #begin(
+    step: string,
+    { hostId, vmId }: { readonly hostId: string; readonly vmId: string },
+    begin: (o: Objects) => Operation,
+  ): Promise<Operation> {
+    return settled(() =>
+      this.store.update(hostId, vmId, (o) => {
+        const operation = begin(o);
+        this.store.append(o.host, {
+          vmId,
+          step,
+          generation: operation.generation,
+          kind: 'result',
+          command: null,
+          status: operation.phase,
+          detail: null,
+        });
+        return operation;
+      }),
+    );
+  }
+}
+
+/** The interface is asynchronous, since real hosts are; a synchronous answer or failure becomes a promise. */
+const settled = <T>(answer: () => T): Promise<T> =>
+  new Promise((resolve) => {
+    resolve(answer());
+  });
+
+export function describeVm(o: Objects): VmDescription {
+  const { vm, nowMs } = o;
+  const running = vm.partition.state === 'running';
+  return {
+    vmId: vm.vmId,
+    phase: phaseOf(vm),
+    holder: vm.lease?.holder ?? null,
+    generation: vm.generation,
+    crossed: vm.pointOfNoReturn !== null,
+    darkForMs: darkForMs(vm, nowMs),
+    identity: identityOf(o),
+    dataPath: vm.guest.dataPath,
+    facts: {
+      running,
+      path: vm.path,
+      pathReason: vm.pathReason,
+      identityBefore: vm.identityBefore,
+      identityAfter: identityOf(o),
+      blackoutMs: running ? vm.blackoutMs : darkForMs(vm, nowMs),
+      vfOutageMs: vfOutageMs(vm.guest, nowMs) - vm.before.vfOutageMs,
+      guestVisibleEvents: vm.guest.events.length - vm.before.events,
+      droppedPackets: vm.guest.droppedPackets - vm.before.droppedPackets,
+      withinBudget: vm.withinBudget,
+      stackVersion: vm.workerProcess.version,
+    },
+  };
+}

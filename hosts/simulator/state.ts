@@ -1,0 +1,148 @@
+import type { Fault } from '../../contract/faults';
+import type { OperationSettings } from '../../contract/host';
+import type { Holder, VirtualFunctionIdentity } from '../../contract/ids';
+import type { Component } from '../../contract/inputs';
+import type { Path } from '../../contract/results';
+import type { StepOutcome } from '../../contract/steps';
+import type { ServicingOrder } from '../host-driver';
+import type { PartitionState } from './devices/hypervisor-partition';
+import type { GuestState } from './devices/guest';
+import type { NetworkAdapterState } from './devices/network-adapter';
+import type { SavedRecord } from './devices/runtime-repository';
+import type { SyntheticAdapterState } from './devices/synthetic-network-adapter';
+import type { SwitchNicState } from './devices/vm-switch';
+import type { WorkerProcessState } from './devices/vm-worker-process';
+import type { VpciState } from './devices/vpci-vsp';
+
+/** A step that has begun and has no result yet. It owns the VM's (and, where it needs it, the PF's) mailbox. */
+export interface Intent {
+  readonly key: string;
+  readonly step: string;
+  /** One attempt; a newer attempt of the same key supersedes the older one's. */
+  readonly token: string;
+  /** The process that performs it, so that another can tell a slow one from a dead one. */
+  readonly pid: number;
+  readonly instance: string;
+  /** The attempt failed and is waited for by nobody; its time and count stay for the next one. */
+  readonly ended: boolean;
+  readonly startedAtMs: number;
+  readonly attempts: number;
+  readonly spentMs: number;
+}
+
+export interface Lease {
+  readonly generation: number;
+  readonly holder: Holder;
+  readonly kind: 'save' | 'restore' | 'recovery';
+  readonly settings: OperationSettings;
+}
+
+/** What can be made ready for the restore while the VM still runs: the next worker process and its adapter. */
+export interface Successor {
+  readonly workerProcess: WorkerProcessState;
+  adapter: SyntheticAdapterState;
+}
+
+export interface VmState {
+  readonly vmId: string;
+  readonly macAddress: string;
+  /** Highest generation ever issued; anything older than the lease's is refused. */
+  generation: number;
+  lease: Lease | null;
+  /** The lease of a restore that prepares while the save still holds the VM. */
+  nextLease: Lease | null;
+  mailbox: Intent | null;
+  faults: Fault[];
+
+  partition: PartitionState;
+  workerProcess: WorkerProcessState;
+  adapter: SyntheticAdapterState;
+  successor: Successor | null;
+  nic: SwitchNicState;
+  vpci: VpciState;
+  guest: GuestState;
+  record: SavedRecord | null;
+  /**
+   * The host's own custody of a held VF, a layer of its own above the VSP's hold. `lost`: the VF went without anyone's
+   * command, so there is nothing left to guard.
+   */
+  custody: { readonly vfId: number; lost: boolean } | null;
+
+  /** The weight an administrator configured, 0–100; the VDEV has its own while it lives (claim 16). */
+  readonly configuredIovWeight: number;
+  identityBefore: VirtualFunctionIdentity | null;
+  /** Set before the first interface reset or teardown; from here on only forward. */
+  pointOfNoReturn: { readonly generation: number; readonly atMs: number } | null;
+  /** When the dead-man takes over if nobody else has brought the VM back, by the host's clock. */
+  deadlineMs: number | null;
+  /** What of the VM has been restored since its record was claimed. */
+  restored: { vfState: boolean; vmState: boolean };
+  /** The held VF was given up on the way back, so the restore goes on without it. */
+  vfAbandoned: string | null;
+  blackoutMs: number;
+  withinBudget: boolean;
+  /** How many guest-visible events and how much outage there were before this operation. */
+  before: { events: number; vfOutageMs: number; droppedPackets: number };
+  path: Path;
+  pathReason: string | null;
+  stranded: string | null;
+}
+
+export interface ServicingState {
+  readonly generation: number;
+  readonly holder: Holder;
+  readonly order: ServicingOrder;
+  /** VMs that must all have finished `saveVm` before any crosses; a VM that was left out is gone from it. */
+  members: string[];
+  leftOut: { vmId: string; reason: string }[];
+  /** VMs in the order in which they reached each stage. */
+  prepared: string[];
+  paused: string[];
+  saved: string[];
+  down: string[];
+  /** All members have crossed, or may: the host-wide barrier is open. */
+  crossed: boolean;
+  aborted: string | null;
+  update: 'armed' | 'committing' | 'committed' | 'notUpdated';
+  /** VMs whose restore has been let through the gate, and those of them that run again. */
+  admitted: string[];
+  resumed: string[];
+}
+
+export interface HostState {
+  readonly hostId: string;
+  readonly bootId: string;
+  readonly seed: number;
+  /** Which host worker process serves it; its workflow queue is named after it. */
+  workerName: string;
+  readonly vmIds: readonly string[];
+  generation: number;
+  lease: { readonly generation: number; readonly holder: Holder } | null;
+  servicing: ServicingState | null;
+  versions: Record<Component, string>;
+  /** The inactive slot. */
+  staged: { component: Component; version: string; updateId: string } | null;
+  /** What the last flip replaced, so that it can be flipped back. */
+  previous: { component: Component; version: string; updateId: string } | null;
+  readonly custodyBelowVsp: boolean;
+  readonly switchExtensions: readonly { readonly extensionId: string; readonly dataBytes: number }[];
+  mailbox: Intent | null;
+  faults: Fault[];
+  quarantine: string | null;
+  journalSeq: number;
+  commands: { forbidden: number };
+  invariants: { checked: number; violations: string[] };
+  nextWorkerProcess: number;
+  nextLuid: number;
+}
+
+/** What a command works on: the host, its PF, and the VM it is for. Fresh copies; written back together. */
+export interface Objects {
+  readonly host: HostState;
+  readonly pf: NetworkAdapterState;
+  readonly vm: VmState;
+  /** The host's monotonic clock, ms. */
+  readonly nowMs: number;
+}
+
+export type RecordedOutcome = Omit<StepOutcome, 'darkForMs'>;

@@ -1,0 +1,167 @@
+import { EventEmitter } from 'node:events';
+import { open, type Database, type RootDatabase } from 'lmdb';
+import { HoldfastError } from '../../contract/failures';
+import type { JournalEntry } from '../../contract/host';
+import { hostNowMs } from './clock';
+import type { NetworkAdapterState } from './devices/network-adapter';
+import type { HostState, Objects, RecordedOutcome, VmState } from './state';
+
+/** Journal entries kept for each host; older ones are dropped. */
+const JOURNAL_LIMIT = 50_000;
+
+type Key = (string | number)[];
+
+/**
+ * The state of simulated hosts: one LMDB environment for a fleet directory, which any number of processes may open.
+ * Transactions are synchronous and survive SIGKILL of any process; `noSync` gives up only what a power failure of the
+ * machine that runs the simulation would lose, and that is no part of the model.
+ */
+export class HostStore {
+  readonly #root: RootDatabase;
+  readonly #db: Database<unknown, Key>;
+  readonly #changes = new EventEmitter().setMaxListeners(0);
+
+  constructor(readonly fleetDirectory: string) {
+    this.#root = open({ path: fleetDirectory, noSync: true, mapSize: 4 * 2 ** 30 });
+    this.#db = this.#root.openDB<unknown, Key>({ name: 'hosts', encoding: 'msgpack' });
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close();
+  }
+
+  hostIds(): string[] {
+    return [...this.#db.getKeys({ start: ['host', ''], end: ['host', '\uffff'] })].map((key) =>
+      String(key[1]),
+    );
+  }
+
+  putHost(host: HostState, pf: NetworkAdapterState, vms: readonly VmState[]): void {
+    this.#root.transactionSync(() => {
+      this.#db.putSync(['host', host.hostId], host);
+      this.#db.putSync(['pf', host.hostId], pf);
+      for (const vm of vms) this.#db.putSync(['vm', host.hostId, vm.vmId], vm);
+    });
+  }
+
+  host(hostId: string): HostState {
+    const host = this.#db.get(['host', hostId]) as HostState | undefined;
+    if (host === undefined) {
+      const known = this.hostIds();
+      throw new HoldfastError(
+        'UnknownHost',
+        `There is no host "${hostId}" here (known: ${known.length === 0 ? 'none' : known.join(', ')}).`,
+        { hostId },
+      );
+    }
+    return host;
+  }
+
+  vm(hostId: string, vmId: string): VmState {
+    const vm = this.#db.get(['vm', hostId, vmId]) as VmState | undefined;
+    if (vm === undefined) {
+      const { vmIds } = this.host(hostId);
+      throw new HoldfastError(
+        'UnknownVm',
+        `Host ${hostId} has no VM "${vmId}" (it has ${vmIds.length === 0 ? 'none' : vmIds.join(', ')}).`,
+        { hostId, vmId },
+      );
+    }
+    return vm;
+  }
+
+  pf(hostId: string): NetworkAdapterState {
+    return this.#db.get(['pf', hostId]) as NetworkAdapterState;
+  }
+
+  objects(hostId: string, vmId: string): Objects {
+    return {
+      host: this.host(hostId),
+      pf: this.pf(hostId),
+      vm: this.vm(hostId, vmId),
+      nowMs: hostNowMs(),
+    };
+  }
+
+  /** Reads, changes and writes host, PF and VM in one transaction; nothing is written if `change` throws. */
+  update<T>(hostId: string, vmId: string, change: (o: Objects) => T): T {
+    const result = this.#root.transactionSync(() => {
+      const o = this.objects(hostId, vmId);
+      const answer = change(o);
+      this.#db.putSync(['host', hostId], o.host);
+      this.#db.putSync(['pf', hostId], o.pf);
+      this.#db.putSync(['vm', hostId, vmId], o.vm);
+      return answer;
+    });
+    this.#changes.emit(hostId);
+    return result;
+  }
+
+  updateHost<T>(hostId: string, change: (host: HostState, nowMs: number) => T): T {
+    const result = this.#root.transactionSync(() => {
+      const host = this.host(hostId);
+      const answer = change(host, hostNowMs());
+      this.#db.putSync(['host', hostId], host);
+      return answer;
+    });
+    this.#changes.emit(hostId);
+    return result;
+  }
+
+  /** Writes one VM beside the host, inside a transaction of `updateHost`. */
+  putVm(hostId: string, vm: VmState): void {
+    this.#db.putSync(['vm', hostId, vm.vmId], vm);
+  }
+
+  /** Appends to the host's journal; call it inside a transaction, so that the entry stands or falls with its effect. */
+  append(host: HostState, entry: Omit<JournalEntry, 'seq' | 'hostTimeMs'>): void {
+    host.journalSeq += 1;
+    const stored: JournalEntry = { seq: host.journalSeq, hostTimeMs: hostNowMs(), ...entry };
+    this.#db.putSync(['journal', host.hostId, host.journalSeq], stored);
+    if (host.journalSeq > JOURNAL_LIMIT) {
+      this.#db.removeSync(['journal', host.hostId, host.journalSeq - JOURNAL_LIMIT]);
+    }
+  }
+
+  journal(hostId: string, afterSeq: number, limit: number, vmId?: string): JournalEntry[] {
+    this.host(hostId);
+    const entries: JournalEntry[] = [];
+    const range = this.#db.getRange({
+      start: ['journal', hostId, afterSeq + 1],
+      end: ['journal', hostId, Number.MAX_SAFE_INTEGER],
+    });
+    for (const { value } of range) {
+      const entry = value as JournalEntry;
+      if (vmId === undefined || entry.vmId === vmId) entries.push(entry);
+      if (entries.length >= limit) break;
+    }
+    return entries;
+  }
+
+  result(hostId: string, key: string): RecordedOutcome | undefined {
+    return this.#db.get(['result', hostId, key]) as RecordedOutcome | undefined;
+  }
+
+  putResult(hostId: string, key: string, outcome: RecordedOutcome): void {
+    this.#db.putSync(['result', hostId, key], outcome);
+  }
+
+  /** Waits for a change of the host by this process, or a little while for one by another. */
+  async changed(hostId: string, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.#changes.off(hostId, done);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, OTHER_PROCESS_POLL_MS);
+      this.#changes.on(hostId, done);
+      signal.addEventListener('abort', done);
+    });
+  }
+}
+
+/** Changes by other processes (the dead-man) are noticed after at most this long. */
+const OTHER_PROCESS_POLL_MS = 20;
