@@ -1,5 +1,6 @@
 import type { Holder, VirtualFunctionIdentity } from './ids';
-import type { Component, HoldMode, Mode, StepPlacement } from './inputs';
+import type { Fault } from './faults';
+import type { Component, HoldMode, Mode, StepPlacement, Update } from './inputs';
 import type { VmFacts } from './results';
 
 /** What a host says of itself. */
@@ -68,8 +69,19 @@ export interface Operation {
   readonly inServicing: boolean;
   readonly identity: VirtualFunctionIdentity | null;
   readonly darkForMs: number;
+  readonly crossed: boolean;
   /** Where an operation that was taken over had left the VM. */
   readonly phase: VmPhase;
+}
+
+/** What a servicing run is about to do with a host. Durable before the first VM pauses. */
+export interface ServicingOrder {
+  readonly update: Update;
+  readonly vms: readonly { readonly vmId: string; readonly mode: Mode }[];
+  readonly settings: Omit<OperationSettings, 'mode'>;
+  readonly onSaveFailure: 'undo-all' | 'leave-out';
+  readonly parallelism: number;
+  readonly faults: readonly Fault[];
 }
 
 /** One line of a host's journal. */

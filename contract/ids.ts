@@ -20,6 +20,9 @@ export interface Holder {
   readonly runId: string;
 }
 
+/** The host itself, when it brings a VM back whose run is not there to do it. Its lease is never taken over. */
+export const DEAD_MAN: Holder = { workflowId: 'dead-man', runId: 'host' };
+
 /**
  * What identifies a VF and its device and must be equal before and after a modified save and restore
  * (invariant I2). `vfId`: the VF on its PF; `luid`: the VF device; `rid`: PCIe routing id; `instanceGuid`:

@@ -68,8 +68,6 @@ export interface ServiceHostResult {
   readonly versionBefore: string;
   readonly versionAfter: string;
   readonly vms: readonly ServicedVm[];
-  /** VMs that the policy left out, with the reason. */
-  readonly leftOut: readonly { readonly vmId: string; readonly reason: string }[];
   readonly forbiddenCommands: number;
   readonly invariants: { readonly checked: number; readonly violated: number };
 }

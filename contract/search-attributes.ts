@@ -7,7 +7,7 @@ export const SEARCH_ATTRIBUTES = {
   VmId: 'Keyword',
   Phase: 'Keyword',
   Outcome: 'Keyword',
-  Mode: 'Keyword',
+  SaveMode: 'Keyword',
 } as const satisfies Readonly<
   Record<string, 'Keyword' | 'Text' | 'Int' | 'Double' | 'Bool' | 'Datetime' | 'KeywordList'>
 >;

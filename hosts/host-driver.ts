@@ -3,10 +3,10 @@ import type {
   JournalEntry,
   Operation,
   OperationSettings,
+  ServicingOrder,
 } from '../contract/host';
 import type { Fault } from '../contract/faults';
 import type { Holder } from '../contract/ids';
-import type { Mode, Update } from '../contract/inputs';
 import type { HostStep, StepCall, StepOutcome, VmStep } from '../contract/steps';
 
 /** A request for the lease of a VM. Repeating it with the same holder answers with the same lease. */
@@ -21,16 +21,6 @@ export interface BeginRequest {
   readonly faults: readonly Fault[];
   /** Take the lease from this holder, whose run is known to be closed; refused if someone else holds it by now. */
   readonly takeOverFrom?: Holder;
-}
-
-/** What a servicing run is about to do with a host. Durable before the first VM pauses. */
-export interface ServicingOrder {
-  readonly update: Update;
-  readonly vms: readonly { readonly vmId: string; readonly mode: Mode }[];
-  readonly settings: Omit<OperationSettings, 'mode'>;
-  readonly onSaveFailure: 'undo-all' | 'leave-out';
-  readonly parallelism: number;
-  readonly faults: readonly Fault[];
 }
 
 export interface HostStepCall {

@@ -2,7 +2,7 @@ import { HARD_BLACKOUT_LIMIT } from '../../contract/inputs';
 import { toMs } from '../../contract/durations';
 import { HoldfastError } from '../../contract/failures';
 import type { Operation, VmPhase } from '../../contract/host';
-import type { Holder } from '../../contract/ids';
+import { DEAD_MAN, type Holder } from '../../contract/ids';
 import type { BeginRequest } from '../host-driver';
 import { identityOf } from './identity';
 import { breakBarrier } from './servicing';
@@ -33,6 +33,7 @@ export function operationOf(o: Objects, lease: Lease): Operation {
     inServicing: o.host.servicing?.members.includes(o.vm.vmId) === true,
     identity: o.vm.identityBefore,
     darkForMs: darkForMs(o.vm, o.nowMs),
+    crossed: o.vm.pointOfNoReturn !== null,
     phase: phaseOf(o.vm),
   };
 }
@@ -186,7 +187,6 @@ export function takeForDeadMan(o: Objects): Operation {
   breakBarrier(host, vm.vmId, 'its deadline passed');
   return operationOf(o, vm.lease);
 }
-export const DEAD_MAN: Holder = { workflowId: 'dead-man', runId: 'host' };
 const NO_SETTINGS = {
   holdMode: 'instruct-skip',
   stepPlacement: 'in-place',

@@ -1,15 +1,14 @@
-import type { HostDescription, JournalEntry, Operation, VmDescription } from '../../contract/host';
+import type { HostDescription, JournalEntry, Operation, ServicingOrder } from '../../contract/host';
 import type { Holder } from '../../contract/ids';
 import type { HostStep, StepCall, StepOutcome, VmStep } from '../../contract/steps';
 import { vmWorkflowQueue } from '../../contract/queues';
-import type { BeginRequest, HostDriver, HostStepCall, JournalQuery, ServicingOrder } from '../host-driver';
+import type { BeginRequest, HostDriver, HostStepCall, JournalQuery } from '../host-driver';
 import { issueCommand } from './commands';
-import { vfOutageMs } from './devices/guest';
 import { READABLE_RECORD_VERSIONS } from './devices/runtime-repository';
+import { describeVm } from './describe';
 import { StepEngine } from './engine';
-import { identityOf } from './identity';
 import type { LatencyProfile } from './latency';
-import { acquireHost, beginRestore, beginSave, darkForMs, fence, phaseOf, takeForDeadMan } from './leases';
+import { acquireHost, beginRestore, beginSave, fence, takeForDeadMan } from './leases';
 import { refused } from './legal-moves';
 import { isDecided } from './servicing';
 import type { Objects } from './state';
@@ -191,31 +190,3 @@ const settled = <T>(answer: () => T): Promise<T> =>
   new Promise((resolve) => {
     resolve(answer());
   });
-
-export function describeVm(o: Objects): VmDescription {
-  const { vm, nowMs } = o;
-  const running = vm.partition.state === 'running';
-  return {
-    vmId: vm.vmId,
-    phase: phaseOf(vm),
-    holder: vm.lease?.holder ?? null,
-    generation: vm.generation,
-    crossed: vm.pointOfNoReturn !== null,
-    darkForMs: darkForMs(vm, nowMs),
-    identity: identityOf(o),
-    dataPath: vm.guest.dataPath,
-    facts: {
-      running,
-      path: vm.path,
-      pathReason: vm.pathReason,
-      identityBefore: vm.identityBefore,
-      identityAfter: identityOf(o),
-      blackoutMs: running ? vm.blackoutMs : darkForMs(vm, nowMs),
-      vfOutageMs: vfOutageMs(vm.guest, nowMs) - vm.before.vfOutageMs,
-      guestVisibleEvents: vm.guest.events.length - vm.before.events,
-      droppedPackets: vm.guest.droppedPackets - vm.before.droppedPackets,
-      withinBudget: vm.withinBudget,
-      stackVersion: vm.workerProcess.version,
-    },
-  };
-}

@@ -1,10 +1,9 @@
 import type { Fault } from '../../contract/faults';
-import type { OperationSettings } from '../../contract/host';
+import type { OperationSettings, ServicingOrder } from '../../contract/host';
 import type { Holder, VirtualFunctionIdentity } from '../../contract/ids';
 import type { Component } from '../../contract/inputs';
 import type { Path } from '../../contract/results';
 import type { StepOutcome } from '../../contract/steps';
-import type { ServicingOrder } from '../host-driver';
 import type { PartitionState } from './devices/hypervisor-partition';
 import type { GuestState } from './devices/guest';
 import type { NetworkAdapterState } from './devices/network-adapter';

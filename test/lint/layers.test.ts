@@ -160,8 +160,8 @@ describe('packages in replayed code', () => {
     '@temporalio/core-bridge',
   ];
   const builtIns = ['node:fs', 'fs', 'node:fs/promises', 'node:assert', 'assert', 'crypto', 'os'];
-  const validation = ['zod', 'zod/mini', 'ms'];
-  const sandbox = ['@temporalio/workflow', '@temporalio/common'];
+  const validation = ['zod', 'zod/mini', 'zod/locales', 'ms'];
+  const sandbox = ['@temporalio/workflow', '@temporalio/common', 'async-mutex'];
   const all = [...temporalOnTheHost, ...builtIns, ...validation, ...sandbox, 'pino', 'lmdb'];
 
   const allowed = {

@@ -26,7 +26,7 @@ export interface DevServerOptions {
   dbFilename?: string;
   /** Made at the start if missing. Default: `default`. */
   namespace?: string;
-  /** The server's own output is appended here. Default: a temporary file, shown only when the server fails. */
+  /** The server's own output is appended here. Default: kept nowhere, shown when the server fails. */
   logFile?: string;
   /** Gets one line for each thing worth saying to a person who waits. Default: silent. */
   onProgress?: (line: string) => void;
@@ -90,8 +90,8 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
     await waitUntilServing(address, namespace, START_TIMEOUT_MS, exited.signal);
   } catch (error) {
     await server.stop();
-    const lines = await log.lastLines(SHOWN_LOG_LINES);
-    await log.discard();
+    const lines = log.lastLines(SHOWN_LOG_LINES);
+    log.close();
     throw new DevServerFailed(failureText(address, reasonOf(error), lines));
   }
   return devServer(server, log, {
@@ -107,11 +107,9 @@ function devServer(
   where: Pick<DevServer, 'address' | 'uiUrl' | 'namespace'>,
 ): DevServer {
   let stopRequested = false;
-  const exited = server.exited.then(async (exit): Promise<DevServerExit> => {
-    const lastLogLines = await log
-      .lastLines(SHOWN_LOG_LINES)
-      .catch((error: unknown) => [`${log.file} cannot be read: ${reasonOf(error)}`]);
-    await log.discard();
+  const exited = server.exited.then((exit): DevServerExit => {
+    const lastLogLines = log.lastLines(SHOWN_LOG_LINES);
+    log.close();
     return { ...exit, stopRequested, lastLogLines };
   });
   return {
@@ -134,10 +132,8 @@ async function launch(path: string, args: string[], log: ServerLog): Promise<Gua
       graceMs: STOP_GRACE_MS,
     });
   } catch (error) {
-    await log.discard();
-    throw error;
-  } finally {
     log.close();
+    throw error;
   }
 }
 

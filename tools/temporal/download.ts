@@ -10,7 +10,7 @@ import { z } from 'zod';
 /** Where the Temporal SDKs download the CLI from; `HOLDFAST_TEMPORAL_DOWNLOAD_URL` names a mirror, or `off`. */
 const OFFICIAL_URL = 'https://temporal.download';
 /** Without a network the answer should come before a person wonders. */
-const FIRST_ANSWER_TIMEOUT_MS = 9_000;
+const FIRST_ANSWER_TIMEOUT_MS = 3_000;
 const STALLED_TIMEOUT_MS = 30_000;
 
 /** Go's names of what Node calls `process.arch`; the download exists for these two. */

@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Connection } from '@temporalio/client';
-
-import { reasonOf } from '../reason';
+import { grpc } from '@temporalio/proto';
 
 const WORKFLOW_SERVICE = 'temporal.api.workflowservice.v1.WorkflowService';
-const SERVING = 1;
+const { ServingStatus } = grpc.health.v1.HealthCheckResponse;
 const ATTEMPT_TIMEOUT_MS = 2_000;
 const PAUSE_MS = 50;
 
@@ -27,7 +26,7 @@ export async function waitUntilServing(
       return await askOnce(address, namespace);
     } catch (error) {
       if (Date.now() >= deadline) {
-        throw new Error(`not healthy after ${timeoutMs / 1000} s: ${reasonOf(error)}`);
+        throw new Error(`not healthy after ${timeoutMs / 1000} s`, { cause: error });
       }
     }
     signal.throwIfAborted();
@@ -41,7 +40,7 @@ async function askOnce(address: string, namespace: string): Promise<void> {
   try {
     await connection.withDeadline(Date.now() + ATTEMPT_TIMEOUT_MS, async () => {
       const { status } = await connection.healthService.check({ service: WORKFLOW_SERVICE });
-      if (status !== SERVING) throw new Error(`health status ${status}`);
+      if (status !== ServingStatus.SERVING) throw new Error(`health is ${ServingStatus[status]}`);
       await connection.workflowService.describeNamespace({ namespace });
     });
   } finally {

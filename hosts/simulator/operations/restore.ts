@@ -8,6 +8,7 @@ import * as adapter from '../devices/synthetic-network-adapter';
 import { completeNicRestore, createAndConnectNic, restoreNicBlob, startNicRestore } from '../devices/vm-switch';
 import { adoptDevice, assignNewDevice, connectDevice, createBusInterface, releaseHold } from '../devices/vpci-vsp';
 import { custodianName, prepareWorkerProcess, startWorkerProcess } from '../devices/vm-worker-process';
+import { describeVm } from '../describe';
 import { identityOf } from '../identity';
 import { refused } from '../legal-moves';
 import { markPrepared, markResumed } from '../servicing';
@@ -336,6 +337,6 @@ export const verifyRestore: StepOperation = {
       vm.lease = null;
       vm.nextLease = null;
       vm.faults = [];
-      return { path: vm.path };
+      return { vm: describeVm(o) };
     }),
 };

@@ -9,7 +9,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -117,16 +117,12 @@ describe('the search for a Temporal CLI', () => {
 
   it('gives up on a download service that does not answer after 3 s', async () => {
     writeFakeGo(machine, 0);
-    const silent = createServer(() => undefined).listen(0, '127.0.0.1');
-    await once(silent, 'listening');
-    const { port } = silent.address() as AddressInfo;
+    const silent = await serve(() => undefined);
     const startedAt = Date.now();
-    await expect(
-      find({ HOLDFAST_TEMPORAL_DOWNLOAD_URL: `http://127.0.0.1:${port}` }),
-    ).resolves.toMatchObject({ source: 'build' });
+    await expect(find({ HOLDFAST_TEMPORAL_DOWNLOAD_URL: silent })).resolves.toMatchObject({
+      source: 'build',
+    });
     expect(Date.now() - startedAt).toBeLessThan(5_000);
-    silent.closeAllConnections();
-    silent.close();
   });
 
   it('does not keep a build that is of another version', async () => {
@@ -246,20 +242,32 @@ async function contentOf(file: string): Promise<string> {
   return readFileSync(file, 'utf8');
 }
 
-/** A download service on the loopback interface; it ends with the test file. */
-const services: { close(): void }[] = [];
-afterAll(() => services.forEach((service) => service.close()));
+/** HTTP services on the loopback interface; they end with the test file. */
+const services: Server[] = [];
+afterAll(() => {
+  for (const service of services) {
+    service.closeAllConnections();
+    service.close();
+  }
+});
+
+async function serve(answer: RequestListener): Promise<string> {
+  const service = createServer(answer).listen(0, '127.0.0.1');
+  services.push(service);
+  await once(service, 'listening');
+  return `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
+}
 
 async function serveDownload(asked: string[]): Promise<string> {
   const file = writeExecutable(join(machine.bin, 'packed', 'temporal'), TEMPORAL_SCRIPT);
   const archive = execFileSync('tar', ['-czf', '-', '-C', dirname(file), 'temporal']);
-  const service = createServer((request, response) => {
+  return serve((request, response) => {
     asked.push(request.url ?? '');
-    if (request.url === '/archive.tar.gz') return response.end(archive);
-    const archiveUrl = `http://${request.headers.host}/archive.tar.gz`;
-    return response.end(JSON.stringify({ archiveUrl, fileToExtract: 'temporal' }));
-  }).listen(0, '127.0.0.1');
-  services.push(service);
-  await once(service, 'listening');
-  return `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
+    if (request.url === '/archive.tar.gz') {
+      response.end(archive);
+      return;
+    }
+    const archiveUrl = `http://${request.headers.host ?? ''}/archive.tar.gz`;
+    response.end(JSON.stringify({ archiveUrl, fileToExtract: 'temporal' }));
+  });
 }

@@ -13,6 +13,9 @@ import { isAlive, lineOf, startTypeScript, untilGone } from '../processes/run-ty
 
 import { writeExecutable } from './fakes';
 
+/** Index: the number in Temporal's IndexedValueType. */
+const VALUE_TYPES = ['', 'Text', 'Keyword', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList'];
+
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
@@ -44,9 +47,11 @@ describe('a dev server', () => {
         namespace,
       });
       await connection.close();
-      const keyword = 2;
-      const expected = Object.keys(SEARCH_ATTRIBUTES).map((name) => [name, keyword]);
-      expect(customAttributes).toMatchObject(Object.fromEntries(expected));
+      const typed = Object.entries(customAttributes).map(([name, type]) => [
+        name,
+        VALUE_TYPES[type],
+      ]);
+      expect(Object.fromEntries(typed)).toMatchObject(SEARCH_ATTRIBUTES);
     }
   });
 

@@ -1,0 +1,87 @@
+import { Context } from '@temporalio/activity';
+import type { HostDescription, Operation, ServicingOrder, VmDescription } from '../contract/host';
+import type { Holder } from '../contract/ids';
+import {
+  HOST_STEPS,
+  VM_STEP_NAMES,
+  type HostStep,
+  type StepCall,
+  type StepOutcome,
+  type VmStep,
+} from '../contract/steps';
+import type { BeginRequest, HostDriver, HostStepCall } from '../hosts/host-driver';
+import { HoldfastError } from '../contract/failures';
+import { toApplicationFailure } from './failure';
+
+/** One activity for each step of a VM, one for each step of a host, and the calls around them. */
+export type HostActivities = Record<VmStep, (call: StepCall) => Promise<StepOutcome>> &
+  Record<HostStep, (call: HostStepCall) => Promise<StepOutcome>> & {
+    describeHost(hostId: string): Promise<HostDescription>;
+    describeVm(hostId: string, vmId: string): Promise<VmDescription>;
+    beginSave(request: BeginRequest): Promise<Operation>;
+    beginRestore(request: BeginRequest): Promise<Operation>;
+    fenceOperation(hostId: string, vmId: string, holder: Holder): Promise<Operation>;
+    acquireHost(hostId: string, holder: Holder, takeOverFrom?: Holder): Promise<number>;
+    armServicing(call: HostStepCall, order: ServicingOrder): Promise<void>;
+    abortServicing(call: HostStepCall, reason: string): Promise<{ readonly crossed: boolean }>;
+    releaseHost(call: HostStepCall): Promise<void>;
+  };
+
+/** How often a running step tells the server that its worker lives; timeouts are multiples of it. */
+const HEARTBEAT_MS = 300;
+
+/** The activities of the hosts that one worker process serves. */
+export function createHostActivities(driver: HostDriver): HostActivities {
+  const vmSteps = Object.fromEntries(
+    VM_STEP_NAMES.map((step) => [step, (call: StepCall) => alive((signal) => driver.perform(step, call, signal))]),
+  ) as Record<VmStep, (call: StepCall) => Promise<StepOutcome>>;
+  const hostSteps = Object.fromEntries(
+    HOST_STEPS.map((step) => [
+      step,
+      (call: HostStepCall) => alive((signal) => driver.performHost(step, call, signal)),
+    ]),
+  ) as Record<HostStep, (call: HostStepCall) => Promise<StepOutcome>>;
+  return {
+    ...vmSteps,
+    ...hostSteps,
+    describeHost: (hostId) => answered(driver.describe(hostId)),
+    describeVm: (hostId, vmId) => answered(describeVm(driver, hostId, vmId)),
+    beginSave: (request) => answered(driver.beginSave(request)),
+    beginRestore: (request) => answered(driver.beginRestore(request)),
+    fenceOperation: (hostId, vmId, holder) => answered(driver.fenceOperation(hostId, vmId, holder)),
+    acquireHost: (hostId, holder, takeOverFrom) => answered(driver.acquireHost(hostId, holder, takeOverFrom)),
+    armServicing: (call, order) => answered(driver.armServicing(call, order)),
+    abortServicing: (call, reason) => answered(driver.abortServicing(call, reason)),
+    releaseHost: (call) => answered(driver.releaseHost(call)),
+  };
+}
+
+async function describeVm(driver: HostDriver, hostId: string, vmId: string): Promise<VmDescription> {
+  const { vms } = await driver.describe(hostId);
+  const vm = vms.find((v) => v.vmId === vmId);
+  if (vm === undefined) {
+    throw new HoldfastError('UnknownVm', `Host ${hostId} has no VM "${vmId}" (it has ${vms.map((v) => v.vmId).join(', ') || 'none'}).`);
+  }
+  return vm;
+}
+
+async function answered<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw toApplicationFailure(error);
+  }
+}
+
+/** Runs a step with heartbeats; a cancelled attempt, a time-out or the worker's shutdown ends its waiting. */
+async function alive<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const context = Context.current();
+  const beat = setInterval(() => {
+    context.heartbeat();
+  }, HEARTBEAT_MS);
+  try {
+    return await answered(run(context.cancellationSignal));
+  } finally {
+    clearInterval(beat);
+  }
+}

@@ -1,0 +1,184 @@
+import { mkdirSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
+import { HOLDFAST_QUEUE, hostQueue, vmWorkflowQueue } from '../contract/queues';
+import { createFleet } from '../hosts/simulator/fleet';
+import { HostStore } from '../hosts/simulator/store';
+import { spawnGuarded, type GuardedProcess } from '../tools/processes/spawn-guarded';
+import { startDevServer, type DevServer } from '../tools/temporal/dev-server';
+import { connectClient, isClusterConfigured, loadConnection } from '../workers/connection';
+import { buildWorkflowBundle } from './workflow-bundle';
+
+export interface StackOptions {
+  /** Where hosts, logs and the workflow bundle go; made if missing. */
+  readonly directory: string;
+  readonly hosts: number;
+  readonly vms: number;
+  readonly seed: number;
+  /** Latency profile: default, zero, or a file. */
+  readonly profile: string;
+  readonly timeScale?: number;
+  /** Keeps the server's data over restarts; in memory without it. */
+  readonly databaseFile?: string;
+  readonly port?: number;
+  readonly uiPort?: number;
+  /** Whether a process that dies is started again, as a service manager would. Default: true. */
+  readonly restart?: boolean;
+  readonly onProgress?: (line: string) => void;
+}
+
+type Role = 'orchestrator' | 'host' | 'dead-man';
+export const HOST_WORKER_NAME = 'host-worker-1';
+
+/** Server, orchestrator, host worker and dead-man, each a process of its own, and a client. */
+export class Stack {
+  readonly #processes = new Map<Role, GuardedProcess>();
+  #stopping = false;
+
+  private constructor(
+    private readonly options: StackOptions,
+    readonly store: HostStore,
+    readonly client: Client,
+    readonly address: string,
+    readonly namespace: string,
+    readonly uiUrl: string | undefined,
+    private readonly server: DevServer | undefined,
+    private readonly bundlePath: string,
+  ) {}
+
+  static async start(options: StackOptions): Promise<Stack> {
+    const say = options.onProgress ?? (() => undefined);
+    const { directory, databaseFile: dbFilename, port, uiPort } = options;
+    mkdirSync(join(directory, 'logs'), { recursive: true });
+    const store = new HostStore(join(directory, 'fleet'));
+    createFleet(store, options);
+    const bundling = buildWorkflowBundle(join(directory, 'workflow-bundle.js'));
+    let server: DevServer | undefined;
+    try {
+      if (!isClusterConfigured()) {
+        server = await startDevServer({
+          logFile: join(directory, 'logs', 'temporal.log'),
+          onProgress: say,
+          ...(dbFilename === undefined ? {} : { dbFilename }),
+          ...(port === undefined ? {} : { port }),
+          ...(uiPort === undefined ? {} : { uiPort }),
+        });
+      }
+      const configured = loadConnection();
+      const address = server?.address ?? configured.address;
+      const namespace = server?.namespace ?? configured.namespace;
+      const client = await connectClient(
+        server === undefined ? configured : { address, namespace, connectionOptions: { address } },
+      );
+      say(server === undefined ? `using Temporal at ${address}` : `Temporal is up at ${address}`);
+      const stack = new Stack(options, store, client, address, namespace, server?.uiUrl, server, await bundling);
+      try {
+        await Promise.all((['orchestrator', 'host', 'dead-man'] as const).map((role) => stack.startProcess(role)));
+        await stack.ready();
+      } catch (error) {
+        await stack.stop();
+        throw error;
+      }
+      say('the workers are ready');
+      return stack;
+    } catch (error) {
+      await bundling.catch(() => undefined);
+      await server?.stop();
+      await store.close();
+      throw error;
+    }
+  }
+
+  /** The process id of a worker, to be killed by tests. */
+  pid(role: Role): number {
+    const running = this.#processes.get(role);
+    if (running === undefined) throw new Error(`${role} does not run`);
+    return running.pid;
+  }
+
+  async startProcess(role: Role): Promise<void> {
+    const { directory, profile, timeScale, restart = true } = this.options;
+    const fleet = ['--fleet-dir', join(directory, 'fleet'), '--profile', profile];
+    const bundle = ['--workflow-bundle', this.bundlePath];
+    const args = {
+      orchestrator: bundle,
+      host: [
+        ...fleet,
+        ...bundle,
+        '--name',
+        HOST_WORKER_NAME,
+        ...(timeScale === undefined ? [] : ['--time-scale', String(timeScale)]),
+      ],
+      'dead-man': fleet,
+    }[role];
+    const log = openSync(join(directory, 'logs', `${role}.log`), 'a');
+    const child = await spawnGuarded(process.execPath, [...script(role), ...args, '--log-level', 'warn'], {
+      env: { ...process.env, TEMPORAL_ADDRESS: this.address, TEMPORAL_NAMESPACE: this.namespace },
+      output: log,
+    });
+    this.#processes.set(role, child);
+    void child.exited.then(async ({ code, signal }) => {
+      if (this.#stopping || this.#processes.get(role) !== child) return;
+      this.options.onProgress?.(`${role} ended (${signal ?? `exit code ${String(code)}`})`);
+      if (!restart) return;
+      await delay(RESTART_AFTER_MS);
+      if (!this.#stopping) await this.startProcess(role);
+    });
+  }
+
+  async stopProcess(role: Role): Promise<void> {
+    const child = this.#processes.get(role);
+    this.#processes.delete(role);
+    await child?.stop();
+  }
+
+  /** Waits until workers poll every queue. */
+  async ready(): Promise<void> {
+    const { WORKFLOW, ACTIVITY } = {
+      WORKFLOW: temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+      ACTIVITY: temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+    };
+    await Promise.all([
+      this.#polled(HOLDFAST_QUEUE, WORKFLOW),
+      this.#polled(vmWorkflowQueue(HOST_WORKER_NAME), WORKFLOW),
+      ...this.store.hostIds().map((hostId) => this.#polled(hostQueue(hostId), ACTIVITY)),
+    ]);
+  }
+
+  async #polled(queue: string, taskQueueType: temporal.api.enums.v1.TaskQueueType): Promise<void> {
+    const until = Date.now() + READY_WITHIN_MS;
+    for (;;) {
+      const { pollers } = await this.client.workflowService.describeTaskQueue({
+        namespace: this.namespace,
+        taskQueue: { name: queue },
+        taskQueueType,
+      });
+      if (pollers.length > 0) return;
+      if (Date.now() > until) {
+        throw new Error(`No worker polls ${queue} after ${String(READY_WITHIN_MS / 1000)} s; see the logs in ${join(this.options.directory, 'logs')}.`);
+      }
+      await delay(50);
+    }
+  }
+
+  /** Stops everything it started; any number of calls. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    await Promise.all([...this.#processes.values()].map((child) => child.stop()));
+    await this.client.connection.close();
+    await this.server?.stop();
+    await this.store.close();
+  }
+}
+
+const READY_WITHIN_MS = 60_000;
+const RESTART_AFTER_MS = 200;
+
+/** How Node runs a worker: compiled beside us, or through the TypeScript loader that we run under ourselves. */
+function script(role: Role): string[] {
+  const file = join(__dirname, '..', 'workers', role);
+  return __filename.endsWith('.ts') ? ['--require', require.resolve('tsx/cjs'), `${file}.ts`] : [`${file}.js`];
+}

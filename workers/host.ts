@@ -1,0 +1,85 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { Worker, type WorkerOptions } from '@temporalio/worker';
+import { createHostActivities } from '../activities/host-activities';
+import { hostQueue, vmWorkflowQueue } from '../contract/queues';
+import { loadProfile } from '../hosts/simulator/latency';
+import { SimulatedHosts } from '../hosts/simulator/simulated-host';
+import { HostStore } from '../hosts/simulator/store';
+import { connectWorker, loadConnection } from './connection';
+import { runMain } from './run-main';
+import { createLogger, installRuntime, withTelemetryOptions, type TelemetryOptions } from './telemetry';
+import { workflowCode } from './workflow-code';
+
+interface Options extends TelemetryOptions {
+  readonly fleetDir: string;
+  readonly name: string;
+  readonly hosts?: string[];
+  readonly profile: string;
+  readonly timeScale?: number;
+  readonly workflowBundle?: string;
+}
+
+const numberOption = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value < 0) throw new InvalidArgumentError('must be a number of 0 or more');
+  return value;
+};
+
+/**
+ * Serves the simulated hosts of a fleet directory: one activity worker for each host, and one workflow worker for the
+ * VMs of all of them, whose dark steps then run in this very process. Ends gracefully on SIGTERM.
+ */
+async function main(): Promise<void> {
+  const options = withTelemetryOptions(
+    new Command('host')
+      .description('Performs the steps of simulated hosts.')
+      .requiredOption('--fleet-dir <directory>', 'where the hosts are (npm run create-fleet)')
+      .option('--name <name>', 'stable name of this process; its workflow queue is named after it', 'host-worker-1')
+      .option('--hosts <hostId...>', 'only these hosts; default: all of the directory')
+      .option('--profile <name|file>', 'latency profile: default, zero, or a JSON file', 'default')
+      .option('--time-scale <factor>', 'scales the latencies of the profile; 1 = real', numberOption)
+      .option('--workflow-bundle <file>', 'prebuilt workflow code (npm run build); without it, it is built at start'),
+  )
+    .parse()
+    .opts<Options>();
+  const logger = createLogger(options.name, options);
+  installRuntime(logger, options);
+
+  const store = new HostStore(options.fleetDir);
+  const hostIds = options.hosts ?? store.hostIds();
+  if (hostIds.length === 0) throw new Error(`There is no host in ${options.fleetDir}: make some with "npm run create-fleet".`);
+  const vms = hostIds.reduce((count, hostId) => count + store.host(hostId).vmIds.length, 0);
+  const profile = loadProfile(options.profile);
+  const driver = new SimulatedHosts(store, { ...profile, timeScale: options.timeScale ?? profile.timeScale });
+  for (const hostId of hostIds) store.updateHost(hostId, (host) => void (host.workerName = options.name));
+
+  const configuration = loadConnection();
+  const connection = await connectWorker(configuration);
+  const activities = { ...createHostActivities(driver) };
+  const common = { connection, namespace: configuration.namespace, activities, shutdownGraceTime: '1s' } satisfies Partial<WorkerOptions>;
+  const workers = await Promise.all([
+    Worker.create({
+      ...common,
+      taskQueue: vmWorkflowQueue(options.name),
+      ...workflowCode(options.workflowBundle),
+      // A local step holds its workflow task's slot: every VM's save and its restore may need one at the same time.
+      maxConcurrentWorkflowTaskExecutions: Math.max(40, 2 * vms + 8),
+      maxConcurrentLocalActivityExecutions: Math.max(100, 2 * vms + 8),
+      maxCachedWorkflows: Math.max(100, 4 * vms),
+      stickyQueueScheduleToStartTimeout: '1s',
+    }),
+    ...hostIds.map((hostId) =>
+      Worker.create({
+        ...common,
+        taskQueue: hostQueue(hostId),
+        maxConcurrentActivityTaskPolls: 2,
+        maxConcurrentActivityTaskExecutions: 256,
+      }),
+    ),
+  ]);
+  await Promise.all(workers.map((worker) => worker.run()));
+  await connection.close();
+  await store.close();
+}
+
+runMain('host', main);

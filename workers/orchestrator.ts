@@ -1,0 +1,44 @@
+import { Command } from 'commander';
+import { Worker } from '@temporalio/worker';
+import { createOrchestratorActivities } from '../activities/orchestrator-activities';
+import { HOLDFAST_QUEUE } from '../contract/queues';
+import { connectClient, connectWorker, loadConnection } from './connection';
+import { runMain } from './run-main';
+import { ensureSearchAttributes } from './search-attributes';
+import { createLogger, installRuntime, withTelemetryOptions, type TelemetryOptions } from './telemetry';
+import { workflowCode } from './workflow-code';
+
+interface Options extends TelemetryOptions {
+  readonly workflowBundle?: string;
+}
+
+/** Polls the queue that people and scripts start workflows on. Ends gracefully on SIGTERM. */
+async function main(): Promise<void> {
+  const options = withTelemetryOptions(
+    new Command('orchestrator')
+      .description('Runs what people start: serviceHost, and fastSave and fastRestore on their own.')
+      .option('--workflow-bundle <file>', 'prebuilt workflow code (npm run build); without it, it is built at start'),
+  )
+    .parse()
+    .opts<Options>();
+  const logger = createLogger('orchestrator', options);
+  installRuntime(logger, options);
+
+  const configuration = loadConnection();
+  const client = await connectClient(configuration);
+  await ensureSearchAttributes(client, configuration.namespace);
+  const connection = await connectWorker(configuration);
+  const worker = await Worker.create({
+    connection,
+    namespace: configuration.namespace,
+    taskQueue: HOLDFAST_QUEUE,
+    ...workflowCode(options.workflowBundle),
+    activities: { ...createOrchestratorActivities(client) },
+    stickyQueueScheduleToStartTimeout: '1s',
+  });
+  await worker.run();
+  await connection.close();
+  await client.connection.close();
+}
+
+runMain('orchestrator', main);

@@ -1,0 +1,29 @@
+import { ContinueAsNew } from '@temporalio/workflow';
+import { FAILURES } from '../contract/failures';
+import { failure, failureType, isCancellation } from './failures';
+import { StepFailed } from './vm-operation';
+import { showEnd } from './visibility';
+
+/**
+ * Makes every end of a workflow one that people can read: a step's failure leaves as a typed one, outcome and next
+ * action stand in search attributes and memo. A plain `Error` would retry the workflow task for ever.
+ */
+export function endsTyped<Input, Result>(
+  flow: (input: Input) => Promise<Result>,
+): (input: Input) => Promise<Result> {
+  return async (input) => {
+    try {
+      return await flow(input);
+    } catch (error) {
+      if (error instanceof ContinueAsNew) throw error;
+      const ended = error instanceof StepFailed ? failure(error.type, error.message, { cause: error.cause }) : error;
+      if (isCancellation(ended)) {
+        showEnd('cancelled', null);
+      } else {
+        const type = failureType(ended);
+        showEnd(type, FAILURES[type].nextAction);
+      }
+      throw ended;
+    }
+  };
+}

@@ -1,0 +1,88 @@
+import { CancellationScope, makeContinueAsNewFunc, workflowInfo } from '@temporalio/workflow';
+import { toMs } from '../contract/durations';
+import type { VmDescription } from '../contract/host';
+import { fastRestoreInput, type FastRestoreInput } from '../contract/inputs';
+import { HOLDFAST_QUEUE } from '../contract/queues';
+import type { FastRestoreResult } from '../contract/results';
+import { endsTyped } from './ends-typed';
+import { failure, failureMessage } from './failures';
+import { checkFaultsSupported, ping } from './host-steps';
+import { onProgress } from './progress';
+import { restoreVm } from './restore-vm';
+import { undoSave } from './undo-save';
+import { validated } from './validated';
+import { showAttributes, showEnd } from './visibility';
+import { StepFailed, VmOperation } from './vm-operation';
+
+const EXAMPLE = '{"hostId":"host-01","vmId":"vm-01"}';
+
+/**
+ * Restores a saved VM by the mode that its record names. Inside a servicing run it is started before the VM pauses,
+ * prepares, and waits on the host for the update. From the first step on it can only go forward.
+ */
+export const fastRestore = endsTyped(async function fastRestore(
+  raw: FastRestoreInput,
+): Promise<FastRestoreResult> {
+  const input = validated(fastRestoreInput, raw, EXAMPLE);
+  const { hostId, vmId, faults } = input;
+  showAttributes({ HostId: hostId, VmId: vmId, Phase: 'restoring' });
+  const host = await ping(hostId);
+  checkFaultsSupported(host, faults);
+  if (input.stepPlacement === 'in-place' && workflowInfo().taskQueue === HOLDFAST_QUEUE) {
+    return makeContinueAsNewFunc<(next: FastRestoreInput) => Promise<FastRestoreResult>>({
+      taskQueue: host.vmWorkflowQueue,
+    })(raw);
+  }
+
+  const vm = await VmOperation.begin('beginRestore', {
+    hostId,
+    vmId,
+    faults,
+    settings: {
+      mode: 'modified',
+      holdMode: 'instruct-skip',
+      stepPlacement: input.stepPlacement,
+      virtualFunctionRestore: input.virtualFunctionRestore,
+      blackoutBudgetMs: toMs(input.blackoutBudget),
+      maxSavedForMs: 0,
+    },
+  });
+  onProgress(() => vm.steps);
+  const restored = await CancellationScope.nonCancellable(() => bringBack(vm));
+
+  const seen = restored === 'notNeeded' ? await vm.inspect() : restored;
+  showAttributes({ SaveMode: vm.settings.mode });
+  showEnd(restored === 'notNeeded' ? 'notNeeded' : seen.facts.path, null);
+  return {
+    hostId,
+    vmId,
+    mode: vm.settings.mode,
+    outcome: restored === 'notNeeded' ? 'notNeeded' : 'restored',
+    vm: seen.facts,
+    steps: vm.steps,
+  };
+});
+
+async function bringBack(vm: VmOperation): Promise<VmDescription | 'notNeeded'> {
+  if (vm.phase === 'paused' || (vm.phase === 'recovering' && !vm.crossed)) {
+    // Taken over from a save that had not crossed: what it did is undone instead.
+    await undoSave(vm);
+    return 'notNeeded';
+  }
+  try {
+    return await restoreVm(vm);
+  } catch (error) {
+    if (!(error instanceof StepFailed) || error.type === 'Fenced') throw error;
+    // The preparation failed before the VM was down: then its save must not go on either.
+    await vm.fence('undo');
+    if (vm.crossed) {
+      await vm.perform('strandVm');
+      throw failure('VmStranded', `${vm.vmId} stays held and paused: ${error.message}`, { cause: error.cause });
+    }
+    await undoSave(vm);
+    throw failure('SaveUndone', `The restore of ${vm.vmId} could not be prepared: ${failureMessage(error.cause)}`, {
+      cause: error.cause,
+      details: { steps: vm.steps },
+    });
+  }
+}

@@ -1,0 +1,150 @@
+import { CancellationScope, makeContinueAsNewFunc, workflowInfo } from '@temporalio/workflow';
+import { toMs } from '../contract/durations';
+import { fastSaveInput, type FastSaveInput } from '../contract/inputs';
+import { HOLDFAST_QUEUE } from '../contract/queues';
+import type { FastSaveResult } from '../contract/results';
+import { DETACH_VIRTUAL_FUNCTION } from '../contract/steps';
+import { endsTyped } from './ends-typed';
+import { failure, failureMessage, failureType, isCancellation } from './failures';
+import { checkFaultsSupported, ping } from './host-steps';
+import { onProgress } from './progress';
+import { restoreVm } from './restore-vm';
+import { undoSave } from './undo-save';
+import { validated } from './validated';
+import { showAttributes, showEnd } from './visibility';
+import { StepFailed, VmOperation, type Wish } from './vm-operation';
+
+const EXAMPLE = '{"hostId":"host-01","vmId":"vm-01"}';
+
+/**
+ * Saves a VM while its VF stays allocated, assigned and connected (`mode: "modified"`), or the conventional way.
+ * Inside a servicing run the host supplies the run's settings; alone, the host restores the VM after `maxSavedFor`.
+ */
+export const fastSave = endsTyped(async function fastSave(raw: FastSaveInput): Promise<FastSaveResult> {
+  const input = validated(fastSaveInput, raw, EXAMPLE);
+  const { hostId, vmId, faults } = input;
+  showAttributes({ HostId: hostId, VmId: vmId, SaveMode: input.mode, Phase: 'saving' });
+  const host = await ping(hostId);
+  checkFaultsSupported(host, faults);
+  if (input.stepPlacement === 'in-place' && workflowInfo().taskQueue === HOLDFAST_QUEUE) {
+    // Steps in place need the host's own worker: the run goes on there.
+    return makeContinueAsNewFunc<(input: FastSaveInput) => Promise<FastSaveResult>>({ taskQueue: host.vmWorkflowQueue })(raw);
+  }
+
+  const wish: Wish = {
+    hostId,
+    vmId,
+    faults,
+    settings: {
+      mode: input.mode,
+      holdMode: input.holdMode,
+      stepPlacement: input.stepPlacement,
+      virtualFunctionRestore: 'step-by-step',
+      blackoutBudgetMs: toMs(input.blackoutBudget),
+      maxSavedForMs: toMs(input.maxSavedFor),
+    },
+  };
+  let vm = await VmOperation.begin('beginSave', wish);
+  if (vm.phase !== 'preparing') {
+    // Taken over from a run that is closed and had left the VM half saved: back to running first.
+    await undoSave(vm);
+    vm = await VmOperation.begin('beginSave', wish);
+  }
+  onProgress(() => vm.steps);
+
+  let withoutVfRecord: string | null = null;
+  try {
+    await prepare(vm);
+    await vm.perform('awaitPause');
+    vm.stopIfCancelled();
+    await vm.perform('pauseVm');
+    if (vm.settings.mode === 'modified') withoutVfRecord = await saveVirtualFunction(vm);
+    vm.stopIfCancelled();
+    await vm.perform('saveSyntheticAdapter');
+    await vm.perform('saveVm');
+    vm.stopIfCancelled();
+    await vm.perform('crossPointOfNoReturn');
+  } catch (error) {
+    await undo(vm, error);
+  }
+  await tearDown(vm);
+  const concluded = await vm.perform('concludeSave');
+
+  if (!vm.inServicing && CancellationScope.current().consideredCancelled) {
+    // Too late to undo: the VM is brought back first, then the run ends as cancelled.
+    await CancellationScope.nonCancellable(() => restoreCancelled(vm));
+  }
+  const restoredInMs = concluded.evidence['restoredByHostInMs'];
+  showEnd('saved', vm.inServicing ? null : `Run fastRestore for ${vmId} within ${input.maxSavedFor}.`);
+  return {
+    hostId,
+    vmId,
+    mode: vm.settings.mode,
+    outcome: 'saved',
+    identity: vm.identity,
+    withoutVfRecord,
+    restoredByHostAt:
+      typeof restoredInMs === 'number' ? new Date(Date.now() + restoredInMs).toISOString() : null,
+    steps: vm.steps,
+  };
+});
+
+/** Everything that can be done while the VM still runs. */
+async function prepare(vm: VmOperation): Promise<void> {
+  if (vm.settings.mode === 'modified') {
+    await vm.perform('disableOptimizations');
+  } else {
+    await vm.performAll(DETACH_VIRTUAL_FUNCTION);
+  }
+  vm.stopIfCancelled();
+}
+
+/** Claims 1 and 3 to 5. A VF that is gone by now is no reason to stop: the save goes on without a VF record. */
+async function saveVirtualFunction(vm: VmOperation): Promise<string | null> {
+  const saved = await vm.perform('saveVirtualFunctionState');
+  await vm.perform('writeVirtualFunctionInfo');
+  return (saved.evidence['withoutVfRecord'] as string | null | undefined) ?? null;
+}
+
+/** Claims 6 to 8, past the point of no return. */
+async function tearDown(vm: VmOperation): Promise<void> {
+  try {
+    await vm.perform('resetVpciBusInterface');
+    if (vm.settings.mode === 'conventional') await vm.perform('disconnectSyntheticAdapter');
+    await vm.perform('tearDownSyntheticAdapter');
+  } catch (error) {
+    if (!(error instanceof StepFailed)) throw error;
+    if (error.type !== 'Fenced') await vm.perform('strandVm');
+    throw failure(error.type === 'Fenced' ? 'Fenced' : 'VmStranded', `${vm.vmId}: ${error.message}`, {
+      cause: error.cause,
+      details: { steps: vm.steps },
+    });
+  }
+}
+
+async function undo(vm: VmOperation, error: unknown): Promise<never> {
+  const why = error instanceof StepFailed ? error.cause : error;
+  if (failureType(why) === 'Fenced') throw failure('Fenced', failureMessage(why), { cause: why, details: { steps: vm.steps } });
+  await CancellationScope.nonCancellable(async () => {
+    await vm.fence('undo');
+    if (vm.crossed) {
+      // The mark was set although its reply was lost: from there only forward.
+      await tearDown(vm);
+      await vm.perform('concludeSave');
+      if (!vm.inServicing) await restoreCancelled(vm);
+    } else await undoSave(vm);
+  });
+  showEnd('undone', null);
+  if (isCancellation(why)) throw why;
+  throw failure('SaveUndone', `${vm.vmId} was not saved: ${failureMessage(why)}`, {
+    cause: why,
+    details: { steps: vm.steps },
+  });
+}
+
+async function restoreCancelled(vm: VmOperation): Promise<void> {
+  await vm.turnToRestore();
+  await restoreVm(vm);
+  showEnd('restored', null);
+  vm.stopIfCancelled();
+}

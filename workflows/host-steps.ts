@@ -1,0 +1,106 @@
+import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import type { HostActivities } from '../activities/host-activities';
+import type { OrchestratorActivities } from '../activities/orchestrator-activities';
+import type { HostDescription } from '../contract/host';
+import type { StepPlacement } from '../contract/inputs';
+import { HOLDFAST_QUEUE, hostQueue } from '../contract/queues';
+import { VM_STEPS, type VmStep } from '../contract/steps';
+import type { RetryWindow } from '../planning/retry-windows';
+import { failure } from './failures';
+
+/** While a VM is dark: soon again, and often enough. */
+const DARK_RETRY = { initialInterval: 50, backoffCoefficient: 1.5, maximumInterval: 500 };
+const LIGHT_RETRY = { initialInterval: 100, backoffCoefficient: 2, maximumInterval: 2_000, maximumAttempts: 8 };
+
+/** A worker that stops answering is noticed after this time, so that another attempt can begin, ms. */
+const HEARTBEAT_TIMEOUT_MS = 1_000;
+/** A worker that was killed is back within a few seconds; a queue that nobody polls this long has no worker, ms. */
+const SCHEDULE_TO_START_MS = 20_000;
+
+/**
+ * The one place where it is decided how a step reaches its host: dark steps in place, as local activities of the
+ * host's own worker, or like all others as regular activities on the host's queue.
+ */
+export function stepActivity(
+  hostId: string,
+  step: VmStep,
+  placement: StepPlacement,
+  window: RetryWindow,
+): HostActivities[VmStep] {
+  const allMs = Math.max(1, Math.round(window.allMs));
+  const attemptMs = Math.max(1, Math.round(window.attemptMs));
+  if (VM_STEPS[step] === 'light') {
+    return proxyActivities<HostActivities>({
+      taskQueue: hostQueue(hostId),
+      summary: step,
+      startToCloseTimeout: attemptMs,
+      scheduleToCloseTimeout: allMs,
+      scheduleToStartTimeout: SCHEDULE_TO_START_MS,
+      heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+      retry: LIGHT_RETRY,
+    })[step];
+  }
+  if (placement === 'in-place') {
+    return proxyLocalActivities<HostActivities>({
+      startToCloseTimeout: attemptMs,
+      scheduleToCloseTimeout: allMs,
+      retry: DARK_RETRY,
+    })[step];
+  }
+  return proxyActivities<HostActivities>({
+    taskQueue: hostQueue(hostId),
+    summary: step,
+    startToCloseTimeout: attemptMs,
+    scheduleToCloseTimeout: allMs,
+    scheduleToStartTimeout: allMs,
+    heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+    retry: DARK_RETRY,
+  })[step];
+}
+
+/** The calls around the steps: leases, descriptions, the servicing run. */
+export function hostCalls(hostId: string) {
+  return proxyActivities<HostActivities>({
+    taskQueue: hostQueue(hostId),
+    startToCloseTimeout: '10s',
+    scheduleToStartTimeout: SCHEDULE_TO_START_MS,
+    scheduleToCloseTimeout: '60s',
+    retry: LIGHT_RETRY,
+  });
+}
+
+/** Steps of a whole host that take as long as its VMs and the update do. */
+export function hostStepCalls(hostId: string) {
+  return proxyActivities<HostActivities>({
+    taskQueue: hostQueue(hostId),
+    startToCloseTimeout: '15m',
+    scheduleToCloseTimeout: '30m',
+    heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+    scheduleToStartTimeout: SCHEDULE_TO_START_MS,
+    cancellationType: ActivityCancellationType.TRY_CANCEL,
+    retry: { ...DARK_RETRY, maximumAttempts: 8 },
+  });
+}
+
+/** The first call of a run: a host that nobody serves is found out soon, before anything is touched. */
+export function ping(hostId: string) {
+  return proxyActivities<HostActivities>({
+    taskQueue: hostQueue(hostId),
+    startToCloseTimeout: '10s',
+    scheduleToStartTimeout: '10s',
+    retry: LIGHT_RETRY,
+  }).describeHost(hostId);
+}
+
+/** Faults are for simulated hosts: any other driver refuses a run that names some. */
+export function checkFaultsSupported(host: HostDescription, faults: readonly unknown[]): void {
+  if (faults.length > 0 && !host.capabilities.faults) {
+    throw failure('FaultsNotSupported', `Host ${host.hostId} is driven by ${host.driver}.`);
+  }
+}
+
+export const orchestrator = proxyActivities<OrchestratorActivities>({
+  taskQueue: HOLDFAST_QUEUE,
+  startToCloseTimeout: '10s',
+  scheduleToCloseTimeout: '60s',
+});

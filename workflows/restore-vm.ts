@@ -1,0 +1,77 @@
+import type { VmDescription } from '../contract/host';
+import { wayBack } from '../planning/ways-back';
+import { attachVirtualFunction } from './attach-virtual-function';
+import { failure } from './failures';
+import { StepFailed, type VmOperation } from './vm-operation';
+
+/** Brings a saved VM back, by the mode its record names; answers what the host says of it afterwards. */
+export async function restoreVm(vm: VmOperation): Promise<VmDescription | 'notNeeded'> {
+  await vm.performAll(['initializeSyntheticAdapter', 'reserveResources']);
+  const turn = await vm.perform('awaitUpdate');
+  if (turn.reason === 'saveUndone') return 'notNeeded';
+
+  await orWayBack(vm, () => restoreVirtualFunction(vm));
+  await orWayBack(vm, () => restoreRest(vm));
+
+  await vm.perform('enableOptimizations');
+  const { identity } = await vm.inspect();
+  if (identity === null) await attachVirtualFunction(vm);
+  const verified = await vm.perform('verifyRestore');
+  return verified.evidence['vm'] as VmDescription;
+}
+
+/** Claims 9 to 15, or 17 where retrieval, bus, assignment and state are one step. */
+async function restoreVirtualFunction(vm: VmOperation): Promise<void> {
+  await vm.perform('powerOnRestore');
+  if (vm.settings.mode === 'conventional') return;
+  if (vm.settings.virtualFunctionRestore === 'one-step') {
+    await vm.perform('retrieveAndRestoreVirtualFunction');
+  } else {
+    await vm.performAll(['createVpciBus', 'assignVirtualFunction', 'restoreVirtualFunctionState']);
+  }
+}
+
+async function restoreRest(vm: VmOperation): Promise<void> {
+  await vm.perform('restoreVm');
+  if (vm.settings.mode === 'conventional') await vm.perform('connectSyntheticAdapter');
+  else await vm.perform('markVirtualFunctionAssigned');
+  await vm.perform('resumeSyntheticAdapter');
+  await vm.perform('resumeVm');
+}
+
+/** Runs part of a restore; where a step fails for good, takes the way back that its failure calls for. */
+async function orWayBack(vm: VmOperation, part: () => Promise<void>): Promise<void> {
+  try {
+    await part();
+  } catch (error) {
+    if (!(error instanceof StepFailed)) throw error;
+    await takeWayBack(vm, error);
+  }
+}
+
+async function takeWayBack(vm: VmOperation, failed: StepFailed): Promise<void> {
+  const way = wayBack(failed.step, failed.type);
+  if (way === 'leaveToHolder') throw failed;
+  try {
+    await vm.fence('recover');
+    switch (way) {
+      case 'detach':
+        await vm.performAll(['detachHeldFunction', 'powerOnRestore']);
+        await restoreRest(vm);
+        return;
+      case 'recreateAdapter':
+        await vm.performAll(['recreateSyntheticAdapter', 'resumeVm']);
+        return;
+      case 'coldStart':
+        await vm.performAll(['coldStartVm', 'resumeVm']);
+        return;
+      case 'strand':
+        break;
+    }
+  } catch (error) {
+    if (!(error instanceof StepFailed) || error.type === 'Fenced') throw error;
+    failed = error;
+  }
+  await vm.perform('strandVm');
+  throw failure('VmStranded', `${vm.vmId} stays held and paused: ${failed.message}`, { cause: failed.cause });
+}

@@ -1,0 +1,162 @@
+import {
+  CancellationScope,
+  allHandlersFinished,
+  condition,
+  defineQuery,
+  defineUpdate,
+  setCurrentDetails,
+  setHandler,
+  sleep,
+  upsertMemo,
+} from '@temporalio/workflow';
+import { toMs } from '../contract/durations';
+import { HARD_BLACKOUT_LIMIT, serviceHostInput, type ServiceHostInput } from '../contract/inputs';
+import type { ServiceHostResult } from '../contract/results';
+import { preflight, type VmVerdict } from '../planning/preflight';
+import { servicingOrder, servicingResult } from '../planning/servicing';
+import { endsTyped } from './ends-typed';
+import { cancelled, failure, failureMessage, isCancellation } from './failures';
+import { checkFaultsSupported, hostCalls, hostStepCalls, ping } from './host-steps';
+import { takeLease, thisRun } from './leases';
+import { serviceVms, type Serviced } from './service-vms';
+import { validated } from './validated';
+import { showAttributes, showEnd, showVms } from './visibility';
+
+const EXAMPLE = '{"hostId":"host-01","update":{"version":"2.0.0"}}';
+
+/** Where a servicing run of a host is. */
+export interface ServicingProgress {
+  phase: 'preflight' | 'staging' | 'servicing' | 'verifying' | 'done';
+  verdicts: readonly VmVerdict[];
+}
+export const servicingProgress = defineQuery<ServicingProgress>('progress');
+export const abort = defineUpdate<string, [{ readonly reason: string }]>('abort');
+
+/**
+ * Updates the software of one host under its running VMs: preflight → stage → save all → commit → restore all →
+ * verify. All VMs pause late and together; from the first pause to the last resume the gates are the host's own.
+ */
+export const serviceHost = endsTyped(async function serviceHost(
+  raw: ServiceHostInput,
+): Promise<ServiceHostResult> {
+  const input = validated(serviceHostInput, raw, EXAMPLE);
+  const { hostId } = input;
+  const progress: ServicingProgress = { phase: 'preflight', verdicts: [] };
+  setHandler(servicingProgress, () => progress, {
+    description: 'The phase of the run and the verdict for every VM.',
+  });
+  showAttributes({ HostId: hostId, SaveMode: input.mode, Phase: 'preflight' });
+
+  const before = await ping(hostId);
+  checkFaultsSupported(before, input.faults);
+  if (before.vms.length === 0) throw failure('EmptyHost', `Host ${hostId} has no VMs.`);
+  refuseUnknownFaultTargets();
+  progress.verdicts = preflight(before, input);
+  setCurrentDetails(verdictTable(progress.verdicts));
+  upsertMemo({ verdicts: progress.verdicts });
+
+  const calls = hostCalls(hostId);
+  const host = hostStepCalls(hostId);
+  const generation = await takeLease((from) => calls.acquireHost(hostId, thisRun(), from));
+  const lease = { hostId, generation };
+  try {
+    refuseBlocked(hostId, progress.verdicts);
+    await calls.armServicing(lease, servicingOrder(input, progress.verdicts));
+    onAbort((reason) => calls.abortServicing(lease, reason));
+
+    progress.phase = 'staging';
+    showAttributes({ Phase: 'staging' });
+    await host.stageUpdate(lease);
+
+    progress.phase = 'servicing';
+    showAttributes({ Phase: 'servicing' });
+    const serviced = await serviceVms({
+      ...lease,
+      vmIds: progress.verdicts.map((v) => v.vmId),
+      vmWorkflowQueue: before.vmWorkflowQueue,
+      stop: (reason) => calls.abortServicing(lease, reason),
+    });
+
+    progress.phase = 'verifying';
+    showAttributes({ Phase: 'verifying' });
+    const after = await CancellationScope.nonCancellable(verifiedHost);
+    const { firstFailure, steps } = serviced;
+    const reason = firstFailure === undefined ? null : failureMessage(firstFailure);
+    const result = servicingResult(input, before, after, steps, progress.verdicts, reason);
+    showVms(result);
+    return ended(result, serviced);
+  } finally {
+    progress.phase = 'done';
+    await CancellationScope.nonCancellable(() => calls.releaseHost(lease));
+    await condition(allHandlersFinished);
+  }
+
+  function refuseUnknownFaultTargets(): void {
+    const known = before.vms.map((vm) => vm.vmId);
+    const unknown = input.faults.filter((f) => f.vmId !== undefined && !known.includes(f.vmId));
+    if (unknown.length > 0) {
+      throw failure('UnknownVm', `faults: host ${hostId} has no VM ${unknown.map((f) => f.vmId).join(', ')}.`);
+    }
+  }
+
+  /** Every VM runs again before the run ends; a dead-man that is still at it gets the time it needs. */
+  async function verifiedHost() {
+    const until = Date.now() + 2 * toMs(HARD_BLACKOUT_LIMIT);
+    for (;;) {
+      await host.verifyHost(lease);
+      const seen = await calls.describeHost(hostId);
+      const settled = seen.vms.every((vm) => vm.phase === 'running' || vm.phase === 'stranded');
+      if (settled || Date.now() > until) return seen;
+      await sleep('500ms', { summary: 'waiting for every VM to run again' });
+    }
+  }
+});
+
+/** How the run ends, once every VM has been seen to: only a host that was updated is a success. */
+function ended(result: ServiceHostResult, { firstFailure }: Serviced): ServiceHostResult {
+  const { hostId, outcome } = result;
+  if (outcome === 'updated' || outcome === 'degraded') {
+    showEnd(outcome, null);
+    return result;
+  }
+  if (outcome === 'notUpdated' && isCancellation(firstFailure)) {
+    throw cancelled(`Host ${hostId} was not updated; every VM runs.`);
+  }
+  const type =
+    outcome === 'stranded' ? 'VmStranded' : outcome === 'restarted' ? 'VmRestarted' : 'HostNotUpdated';
+  throw failure(type, `Host ${hostId}: ${result.reason ?? outcome}.`, {
+    cause: firstFailure,
+    details: result,
+  });
+}
+
+function refuseBlocked(hostId: string, verdicts: readonly VmVerdict[]): void {
+  const blocked = verdicts.filter((v) => v.verdict === 'blocked');
+  if (blocked.length === 0) return;
+  throw failure('CannotKeep', `Host ${hostId}: ${blocked.map((v) => `${v.vmId}: ${v.reason}`).join('; ')}.`, {
+    details: { verdicts },
+  });
+}
+
+function onAbort(stop: (reason: string) => Promise<{ readonly crossed: boolean }>): void {
+  setHandler(
+    abort,
+    async ({ reason }) => {
+      const { crossed } = await stop(`aborted by an operator: ${reason}`);
+      return crossed
+        ? 'The point of no return was crossed: all VMs are brought back first.'
+        : 'No VM crosses: all are undone and run on the old version.';
+    },
+    {
+      description: 'Stops the run safely; every VM runs again before it ends. Takes {"reason": "why"}.',
+      validator: (request: { readonly reason?: unknown } | undefined) => {
+        if (typeof request?.reason !== 'string' || request.reason === '') {
+          throw failure('InvalidInput', 'reason: say why, as {"reason": "why"}.');
+        }
+      },
+    },
+  );
+}
+
+const verdictTable = (verdicts: readonly VmVerdict[]): string =>
+  ['| VM | verdict | reason |', '|---|---|---|', ...verdicts.map((v) => `| ${v.vmId} | ${v.verdict} | ${v.reason} |`)].join('\n');

@@ -1,0 +1,101 @@
+import { CancellationScope, ParentClosePolicy, isCancellation, startChild } from '@temporalio/workflow';
+import { fastRestoreId, fastSaveId } from '../contract/queues';
+import type { StepReport } from '../contract/steps';
+import { failureFacts, failureMessage } from './failures';
+import type { fastRestore } from './fast-restore';
+import type { fastSave } from './fast-save';
+import { hostStepCalls } from './host-steps';
+
+export interface Serviced {
+  readonly steps: ReadonlyMap<string, readonly StepReport[]>;
+  /** What stopped the run, if anything did. */
+  readonly firstFailure: unknown;
+}
+
+interface Servicing {
+  readonly hostId: string;
+  readonly generation: number;
+  readonly vmIds: readonly string[];
+  readonly vmWorkflowQueue: string;
+  /** Stops the run on the host; before the barrier no VM crosses, after it all come back. */
+  readonly stop: (reason: string) => Promise<unknown>;
+}
+
+/**
+ * Saves, updates and restores. The restores are started before the saves, so that they are prepared and waiting when
+ * the VMs go down; the commit is armed likewise. The first failure, or a cancel, stops the run on the host; this ends
+ * only when every VM's runs have ended.
+ */
+export async function serviceVms(servicing: Servicing): Promise<Serviced> {
+  const { vmIds, stop } = servicing;
+  const steps = new Map<string, readonly StepReport[]>();
+  let firstFailure: unknown;
+  const stopFor = async (reason: string, error: unknown) => {
+    if (firstFailure !== undefined) return;
+    firstFailure = error;
+    await CancellationScope.nonCancellable(() => stop(reason));
+  };
+  const cancelHeard = CancellationScope.current().cancelRequested.catch((error: unknown) =>
+    stopFor('the run was cancelled', error),
+  );
+
+  await CancellationScope.nonCancellable(async () => {
+    const commitScope = new CancellationScope({ cancellable: true });
+    const committing = commitScope.run(() => commit(servicing, stopFor));
+    const follow = async (vmId: string, started: ReturnType<typeof startSave | typeof startRestore>) => {
+      try {
+        const result = await (await started).result();
+        steps.set(vmId, [...(steps.get(vmId) ?? []), ...result.steps]);
+      } catch (error) {
+        const taken = failureFacts(error)['steps'] as readonly StepReport[] | undefined;
+        steps.set(vmId, [...(steps.get(vmId) ?? []), ...(taken ?? [])]);
+        await stopFor(`${vmId}: ${failureMessage(error)}`, error);
+      }
+    };
+    const restores = vmIds.map((vmId) => follow(vmId, startRestore(servicing, vmId)));
+    const saves = vmIds.map((vmId) => follow(vmId, startSave(servicing, vmId)));
+    await Promise.all([...restores, ...saves]);
+    // The VMs are back; an update that is still waiting for them, or stuck, has nothing to wait for any more.
+    commitScope.cancel();
+    await committing;
+  });
+  void cancelHeard;
+  return { steps, firstFailure };
+}
+
+async function commit(
+  { hostId, generation }: Servicing,
+  stopFor: (reason: string, error: unknown) => Promise<void>,
+): Promise<void> {
+  const { commitUpdate, rollBackUpdate } = hostStepCalls(hostId);
+  try {
+    await commitUpdate({ hostId, generation });
+  } catch (error) {
+    await CancellationScope.nonCancellable(() => rollBackUpdate({ hostId, generation }));
+    if (!isCancellation(error)) await stopFor('the update could not be committed', error);
+  }
+}
+
+/** A terminated parent must not take its VMs' runs with it: they are asked to end, and bring their VM back first. */
+const CHILD = {
+  parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+  workflowTaskTimeout: '3s',
+} as const;
+
+const startSave = ({ hostId, vmWorkflowQueue }: Servicing, vmId: string) =>
+  startChild<typeof fastSave>('fastSave', {
+    ...CHILD,
+    workflowId: fastSaveId(hostId, vmId),
+    taskQueue: vmWorkflowQueue,
+    args: [{ hostId, vmId }],
+    staticSummary: `fast save of ${vmId} on ${hostId}`,
+  });
+
+const startRestore = ({ hostId, vmWorkflowQueue }: Servicing, vmId: string) =>
+  startChild<typeof fastRestore>('fastRestore', {
+    ...CHILD,
+    workflowId: fastRestoreId(hostId, vmId),
+    taskQueue: vmWorkflowQueue,
+    args: [{ hostId, vmId }],
+    staticSummary: `fast restore of ${vmId} on ${hostId}`,
+  });

@@ -1,0 +1,15 @@
+import { CancellationScope } from '@temporalio/workflow';
+import { UNDO_SAVE } from '../contract/steps';
+import { attachVirtualFunction } from './attach-virtual-function';
+import type { VmOperation } from './vm-operation';
+
+/** Before the point of no return everything can be undone: the VM runs again as before. */
+export async function undoSave(vm: VmOperation): Promise<void> {
+  await CancellationScope.nonCancellable(async () => {
+    await vm.performAll(UNDO_SAVE);
+    await vm.perform('enableOptimizations');
+    const { identity } = await vm.inspect();
+    if (identity === null) await attachVirtualFunction(vm);
+    await vm.perform('endOperation');
+  });
+}

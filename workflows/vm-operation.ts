@@ -1,0 +1,144 @@
+import { CancellationScope } from '@temporalio/workflow';
+import type { VmDescription, Operation } from '../contract/host';
+import type { HostActivities } from '../activities/host-activities';
+import { VM_STEPS, type Direction, type StepOutcome, type StepReport, type VmStep } from '../contract/steps';
+import { retryWindow } from '../planning/retry-windows';
+import { cancelled, failure, failureMessage, failureType } from './failures';
+import { hostCalls, stepActivity } from './host-steps';
+import { parentRun, takeLease, thisRun } from './leases';
+import { showSteps } from './visibility';
+
+type BeginRequest = Parameters<HostActivities['beginSave']>[0];
+/** What the starter of a run asks for. */
+export type Wish = Pick<BeginRequest, 'hostId' | 'vmId' | 'settings' | 'faults'>;
+
+/** One save or restore of one VM: its lease, how dark the VM is, and the steps taken so far. */
+export class VmOperation {
+  readonly steps: StepReport[] = [];
+  #direction: Direction = 'forward';
+  #onlyForward = false;
+
+  private constructor(
+    readonly hostId: string,
+    readonly vmId: string,
+    private lease: Operation,
+    private darkForMs = lease.darkForMs,
+  ) {}
+
+  /** Takes the VM's lease, from the host or from a run that is closed. */
+  static async begin(
+    kind: 'beginSave' | 'beginRestore',
+    wish: Wish,
+  ): Promise<VmOperation> {
+    const request = { ...wish, holder: thisRun(), parent: parentRun() };
+    const begin = hostCalls(wish.hostId)[kind];
+    const lease = await takeLease((from) => begin(from === undefined ? request : { ...request, takeOverFrom: from }));
+    const operation = new VmOperation(wish.hostId, wish.vmId, lease);
+    operation.#onlyForward = kind === 'beginRestore' || lease.crossed;
+    return operation;
+  }
+
+  get settings() {
+    return this.lease.settings;
+  }
+  get identity() {
+    return this.lease.identity;
+  }
+  get phase() {
+    return this.lease.phase;
+  }
+  get inServicing() {
+    return this.lease.inServicing;
+  }
+  get crossed() {
+    return this.#onlyForward;
+  }
+
+  /**
+   * Performs one step. It is shielded from cancellation, since an undo would overlap the step that is under way;
+   * between steps, `stopIfCancelled` looks.
+   */
+  async perform(step: VmStep): Promise<StepOutcome> {
+    const window = retryWindow(step, {
+      darkForMs: this.darkForMs,
+      budgetMs: this.settings.blackoutBudgetMs,
+      onlyForward: this.#onlyForward || this.#direction !== 'forward',
+    });
+    if (window.allMs === 0) {
+      throw failure('BlackoutBudgetSpent', `${this.vmId} was dark for ${this.darkForMs.toFixed(0)} ms before ${step}.`);
+    }
+    const activity = stepActivity(this.hostId, step, this.settings.stepPlacement, window);
+    const call = {
+      hostId: this.hostId,
+      vmId: this.vmId,
+      generation: this.lease.generation,
+      direction: this.#direction,
+    };
+    try {
+      const outcome = await CancellationScope.nonCancellable(() => activity(call));
+      this.darkForMs = outcome.darkForMs;
+      if (step === 'crossPointOfNoReturn') this.#onlyForward = true;
+      this.#report(step, outcome.status, outcome.ms, outcome.attempts);
+      return outcome;
+    } catch (error) {
+      this.#report(step, 'failed', 0, 1);
+      throw new StepFailed(step, error);
+    }
+  }
+
+  async performAll(steps: readonly VmStep[]): Promise<void> {
+    for (const step of steps) await this.perform(step);
+  }
+
+  /** A cancel is heard between steps, as long as everything can still be undone. */
+  stopIfCancelled(): void {
+    if (CancellationScope.current().consideredCancelled) throw cancelled(`The save of ${this.vmId} was cancelled.`);
+  }
+
+  /** A new generation before any undo or way back, so that no late step can interfere; answers where the VM stands. */
+  async fence(direction: 'undo' | 'recover'): Promise<void> {
+    this.lease = await hostCalls(this.hostId).fenceOperation(this.hostId, this.vmId, thisRun());
+    this.#direction = direction;
+    this.#onlyForward = this.lease.crossed;
+    this.darkForMs = this.lease.darkForMs;
+  }
+
+  /** A restore by the same run that saved the VM: another lease, so that no late step of the save can do harm. */
+  async turnToRestore(): Promise<void> {
+    this.lease = await hostCalls(this.hostId).beginRestore({
+      hostId: this.hostId,
+      vmId: this.vmId,
+      holder: thisRun(),
+      parent: parentRun(),
+      settings: this.settings,
+      faults: [],
+    });
+    this.#direction = 'forward';
+    this.#onlyForward = true;
+    this.darkForMs = this.lease.darkForMs;
+  }
+
+  inspect(): Promise<VmDescription> {
+    return hostCalls(this.hostId).describeVm(this.hostId, this.vmId);
+  }
+
+  #report(name: VmStep, status: StepReport['status'], ms: number, attempts: number): void {
+    this.steps.push({ name, status, direction: this.#direction, ms: Math.round(ms * 1000) / 1000, attempts });
+    const outsideBlackout = this.darkForMs === 0 && VM_STEPS[name] === 'light';
+    if (outsideBlackout) showSteps(`${this.vmId} on ${this.hostId}`, this.steps);
+  }
+}
+
+/** Which step failed, around why: ways back are chosen by both. Never leaves a workflow. */
+export class StepFailed extends Error {
+  constructor(
+    readonly step: VmStep,
+    override readonly cause: unknown,
+  ) {
+    super(`${step} failed: ${failureMessage(cause)}`);
+  }
+  get type() {
+    return failureType(this.cause);
+  }
+}
+
