@@ -17,6 +17,7 @@ export const VM_STEPS = {
   crossPointOfNoReturn: 'waits',
   resetVpciBusInterface: 'dark',
   tearDownSyntheticAdapter: 'dark',
+  awaitResume: 'waits',
   concludeSave: 'light',
   // modified fast restore (claims 9-18)
   initializeSyntheticAdapter: 'light',

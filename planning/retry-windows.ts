@@ -32,7 +32,7 @@ export interface Darkness {
 export function retryWindow(step: VmStep, dark: Darkness): RetryWindow {
   if (step === 'coldStartVm') return { allMs: COLD_START_MS, attemptMs: COLD_START_MS };
   if (step === 'awaitPause') return PREPARATION;
-  if (step === 'awaitUpdate') return { allMs: PREPARATION.allMs, attemptMs: PREPARATION.allMs };
+  if (step === 'awaitUpdate' || step === 'awaitResume') return { allMs: PREPARATION.allMs, attemptMs: PREPARATION.allMs };
   if (VM_STEPS[step] === 'light') return LIGHT;
   const left = dark.onlyForward
     ? Math.max(FORWARD_MINIMUM_MS, Math.min(dark.budgetMs, toMs(HARD_BLACKOUT_LIMIT)) - dark.darkForMs)

@@ -29,11 +29,14 @@ export function createLogger(name: string, options: TelemetryOptions): Logger {
     : pino(settings, pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' }));
 }
 
+/** The SDK's own filter, so that entries that nobody wants are not even put together. */
+const sdkLevel = (level: TelemetryOptions['logLevel']) => level.toUpperCase() as Uppercase<TelemetryOptions['logLevel']>;
+
 /** Sets up the SDK's runtime: once for a process, before its first worker. */
 export function installRuntime(logger: Logger, options: TelemetryOptions): void {
   const level = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
   Runtime.install({
-    logger: new DefaultLogger('DEBUG', ({ level: entryLevel, message, meta }: LogEntry) => {
+    logger: new DefaultLogger(sdkLevel(options.logLevel), ({ level: entryLevel, message, meta }: LogEntry) => {
       logger[level[entryLevel]](meta ?? {}, message);
     }),
     telemetryOptions: {

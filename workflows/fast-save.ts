@@ -68,6 +68,7 @@ export const fastSave = endsTyped(async function fastSave(raw: FastSaveInput): P
     await undo(vm, error);
   }
   await tearDown(vm);
+  await vm.perform('awaitResume');
   const concluded = await vm.perform('concludeSave');
 
   if (!vm.inServicing && CancellationScope.current().consideredCancelled) {

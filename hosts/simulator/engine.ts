@@ -51,6 +51,8 @@ export class StepEngine {
     key: string,
     signal: AbortSignal,
   ): Promise<Claim> {
+    const { arrive } = operation;
+    if (arrive !== undefined) this.store.update(call.hostId, call.vmId, arrive);
     for (;;) {
       const known = this.store.result(call.hostId, key);
       if (known !== undefined) return { answer: { ...known, status: known.status === 'done' ? 'alreadyDone' : known.status } };
@@ -210,12 +212,11 @@ export class StepEngine {
 /** Refuses a call of a generation that does not hold the VM (any more). */
 function admit(operation: StepOperation, step: string, o: Objects, call: StepCall): void {
   const { lease, nextLease, vmId } = o.vm;
-  if (lease?.generation === call.generation) return;
+  if (operation.anyGeneration === true || lease?.generation === call.generation) return;
   if (operation.preparation === true && nextLease?.generation === call.generation) return;
   if (operation.releasesLease === true) {
     if (lease === null || operation.notApplicable?.(o, call.generation) !== undefined) return;
   }
-  if (operation.preparation === true && step === 'awaitUpdate') return;
   throw new HoldfastError(
     'Fenced',
     `${step} of ${vmId} has generation ${String(call.generation)}, but ${lease === null ? 'nobody holds it' : `generation ${String(lease.generation)} of ${lease.holder.workflowId} holds it`}.`,

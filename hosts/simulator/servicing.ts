@@ -10,26 +10,24 @@ export function memberOf(o: Pick<Objects, 'host' | 'vm'>): ServicingState | unde
 }
 
 const reached =
-  (stage: 'paused' | 'saved' | 'resumed') =>
+  (stage: 'quiet' | 'restoreWaiting' | 'paused' | 'saved' | 'resumed') =>
   (host: HostState, vmId: string): void => {
     const { servicing } = host;
     if (servicing?.members.includes(vmId) === true && !servicing[stage].includes(vmId)) {
       servicing[stage].push(vmId);
     }
   };
+/** The save has the network optimizations off. */
+export const markQuiet = reached('quiet');
+/** The restore has prepared all it can and waits at its gate. */
+export const markRestoreWaiting = reached('restoreWaiting');
 export const markPaused = reached('paused');
 export const markSaved = reached('saved');
 export const markResumed = reached('resumed');
 
-/** Prepared: the save has the optimizations off, and the successor has its resources. */
-export function markPrepared(host: HostState, vm: VmState): void {
-  const { servicing } = host;
-  const ready =
-    vm.adapter.optimizations === 'disabled' && vm.successor?.adapter.state === 'ResourcesReserved';
-  if (ready && servicing?.members.includes(vm.vmId) === true && !servicing.prepared.includes(vm.vmId)) {
-    servicing.prepared.push(vm.vmId);
-  }
-}
+/** Nothing is left that could be done while the VMs still run: all saves, restores and the commit wait on the host. */
+export const isPrepared = (s: ServicingState): boolean =>
+  s.commitArmed && s.members.every((id) => s.quiet.includes(id) && s.restoreWaiting.includes(id));
 
 /** The VM is down: from here the lease is its restore's. */
 export function markDown(host: HostState, vm: VmState): void {

@@ -94,8 +94,11 @@ export interface ServicingState {
   /** VMs that must all have finished `saveVm` before any crosses; a VM that was left out is gone from it. */
   members: string[];
   leftOut: { vmId: string; reason: string }[];
+  /** The commit waits for the VMs. */
+  commitArmed: boolean;
   /** VMs in the order in which they reached each stage. */
-  prepared: string[];
+  quiet: string[];
+  restoreWaiting: string[];
   paused: string[];
   saved: string[];
   down: string[];

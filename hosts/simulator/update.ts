@@ -12,6 +12,10 @@ import type { HostState, Intent, RecordedOutcome, ServicingState } from './state
 import type { HostStore } from './store';
 
 interface HostOperation {
+  /** Tells the host once that the step waits. */
+  arrive?(host: HostState): void;
+  /** Whether the answer may go out; one that nobody needs in a blackout would only cost it time. */
+  answerable?(host: HostState): boolean;
   /** Whether its time has come; throws when it never will. */
   ready?(host: HostState, store: HostStore): boolean;
   notApplicable?(host: HostState): string | undefined;
@@ -53,6 +57,11 @@ const commitUpdate: HostOperation = {
     return servicing.members.every((id) => servicing.down.includes(id));
   },
   inPlace: (host) => host.previous?.updateId === updateId(host),
+  arrive: (host) => {
+    servicingOf(host).commitArmed = true;
+  },
+  answerable: ({ servicing }) =>
+    servicing === null || servicing.members.every((id) => servicing.resumed.includes(id)),
   begin: (host) => {
     const servicing = servicingOf(host);
     if (servicing.update === 'armed') servicing.update = 'committing';
@@ -120,6 +129,13 @@ export async function performHostStep(
   const journal = (host: HostState, kind: 'intent' | 'result' | 'failed', status: string, detail: string | null) => {
     store.append(host, { vmId: null, step, generation, kind, command: null, status, detail });
   };
+  const { arrive } = operation;
+  if (arrive !== undefined) {
+    store.updateHost(hostId, (host) => {
+      admitHost(host, call, step);
+      arrive(host);
+    });
+  }
   for (;;) {
     const known = store.result(hostId, key);
     if (known !== undefined) return { ...known, status: 'alreadyDone', darkForMs: 0 };
@@ -153,7 +169,11 @@ export async function performHostStep(
     if (!inPlace) await delay(sampleMs(profile, step, store.host(hostId).seed, `${String(generation)}/${String(intent.attempts)}`));
     const evidence = inPlace ? {} : changeHost();
     if (fault?.kind === 'fail-after') throw new HoldfastError('HostStepFailed', `${step} of ${hostId}: the reply was lost.`);
-    return concludeHost(evidence);
+    const concluded = concludeHost(evidence);
+    while (operation.answerable?.(store.host(hostId)) === false && !signal.aborted) {
+      await store.changed(hostId, signal);
+    }
+    return concluded;
   } catch (error) {
     store.updateHost(hostId, (host) => {
       journal(host, 'failed', error instanceof HoldfastError ? error.type : 'HostStepFailed', error instanceof Error ? error.message : String(error));

@@ -12,7 +12,7 @@ import {
 import * as adapter from '../devices/synthetic-network-adapter';
 import { unassignDevice } from '../devices/vpci-vsp';
 import { refused } from '../legal-moves';
-import { markPrepared } from '../servicing';
+import { markQuiet } from '../servicing';
 import type { Objects } from '../state';
 import type { StepOperation } from './operation';
 
@@ -99,7 +99,7 @@ export const freeVirtualFunction: StepOperation = {
     c.run('VDEV.FinishDisableOptimizations', ({ host, vm }) => {
       if (vm.adapter.optimizations === 'enabled') adapter.startDisableOptimizations(vm.adapter);
       if (vm.adapter.optimizations === 'disabling') adapter.finishDisableOptimizations(vm.adapter);
-      markPrepared(host, vm);
+      markQuiet(host, vm.vmId);
     });
     return {};
   },

@@ -19,8 +19,12 @@ export interface StepOperation {
   readonly ownLatency?: true;
   /** It gives the lease back, so a repeat after a crash finds none. */
   readonly releasesLease?: true;
+  /** It only waits, and changes nothing that a lease guards: a run that lost its lease is told so by what it waits for. */
+  readonly anyGeneration?: true;
   /** It prepares a restore, so the next lease may do it while the save still holds the VM. */
   readonly preparation?: true;
+  /** For steps that wait: tells the host once that they do. */
+  arrive?(o: Objects): void;
   /** For steps that wait: whether the time has come. Throws when it never will. */
   ready?(o: Objects, generation: number): boolean;
   /** Why there is nothing to do, if so. */

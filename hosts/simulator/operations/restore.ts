@@ -11,7 +11,7 @@ import { custodianName, prepareWorkerProcess, startWorkerProcess } from '../devi
 import { describeVm } from '../describe';
 import { identityOf } from '../identity';
 import { refused } from '../legal-moves';
-import { markPrepared, markResumed } from '../servicing';
+import { markResumed } from '../servicing';
 import type { Objects } from '../state';
 import type { CommandRunner, StepOperation } from './operation';
 
@@ -58,9 +58,8 @@ export const reserveResources: StepOperation = {
     c.run('VDEV.StartReservingResources', ({ vm }) => {
       if (vm.successor === null) throw refused('Resources cannot be reserved before the adapter is initialized.');
     });
-    c.run('VDEV.FinishReservingResources', ({ host, vm }) => {
+    c.run('VDEV.FinishReservingResources', ({ vm }) => {
       if (vm.successor !== null) adapter.finishReservingResources(vm.successor.adapter);
-      markPrepared(host, vm);
     });
     return {};
   },

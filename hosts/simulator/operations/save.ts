@@ -7,7 +7,7 @@ import { completeNicSave, issueNicSave, startNicSave, deleteNic, disconnectNic }
 import { resetBusInterface, setHold } from '../devices/vpci-vsp';
 import { exitWorkerProcess } from '../devices/vm-worker-process';
 import { refused } from '../legal-moves';
-import { markDown, markPaused, markPrepared, markSaved, memberOf } from '../servicing';
+import { markDown, markPaused, markQuiet, markSaved, memberOf } from '../servicing';
 import type { Objects } from '../state';
 import type { StepOperation } from './operation';
 
@@ -50,8 +50,8 @@ export const disableOptimizations: StepOperation = {
     c.run('VDEV.FinishDisableOptimizations', ({ vm }) => {
       if (vm.adapter.optimizations === 'disabling') adapter.finishDisableOptimizations(vm.adapter);
     });
-    c.run('Servicing.MarkPrepared', ({ host, vm }) => {
-      markPrepared(host, vm);
+    c.run('Servicing.MarkQuiet', ({ host, vm }) => {
+      markQuiet(host, vm.vmId);
     });
     return { hold };
   },

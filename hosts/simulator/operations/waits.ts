@@ -1,5 +1,5 @@
 import { HoldfastError } from '../../../contract/failures';
-import { isDecided, isNextToRestore, isTooLate, memberOf } from '../servicing';
+import { isDecided, isNextToRestore, isPrepared, isTooLate, markRestoreWaiting, memberOf } from '../servicing';
 import type { StepOperation } from './operation';
 
 const alone = 'the VM is not part of a servicing run';
@@ -13,7 +13,7 @@ export const awaitPause: StepOperation = {
     if (servicing.aborted !== null) {
       throw new HoldfastError('BarrierBroken', `${o.vm.vmId} does not pause: ${servicing.aborted}.`);
     }
-    return servicing.members.every((id) => servicing.prepared.includes(id));
+    return isPrepared(servicing);
   },
   inPlace: () => false,
   effect: () => ({}),
@@ -46,7 +46,10 @@ export const crossPointOfNoReturn: StepOperation = {
 
 /** Waits for the update and for the VM's turn: who has been dark longest goes first. */
 export const awaitUpdate: StepOperation = {
-  preparation: true,
+  anyGeneration: true,
+  arrive: ({ host, vm }) => {
+    markRestoreWaiting(host, vm.vmId);
+  },
   notApplicable: (o, generation) => {
     const undone = o.vm.lease?.generation !== generation && o.vm.nextLease?.generation !== generation;
     if (undone) return 'saveUndone';
@@ -68,4 +71,13 @@ export const awaitUpdate: StepOperation = {
       if (!servicing.admitted.includes(o.vm.vmId)) servicing.admitted.push(o.vm.vmId);
       return { update: servicing.update };
     }),
+};
+
+/** The save ends only when its VM runs again: its last hops would cost the restores of the host their time. */
+export const awaitResume: StepOperation = {
+  notApplicable: (o) => (memberOf(o) === undefined ? alone : undefined),
+  ready: ({ vm }) => vm.partition.state === 'running' || vm.stranded !== null,
+  anyGeneration: true,
+  inPlace: () => false,
+  effect: () => ({}),
 };
