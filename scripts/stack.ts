@@ -180,5 +180,5 @@ const RESTART_AFTER_MS = 200;
 /** How Node runs a worker: compiled beside us, or through the TypeScript loader that we run under ourselves. */
 function script(role: Role): string[] {
   const file = join(__dirname, '..', 'workers', role);
-  return __filename.endsWith('.ts') ? [...(process.env.PROF && role==='host' ? ['--cpu-prof','--cpu-prof-dir=/tmp/t/prof'] : []), '--require', require.resolve('tsx/cjs'), `${file}.ts`] : [`${file}.js`];
+  return __filename.endsWith('.ts') ? ['--require', require.resolve('tsx/cjs'), `${file}.ts`] : [`${file}.js`];
 }

@@ -16,9 +16,11 @@ export function failure(
   options: { readonly cause?: unknown; readonly details?: unknown } = {},
 ): ApplicationFailure {
   const { cause, details } = options;
+  const { nextAction } = FAILURES[type];
   return ApplicationFailure.create({
     type,
-    message: `${what} ${FAILURES[type].nextAction}`,
+    // A message that is passed on has said it already.
+    message: what.includes(nextAction) ? what : `${what} ${nextAction}`,
     nonRetryable: true,
     ...(details === undefined ? {} : { details: [details] }),
     ...(cause instanceof Error ? { cause } : {}),

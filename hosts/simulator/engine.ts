@@ -6,7 +6,7 @@ import { takeFault, applyVfGone } from './faults';
 import { checkInvariants } from './invariants';
 import { sampleMs, type LatencyProfile } from './latency';
 import { darkForMs } from './leases';
-import { leaveMailboxes, ownsMailbox, takeMailboxes } from './mailbox';
+import { isBlocked, leaveMailboxes, ownsMailbox, takeMailboxes } from './mailbox';
 import { OPERATIONS } from './operations';
 import type { CommandRunner, Evidence, StepOperation } from './operations/operation';
 import type { Intent, Objects, RecordedOutcome } from './state';
@@ -59,7 +59,11 @@ export class StepEngine {
       const before = this.store.objects(call.hostId, call.vmId);
       admit(operation, step, before, call);
       const applicable = operation.notApplicable?.(before, call.generation) === undefined;
-      if (!applicable || operation.ready?.(before, call.generation) !== false) {
+      const due =
+        operation.ready?.(before, call.generation) !== false &&
+        !isBlocked(before, key, operation.usesPf === true);
+      // Only then write: every write wakes all who wait for this host.
+      if (!applicable || due) {
         const claim = this.#tryClaim(operation, step, call, key);
         if (claim !== undefined) return claim;
       }

@@ -91,7 +91,8 @@ export function beginSave(o: Objects, request: BeginRequest): Operation {
       `${vm.vmId} has a pending ${vm.guest.dataPathSwitchPending ? 'data-path switch' : 'device reset'}.`,
     );
   }
-  vm.mailbox = null;
+  // What a closed run left under way is over; what the restore of the same servicing run prepares goes on.
+  if (vm.nextLease === null) vm.mailbox = null;
   vm.lease = issueLease(o, request, 'save');
   if (!interrupted) {
     // Re-adoption of this very VF is authorised here, so that a policy that is down later cannot strand a paused VM.

@@ -31,6 +31,12 @@ export function isAbandoned(intent: Intent): boolean {
   }
 }
 
+/** Whether another operation is under way that this one must wait for. */
+export function isBlocked(o: Objects, key: string, usesPf: boolean): boolean {
+  const boxes = [o.vm.mailbox, ...(usesPf ? [o.pf.mailbox] : [])];
+  return boxes.some((box) => box !== null && box.key !== key && !isAbandoned(box));
+}
+
 /**
  * One operation at a time for each VM and each PF. The mailbox lives in the store, so it holds across processes and
  * outlives them: a repeat of the same key supersedes its earlier attempt, whose late completion has no effect.
@@ -42,9 +48,7 @@ export function takeMailboxes(
   step: string,
   usesPf: boolean,
 ): { intent: Intent; unknownOutcome: boolean } | undefined {
-  const boxes = [o.vm.mailbox, ...(usesPf ? [o.pf.mailbox] : [])];
-  const blocked = boxes.some((box) => box !== null && box.key !== key && !isAbandoned(box));
-  if (blocked) return undefined;
+  if (isBlocked(o, key, usesPf)) return undefined;
   const previous = o.vm.mailbox?.key === key ? o.vm.mailbox : null;
   const intent = newIntent(key, step, o.nowMs, previous);
   o.vm.mailbox = intent;
