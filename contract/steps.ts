@@ -104,6 +104,11 @@ export interface StepCall {
   readonly vmId: string;
   readonly generation: number;
   readonly direction: Direction;
+  /**
+   * No attempt begins once the VM has been dark this long, by the host's clock; absent for steps outside a blackout.
+   * The engine's own time-out for retries of a local activity starts anew with every attempt.
+   */
+  readonly latestDarkMs?: number;
 }
 
 /** What a host answers to a step that did not fail. `refused` and worse are typed failures instead. */

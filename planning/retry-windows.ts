@@ -6,6 +6,8 @@ import { VM_STEPS, type VmStep } from '../contract/steps';
 export interface RetryWindow {
   readonly allMs: number;
   readonly attemptMs: number;
+  /** No attempt begins once the VM has been dark this long; undefined outside a blackout. */
+  readonly latestDarkMs?: number;
 }
 
 /** One attempt of a dark step; the slowest, a teardown, takes 400 ms at its 99th percentile. */
@@ -14,12 +16,23 @@ const DARK_ATTEMPT_MS = 2_000;
 const COLD_START_MS = 120_000;
 /** After the point of no return every step gets at least this long: the shortest way forward still needs its steps. */
 const FORWARD_MINIMUM_MS = 1_500;
-/** Share of the budget that is left for the undo, which must end before the dead-man takes over. */
-const UNDO_RESERVE = 0.1;
+/**
+ * Kept of the budget for the undo, which must end before the dead-man acts: a tenth, and the half second that a retry
+ * of a local activity may still be waiting when its window ends. Tiny budgets keep 40 %.
+ */
+const undoReserveMs = (budgetMs: number) => Math.max(0.1 * budgetMs, Math.min(700, 0.4 * budgetMs));
+/** After the point of no return a step that cannot be had leaves this share of the budget to another way back. */
+const WAY_BACK_SHARE = 0.4;
 /** A light step: an eject alone may take its 60 s of grace, an offer as long again. */
 const LIGHT = { allMs: 600_000, attemptMs: 300_000 };
 /** Waiting for the other VMs of the host to be prepared, while the VM still runs. */
 const PREPARATION = { allMs: 600_000, attemptMs: 600_000 };
+
+/** Where a step runs: a dark step of a VM that runs, as when a VF is attached anew, is as light as any other. */
+export function stepKind(step: VmStep, darkForMs: number): 'light' | 'dark' | 'waits' {
+  const kind = VM_STEPS[step];
+  return kind === 'dark' && darkForMs === 0 && step !== 'pauseVm' ? 'light' : kind;
+}
 
 export interface Darkness {
   readonly darkForMs: number;
@@ -33,10 +46,14 @@ export function retryWindow(step: VmStep, dark: Darkness): RetryWindow {
   if (step === 'coldStartVm') return { allMs: COLD_START_MS, attemptMs: COLD_START_MS };
   if (step === 'awaitPause') return PREPARATION;
   if (step === 'awaitUpdate' || step === 'awaitResume') return { allMs: PREPARATION.allMs, attemptMs: PREPARATION.allMs };
-  if (VM_STEPS[step] === 'light') return LIGHT;
-  const left = dark.onlyForward
-    ? Math.max(FORWARD_MINIMUM_MS, Math.min(dark.budgetMs, toMs(HARD_BLACKOUT_LIMIT)) - dark.darkForMs)
-    : Math.max(0, dark.budgetMs * (1 - UNDO_RESERVE) - dark.darkForMs);
-  const attemptMs = VM_STEPS[step] === 'waits' ? left : Math.min(DARK_ATTEMPT_MS, Math.max(left / 3, 100));
-  return { allMs: left, attemptMs: Math.min(attemptMs, left) };
+  const kind = stepKind(step, dark.darkForMs);
+  if (kind === 'light') return LIGHT;
+  const budgetMs = Math.min(dark.budgetMs, toMs(HARD_BLACKOUT_LIMIT));
+  const keptMs = dark.onlyForward
+    ? WAY_BACK_SHARE * budgetMs
+    : // Whoever waits at the barrier waits longer than the VM it waits for can fail, so that it hears why.
+      undoReserveMs(budgetMs) * (step === 'crossPointOfNoReturn' ? 0.5 : 1);
+  const left = Math.max(dark.onlyForward ? FORWARD_MINIMUM_MS : 0, budgetMs - keptMs - dark.darkForMs);
+  const attemptMs = kind === 'waits' ? left : Math.min(DARK_ATTEMPT_MS, Math.max(left / 3, 100));
+  return { allMs: left, attemptMs: Math.min(attemptMs, left), latestDarkMs: dark.darkForMs + left };
 }

@@ -1,8 +1,14 @@
-import { ContinueAsNew } from '@temporalio/workflow';
+import { ApplicationFailure, ContinueAsNew } from '@temporalio/workflow';
 import { FAILURES } from '../contract/failures';
-import { failure, failureType, isCancellation } from './failures';
+import { failure, failureMessage, failureType, isCancellation } from './failures';
 import { StepFailed } from './vm-operation';
 import { showEnd } from './visibility';
+
+function typed(error: unknown): unknown {
+  if (error instanceof ApplicationFailure || isCancellation(error)) return error;
+  const cause = error instanceof StepFailed ? error.cause : error;
+  return failure(failureType(cause), error instanceof StepFailed ? error.message : failureMessage(cause), { cause });
+}
 
 /**
  * Makes every end of a workflow one that people can read: a step's failure leaves as a typed one, outcome and next
@@ -16,7 +22,7 @@ export function endsTyped<Input, Result>(
       return await flow(input);
     } catch (error) {
       if (error instanceof ContinueAsNew) throw error;
-      const ended = error instanceof StepFailed ? failure(error.type, error.message, { cause: error.cause }) : error;
+      const ended = typed(error);
       if (isCancellation(ended)) {
         showEnd('cancelled', null);
       } else {

@@ -20,7 +20,7 @@ export function failure(
   return ApplicationFailure.create({
     type,
     // A message that is passed on has said it already.
-    message: what.includes(nextAction) ? what : `${what} ${nextAction}`,
+    message: what.includes(nextAction) ? what : `${sentence(what)} ${nextAction}`,
     nonRetryable: true,
     ...(details === undefined ? {} : { details: [details] }),
     ...(cause instanceof Error ? { cause } : {}),
@@ -48,8 +48,20 @@ export function failureType(error: unknown): FailureType {
 export const failureFacts = (error: unknown): Readonly<Record<string, unknown>> =>
   (known(error)?.details?.[0] as Readonly<Record<string, unknown>> | undefined) ?? {};
 
-export const failureMessage = (error: unknown): string =>
-  known(error)?.message ?? rootCause(error) ?? String(error);
+/** What happened, in words, from the bottom of the chain. */
+export function failureMessage(error: unknown): string {
+  const ours = known(error);
+  if (ours !== undefined) return ours.message;
+  if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure) {
+    return error.cause.timeoutType === 'SCHEDULE_TO_START'
+      ? `No worker took ${error.activityType} in time.`
+      : `${error.activityType} did not succeed in time.`;
+  }
+  return rootCause(error) ?? String(error);
+}
+
+/** Text that ends with exactly one full stop, so that the next action can follow. */
+export const sentence = (text: string): string => `${text.replace(/[.\s]+$/, '')}.`;
 
 export const cancelled = (what: string) => new CancelledFailure(what);
 export { isCancellation };

@@ -74,6 +74,7 @@ export const fastSave = endsTyped(async function fastSave(raw: FastSaveInput): P
   if (!vm.inServicing && CancellationScope.current().consideredCancelled) {
     // Too late to undo: the VM is brought back first, then the run ends as cancelled.
     await CancellationScope.nonCancellable(() => restoreCancelled(vm));
+    vm.stopIfCancelled();
   }
   const restoredInMs = concluded.evidence['restoredByHostInMs'];
   showEnd('saved', vm.inServicing ? null : `Run fastRestore for ${vmId} within ${input.maxSavedFor}.`);
@@ -147,5 +148,4 @@ async function restoreCancelled(vm: VmOperation): Promise<void> {
   await vm.turnToRestore();
   await restoreVm(vm);
   showEnd('restored', null);
-  vm.stopIfCancelled();
 }

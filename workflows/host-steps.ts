@@ -4,9 +4,9 @@ import type { OrchestratorActivities } from '../activities/orchestrator-activiti
 import type { HostDescription } from '../contract/host';
 import type { StepPlacement } from '../contract/inputs';
 import { HOLDFAST_QUEUE, hostQueue } from '../contract/queues';
-import { VM_STEPS, type VmStep } from '../contract/steps';
-import type { RetryWindow } from '../planning/retry-windows';
-import { failure } from './failures';
+import type { VmStep } from '../contract/steps';
+import type { RetryWindow, stepKind } from '../planning/retry-windows';
+import { failure, failureType } from './failures';
 
 /** While a VM is dark: soon again, and often enough. */
 const DARK_RETRY = { initialInterval: 50, backoffCoefficient: 1.5, maximumInterval: 500 };
@@ -24,12 +24,13 @@ const SCHEDULE_TO_START_MS = 20_000;
 export function stepActivity(
   hostId: string,
   step: VmStep,
+  kind: ReturnType<typeof stepKind>,
   placement: StepPlacement,
   window: RetryWindow,
 ): HostActivities[VmStep] {
   const allMs = Math.max(1, Math.round(window.allMs));
   const attemptMs = Math.max(1, Math.round(window.attemptMs));
-  if (VM_STEPS[step] === 'light') {
+  if (kind === 'light') {
     return proxyActivities<HostActivities>({
       taskQueue: hostQueue(hostId),
       summary: step,
@@ -83,13 +84,21 @@ export function hostStepCalls(hostId: string) {
 }
 
 /** The first call of a run: a host that nobody serves is found out soon, before anything is touched. */
-export function ping(hostId: string) {
-  return proxyActivities<HostActivities>({
+export async function ping(hostId: string): Promise<HostDescription> {
+  const { describeHost } = proxyActivities<HostActivities>({
     taskQueue: hostQueue(hostId),
     startToCloseTimeout: '10s',
     scheduleToStartTimeout: '10s',
     retry: LIGHT_RETRY,
-  }).describeHost(hostId);
+  });
+  try {
+    return await describeHost(hostId);
+  } catch (cause) {
+    if (failureType(cause) !== 'HostUnreachable') throw cause;
+    throw failure('HostUnreachable', `No worker answered for host ${hostId} within 10 s (task queue ${hostQueue(hostId)})`, {
+      cause,
+    });
+  }
 }
 
 /** Faults are for simulated hosts: any other driver refuses a run that names some. */

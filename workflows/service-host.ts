@@ -124,7 +124,7 @@ function ended(result: ServiceHostResult, { firstFailure }: Serviced): ServiceHo
   }
   const type =
     outcome === 'stranded' ? 'VmStranded' : outcome === 'restarted' ? 'VmRestarted' : 'HostNotUpdated';
-  throw failure(type, `Host ${hostId}: ${result.reason ?? outcome}.`, {
+  throw failure(type, `Host ${hostId}: ${result.reason ?? outcome}`, {
     cause: firstFailure,
     details: result,
   });

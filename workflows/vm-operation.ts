@@ -2,7 +2,7 @@ import { CancellationScope } from '@temporalio/workflow';
 import type { VmDescription, Operation } from '../contract/host';
 import type { HostActivities } from '../activities/host-activities';
 import { VM_STEPS, type Direction, type StepOutcome, type StepReport, type VmStep } from '../contract/steps';
-import { retryWindow } from '../planning/retry-windows';
+import { retryWindow, stepKind } from '../planning/retry-windows';
 import { cancelled, failure, failureMessage, failureType } from './failures';
 import { hostCalls, stepActivity } from './host-steps';
 import { parentRun, takeLease, thisRun } from './leases';
@@ -59,6 +59,7 @@ export class VmOperation {
    * between steps, `stopIfCancelled` looks.
    */
   async perform(step: VmStep): Promise<StepOutcome> {
+    const kind = stepKind(step, this.darkForMs);
     const window = retryWindow(step, {
       darkForMs: this.darkForMs,
       budgetMs: this.settings.blackoutBudgetMs,
@@ -67,12 +68,13 @@ export class VmOperation {
     if (window.allMs === 0) {
       throw failure('BlackoutBudgetSpent', `${this.vmId} was dark for ${this.darkForMs.toFixed(0)} ms before ${step}.`);
     }
-    const activity = stepActivity(this.hostId, step, this.settings.stepPlacement, window);
+    const activity = stepActivity(this.hostId, step, kind, this.settings.stepPlacement, window);
     const call = {
       hostId: this.hostId,
       vmId: this.vmId,
       generation: this.lease.generation,
       direction: this.#direction,
+      ...(window.latestDarkMs === undefined ? {} : { latestDarkMs: window.latestDarkMs }),
     };
     try {
       const outcome = await CancellationScope.nonCancellable(() => activity(call));

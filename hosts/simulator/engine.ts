@@ -58,6 +58,7 @@ export class StepEngine {
       if (known !== undefined) return { answer: { ...known, status: known.status === 'done' ? 'alreadyDone' : known.status } };
       const before = this.store.objects(call.hostId, call.vmId);
       admit(operation, step, before, call);
+      refuseIfTooDark(step, before, call);
       const applicable = operation.notApplicable?.(before, call.generation) === undefined;
       const due =
         operation.ready?.(before, call.generation) !== false &&
@@ -185,7 +186,9 @@ export class StepEngine {
   ): void {
     this.store.update(target.hostId, target.vmId, (o) => {
       const owner = ownsMailbox(o, intent);
-      if (owner && o.vm.mailbox !== null) o.vm.mailbox = { ...o.vm.mailbox, ended: true };
+      if (owner && o.vm.mailbox !== null) {
+        o.vm.mailbox = { ...o.vm.mailbox, ended: true, lastFailure: error instanceof Error ? error.message : String(error) };
+      }
       if (o.pf.mailbox?.token === intent.token) o.pf.mailbox = null;
       this.store.append(o.host, {
         vmId: target.vmId,
@@ -225,6 +228,18 @@ function admit(operation: StepOperation, step: string, o: Objects, call: StepCal
     'Fenced',
     `${step} of ${vmId} has generation ${String(call.generation)}, but ${lease === null ? 'nobody holds it' : `generation ${String(lease.generation)} of ${lease.holder.workflowId} holds it`}.`,
     { generation: call.generation, current: lease?.generation ?? null },
+  );
+}
+
+/** The step's share of the blackout is used up: the run must choose another way now. */
+function refuseIfTooDark(step: string, o: Objects, call: StepCall): void {
+  const dark = darkForMs(o.vm, o.nowMs);
+  if (call.latestDarkMs === undefined || dark <= call.latestDarkMs) return;
+  const { attempts, lastFailure } = o.vm.mailbox ?? { attempts: 0, lastFailure: null };
+  const tried = attempts === 0 ? '' : ` after ${String(attempts)} attempts${lastFailure === null ? '' : ` (${lastFailure})`}`;
+  throw new HoldfastError(
+    'BlackoutBudgetSpent',
+    `${step} of ${call.vmId} was given up${tried}: the VM has been dark for ${dark.toFixed(0)} ms.`,
   );
 }
 

@@ -13,6 +13,7 @@ export function newIntent(key: string, step: string, nowMs: number, previous: In
     pid: process.pid,
     instance: THIS_PROCESS,
     ended: false,
+    lastFailure: previous?.lastFailure ?? null,
     startedAtMs: nowMs,
     attempts: (previous?.attempts ?? 0) + 1,
     spentMs: previous === null ? 0 : previous.spentMs + (nowMs - previous.startedAtMs),

@@ -27,6 +27,8 @@ export interface Intent {
   readonly startedAtMs: number;
   readonly attempts: number;
   readonly spentMs: number;
+  /** Why the last attempt failed, for the message of the one that gives up. */
+  readonly lastFailure: string | null;
 }
 
 export interface Lease {

@@ -1,0 +1,115 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { temporal } from '@temporalio/proto';
+import type { FastRestoreInput, FastSaveInput, ServiceHostInput } from '../../contract/inputs';
+import { HOLDFAST_QUEUE, fastRestoreId, fastSaveId, serviceHostId } from '../../contract/queues';
+
+/** One run of a workflow, whose history can be fetched. */
+export interface Run {
+  readonly workflowId: string;
+  readonly runId: string;
+}
+
+export type Recorded = temporal.api.history.v1.IHistory;
+type Input<T> = Omit<T, 'hostId' | 'vmId'>;
+
+const STARTED_WITHIN_MS = 20_000;
+const LOOK_AGAIN_MS = 20;
+
+/** A simulated host of its own for one scenario, so that none finds what another left behind. */
+export class Stage {
+  constructor(
+    private readonly client: Client,
+    readonly hostId: string,
+    readonly vmId = 'vm-01',
+  ) {}
+
+  fastSave(input: Input<FastSaveInput> = {}): Promise<Run> {
+    return this.start('fastSave', fastSaveId(this.hostId, this.vmId), { ...this.#vm, ...input });
+  }
+
+  fastRestore(input: Input<FastRestoreInput> = {}): Promise<Run> {
+    return this.start('fastRestore', fastRestoreId(this.hostId, this.vmId), { ...this.#vm, ...input });
+  }
+
+  serviceHost(input: Partial<Input<ServiceHostInput>> = {}): Promise<Run> {
+    const { hostId } = this;
+    return this.start('serviceHost', serviceHostId(hostId), { hostId, update: { version: '2.0.0' }, ...input });
+  }
+
+  async start(type: string, workflowId: string, input: unknown): Promise<Run> {
+    const handle = await this.client.workflow.start(type, { taskQueue: HOLDFAST_QUEUE, workflowId, args: [input] });
+    return { workflowId, runId: handle.firstExecutionRunId };
+  }
+
+  /** The latest run of a VM's save or restore, once its parent has started it. */
+  async child(kind: 'save' | 'restore', vmId = this.vmId): Promise<Run> {
+    const workflowId = (kind === 'save' ? fastSaveId : fastRestoreId)(this.hostId, vmId);
+    return eventually(`${workflowId} is started`, async () => {
+      try {
+        const { runId } = await this.client.workflow.getHandle(workflowId).describe();
+        return { workflowId, runId };
+      } catch {
+        return undefined;
+      }
+    });
+  }
+
+  /** Waits until a run has asked for a step on the task queue; a fault keeps the step busy meanwhile. */
+  async scheduled(run: Run, step: string): Promise<void> {
+    await eventually(`${run.workflowId} has scheduled ${step}`, async () => {
+      const { events } = await this.history(run);
+      return events?.some((e) => e.activityTaskScheduledEventAttributes?.activityType?.name === step) ? true : undefined;
+    });
+  }
+
+  cancel(run: Run): Promise<unknown> {
+    return this.#handle(run).cancel();
+  }
+
+  terminate(run: Run, reason: string): Promise<unknown> {
+    return this.#handle(run).terminate(reason);
+  }
+
+  update<T>(run: Run, name: string, argument: unknown): Promise<T> {
+    return this.#handle(run).executeUpdate<T, [unknown]>(name, { args: [argument] });
+  }
+
+  /** Waits until this very run has ended, however it did. */
+  async ended(run: Run): Promise<Run> {
+    try {
+      await this.client.workflow.getHandle(run.workflowId, run.runId, { followRuns: false }).result();
+    } catch {
+      // Most scenarios end in a failure: what the history must show is checked when it is kept.
+    }
+    return run;
+  }
+
+  history(run: Run): Promise<Recorded> {
+    return this.#handle(run).fetchHistory();
+  }
+
+  /** The run that this one continued as. */
+  async next(run: Run): Promise<Run> {
+    const { events } = await this.history(run);
+    const runId = events?.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId;
+    if (!runId) throw new Error(`${run.workflowId} did not continue as new`);
+    return { workflowId: run.workflowId, runId };
+  }
+
+  get #vm() {
+    return { hostId: this.hostId, vmId: this.vmId };
+  }
+
+  #handle({ workflowId, runId }: Run): WorkflowHandle {
+    return this.client.workflow.getHandle(workflowId, runId);
+  }
+}
+
+async function eventually<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
+  for (const until = Date.now() + STARTED_WITHIN_MS; ; await delay(LOOK_AGAIN_MS)) {
+    const seen = await look();
+    if (seen !== undefined) return seen;
+    if (Date.now() > until) throw new Error(`waited ${STARTED_WITHIN_MS} ms in vain until ${what}`);
+  }
+}
