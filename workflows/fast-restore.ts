@@ -2,7 +2,6 @@ import { CancellationScope, makeContinueAsNewFunc, workflowInfo } from '@tempora
 import { toMs } from '../contract/durations';
 import type { VmDescription } from '../contract/host';
 import { fastRestoreInput, type FastRestoreInput } from '../contract/inputs';
-import { HOLDFAST_QUEUE } from '../contract/queues';
 import type { FastRestoreResult } from '../contract/results';
 import { endsTyped } from './ends-typed';
 import { failure, failureMessage } from './failures';
@@ -28,7 +27,7 @@ export const fastRestore = endsTyped(async function fastRestore(
   showAttributes({ HostId: hostId, VmId: vmId, Phase: 'restoring' });
   const host = await ping(hostId);
   checkFaultsSupported(host, faults);
-  if (input.stepPlacement === 'in-place' && workflowInfo().taskQueue === HOLDFAST_QUEUE) {
+  if (input.stepPlacement === 'in-place' && workflowInfo().continuedFromExecutionRunId === undefined) {
     return makeContinueAsNewFunc<(next: FastRestoreInput) => Promise<FastRestoreResult>>({
       taskQueue: host.vmWorkflowQueue,
     })(raw);

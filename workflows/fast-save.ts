@@ -1,7 +1,6 @@
 import { CancellationScope, makeContinueAsNewFunc, workflowInfo } from '@temporalio/workflow';
 import { toMs } from '../contract/durations';
 import { fastSaveInput, type FastSaveInput } from '../contract/inputs';
-import { HOLDFAST_QUEUE } from '../contract/queues';
 import type { FastSaveResult } from '../contract/results';
 import { DETACH_VIRTUAL_FUNCTION } from '../contract/steps';
 import { endsTyped } from './ends-typed';
@@ -26,8 +25,9 @@ export const fastSave = endsTyped(async function fastSave(raw: FastSaveInput): P
   showAttributes({ HostId: hostId, VmId: vmId, SaveMode: input.mode, Phase: 'saving' });
   const host = await ping(hostId);
   checkFaultsSupported(host, faults);
-  if (input.stepPlacement === 'in-place' && workflowInfo().taskQueue === HOLDFAST_QUEUE) {
-    // Steps in place need the host's own worker: the run goes on there.
+  if (input.stepPlacement === 'in-place' && workflowInfo().continuedFromExecutionRunId === undefined) {
+    // Steps in place need the host's own worker: the run goes on there. The queue's name must not decide it: a replay
+    // from a file runs on another one.
     return makeContinueAsNewFunc<(input: FastSaveInput) => Promise<FastSaveResult>>({ taskQueue: host.vmWorkflowQueue })(raw);
   }
 

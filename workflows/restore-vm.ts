@@ -10,8 +10,10 @@ export async function restoreVm(vm: VmOperation): Promise<VmDescription | 'notNe
   const turn = await vm.perform('awaitUpdate');
   if (turn.reason === 'saveUndone') return 'notNeeded';
 
-  await orWayBack(vm, () => restoreVirtualFunction(vm));
-  await orWayBack(vm, () => restoreRest(vm));
+  await orWayBack(vm, async () => {
+    await restoreVirtualFunction(vm);
+    await restoreRest(vm);
+  });
 
   await vm.perform('enableOptimizations');
   const { identity } = await vm.inspect();
@@ -39,10 +41,10 @@ async function restoreRest(vm: VmOperation): Promise<void> {
   await vm.perform('resumeVm');
 }
 
-/** Runs part of a restore; where a step fails for good, takes the way back that its failure calls for. */
-async function orWayBack(vm: VmOperation, part: () => Promise<void>): Promise<void> {
+/** Runs the restore; where a step fails for good, takes the way back that its failure calls for, all the way. */
+async function orWayBack(vm: VmOperation, restore: () => Promise<void>): Promise<void> {
   try {
-    await part();
+    await restore();
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error;
     await takeWayBack(vm, error);

@@ -1,5 +1,5 @@
 import { HoldfastError } from '../../contract/failures';
-import { checkInvariants } from './invariants';
+import { checkInvariants, recordBreaches } from './invariants';
 import { ownsMailbox } from './mailbox';
 import type { Intent, Objects } from './state';
 import type { HostStore } from './store';
@@ -11,6 +11,9 @@ const FORBIDDEN_IN_CUSTODY: ReadonlySet<string> = new Set([
   'OID_NIC_SWITCH_DELETE_VPORT',
   'OID_RECEIVE_FILTER_MOVE_FILTER',
   'VPCI.UnassignDevice',
+  'VPCI.Eject',
+  'VPCI.EjectComplete',
+  'VMBus.RescindOffer',
   'SetIovWeight',
   'StopVm',
   'CheckpointVm',
@@ -66,6 +69,10 @@ export function issueCommand<T>(
     });
   } catch (error) {
     store.update(target.hostId, target.vmId, (o) => {
+      // The command's own transaction is gone, and with it whatever it had noted.
+      if (error instanceof HoldfastError && error.type === 'InvariantBreach') {
+        recordBreaches(o.host, [error.message]);
+      }
       journal(o, 'refused', error instanceof Error ? error.message : String(error));
     });
     throw error;

@@ -51,8 +51,9 @@ export class StepEngine {
     key: string,
     signal: AbortSignal,
   ): Promise<Claim> {
-    const { arrive } = operation;
-    if (arrive !== undefined) this.store.update(call.hostId, call.vmId, arrive);
+    if (operation.arrive !== undefined) {
+      this.store.update(call.hostId, call.vmId, (o) => operation.arrive?.(o));
+    }
     for (;;) {
       const known = this.store.result(call.hostId, key);
       if (known !== undefined) return { answer: { ...known, status: known.status === 'done' ? 'alreadyDone' : known.status } };
@@ -112,6 +113,7 @@ export class StepEngine {
     const commands: CommandRunner = {
       run: (command, apply) => issueCommand(this.store, target, intent, command, apply),
       latencyMs,
+      timeScale: this.profile.timeScale,
       generation,
       sleep: async (ms) => {
         await delay(ms);
@@ -136,7 +138,10 @@ export class StepEngine {
       throw error;
     }
     if (fault?.kind === 'fail-after') {
-      // The intent stays: the next attempt finds it and observes what became of it.
+      // The intent stays: the next attempt finds it and observes what became of it. The PF has long answered.
+      this.store.update(hostId, vmId, (o) => {
+        if (o.pf.mailbox?.token === intent.token) o.pf.mailbox = null;
+      });
       throw new HoldfastError('HostStepFailed', `${step} of ${vmId}: the reply was lost, its outcome is unknown.`);
     }
     return this.#conclude(operation, target, key, claim, evidence);
@@ -163,7 +168,8 @@ export class StepEngine {
       const breaches = checkInvariants(o, 'result');
       const ms = intent.spentMs + (o.nowMs - intent.startedAtMs);
       const status = claim.inPlace && intent.attempts === 1 ? 'alreadyDone' : 'done';
-      const recorded = outcome(status, o.nowMs, ms, intent.attempts, evidence);
+      const seen = claim.inPlace ? (operation.observed?.(o) ?? {}) : evidence;
+      const recorded = outcome(status, o.nowMs, ms, intent.attempts, seen);
       this.store.putResult(hostId, key, recorded);
       this.store.append(o.host, {
         vmId,
@@ -222,8 +228,10 @@ function admit(operation: StepOperation, step: string, o: Objects, call: StepCal
   if (operation.anyGeneration === true || lease?.generation === call.generation) return;
   if (operation.preparation === true && nextLease?.generation === call.generation) return;
   if (operation.releasesLease === true) {
-    if (lease === null || operation.notApplicable?.(o, call.generation) !== undefined) return;
+    if (lease === null && call.generation === o.vm.generation) return;
+    if (operation.notApplicable?.(o, call.generation) !== undefined) return;
   }
+  if (operation.handsLeaseOn === true && lease?.handedOnBy === call.generation && operation.inPlace(o, call.generation)) return;
   throw new HoldfastError(
     'Fenced',
     `${step} of ${vmId} has generation ${String(call.generation)}, but ${lease === null ? 'nobody holds it' : `generation ${String(lease.generation)} of ${lease.holder.workflowId} holds it`}.`,

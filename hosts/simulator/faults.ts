@@ -1,7 +1,7 @@
 import type { Fault } from '../../contract/faults';
 import { toMs } from '../../contract/durations';
 import { loseVf, vfOf } from './devices/network-adapter';
-import { guestLosesVf } from './devices/guest';
+import { guestKnowsVf, guestLosesVf } from './devices/guest';
 import { markUnassigned } from './devices/synthetic-network-adapter';
 import type { Objects } from './state';
 
@@ -26,5 +26,9 @@ export function applyVfGone(o: Objects): void {
   vm.vpci.interface = { state: 'none', madeBy: null };
   if (vm.custody !== null) vm.custody.lost = true;
   markUnassigned(vm.adapter);
-  if (vm.guest.dataPath === 'vf') guestLosesVf(vm.guest, 'surpriseRemoval', nowMs);
+  if (guestKnowsVf(vm.guest)) guestLosesVf(vm.guest, 'surpriseRemoval', nowMs);
+  if (vm.path === 'kept' || vm.path === 'reattached') {
+    vm.path = 'synthetic-only';
+    vm.pathReason = 'the VF was taken away from the VM';
+  }
 }

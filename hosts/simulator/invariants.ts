@@ -1,5 +1,5 @@
-import { vfOf } from './devices/network-adapter';
-import type { Objects } from './state';
+import { DEFAULT_VPORT, vfOf } from './devices/network-adapter';
+import type { HostState, Objects } from './state';
 
 /** One line for each invariant of the domain reference; `undefined` means that it holds. */
 type Invariant = (o: Objects) => string | undefined;
@@ -23,10 +23,17 @@ const ALWAYS: Readonly<Record<string, Invariant>> = {
     pf.vfs.filter((vf) => vf.ownerVmId === vm.vmId).length > 1
       ? 'the adapter has more than one VF'
       : undefined,
-  I7: ({ pf }) =>
-    pf.vports.every((p) => pf.vfs.some((vf) => vf.vfId === p.vfId))
-      ? undefined
-      : 'a VPort points at a VF that is not allocated',
+  I7: ({ pf, vm }) => {
+    if (!pf.vports.every((p) => pf.vfs.some((vf) => vf.vfId === p.vfId))) {
+      return 'a VPort points at a VF that is not allocated';
+    }
+    const filter = pf.filters.find((f) => f.macAddress === vm.macAddress);
+    if (filter !== undefined && filter.vportId !== DEFAULT_VPORT && !pf.vports.some((p) => p.vportId === filter.vportId)) {
+      return 'a receive filter points at a VPort that does not exist';
+    }
+    const bound = vm.vpci.interface.state === 'bound' || vm.vpci.interface.state === 'active';
+    return bound && vm.vpci.device === null ? 'a bus interface is bound to no VF device' : undefined;
+  },
   I9: ({ pf }) =>
     pf.vfs.length === pf.iovVfUsage && pf.iovVfUsage <= pf.iovVfCapacity
       ? undefined
@@ -69,9 +76,13 @@ export function checkInvariants(o: Objects, when: 'command' | 'result'): string[
     const breach = check(o);
     return breach === undefined ? [] : [`${id}: ${breach} (${o.vm.vmId})`];
   });
-  if (breaches.length > 0) {
-    o.host.invariants.violations.push(...breaches);
-    o.host.quarantine ??= `invariant breach: ${breaches.join('; ')}`;
-  }
+  recordBreaches(o.host, breaches);
   return breaches;
+}
+
+/** A breach quarantines the host. */
+export function recordBreaches(host: HostState, breaches: readonly string[]): void {
+  if (breaches.length === 0) return;
+  host.invariants.violations.push(...breaches);
+  host.quarantine ??= `invariant breach: ${breaches.join('; ')}`;
 }

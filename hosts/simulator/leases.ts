@@ -5,7 +5,8 @@ import type { Operation, VmPhase } from '../../contract/host';
 import { DEAD_MAN, type Holder } from '../../contract/ids';
 import type { BeginRequest } from '../host-driver';
 import { identityOf } from './identity';
-import { breakBarrier } from './servicing';
+import { emptyMailboxes } from './mailbox';
+import { breakBarrier, isDecided, markAdmitted } from './servicing';
 import type { HostState, Lease, Objects, ServicingState, VmState } from './state';
 
 export const sameHolder = (a: Holder | null | undefined, b: Holder | null | undefined): boolean =>
@@ -52,7 +53,7 @@ function servicingOf(o: Objects, request: BeginRequest): ServicingState | undefi
 function refuseIfHeld(vm: VmState, request: BeginRequest): void {
   const holder = vm.lease?.holder;
   if (holder === undefined || sameHolder(holder, request.holder)) return;
-  if (sameHolder(holder, request.takeOverFrom)) return;
+  if (sameHolder(holder, request.takeOverFrom) && !sameHolder(holder, DEAD_MAN)) return;
   throw new HoldfastError('VmBusy', `${vm.vmId} is held by ${describeHolder(holder)}.`, { holder });
 }
 
@@ -77,7 +78,7 @@ export function beginSave(o: Objects, request: BeginRequest): Operation {
     throw new HoldfastError('HostQuarantined', `Host ${host.hostId} is quarantined: ${host.quarantine}.`);
   }
   const phase = phaseOf(vm);
-  if (phase === 'saved' || phase === 'crossed') {
+  if (phase === 'saved' || phase === 'crossed' || (phase === 'recovering' && vm.pointOfNoReturn !== null)) {
     throw new HoldfastError('AlreadySaved', `${vm.vmId} is saved already.`);
   }
   refuseIfHeld(vm, request);
@@ -92,7 +93,7 @@ export function beginSave(o: Objects, request: BeginRequest): Operation {
     );
   }
   // What a closed run left under way is over; what the restore of the same servicing run prepares goes on.
-  if (vm.nextLease === null) vm.mailbox = null;
+  if (vm.nextLease === null) emptyMailboxes(o);
   vm.lease = issueLease(o, request, 'save');
   if (!interrupted) {
     // Re-adoption of this very VF is authorised here, so that a policy that is down later cannot strand a paused VM.
@@ -139,7 +140,7 @@ export function beginRestore(o: Objects, request: BeginRequest): Operation {
     throw new HoldfastError('NoRecord', `${vm.vmId} is ${phase} without a committed record.`);
   }
   const lease = issueLease(o, request, 'restore');
-  vm.mailbox = null;
+  emptyMailboxes(o);
   vm.lease = { ...lease, settings: { ...lease.settings, mode: vm.record?.mode ?? lease.settings.mode } };
   vm.stranded = null;
   vm.deadlineMs = nowMs + lease.settings.blackoutBudgetMs;
@@ -162,30 +163,33 @@ export function fence(o: Objects, holder: Holder, reason: string): Operation {
       phase: phaseOf(vm),
     });
   }
+  const { settings } = held;
   vm.generation += 1;
-  vm.mailbox = null;
-  vm.lease = {
-    ...held,
-    kind: vm.partition.state === 'running' ? held.kind : 'recovery',
-    generation: vm.generation,
-  };
+  emptyMailboxes(o);
+  const kind = vm.partition.state === 'running' ? held.kind : 'recovery';
+  vm.lease = { generation: vm.generation, holder, kind, settings };
   vm.nextLease = null;
   if (vm.deadlineMs !== null) vm.deadlineMs = Math.max(vm.deadlineMs, nowMs + FENCE_EXTENSION_MS);
   breakBarrier(host, vm.vmId, reason);
+  if (vm.pointOfNoReturn !== null) markAdmitted(host, vm.vmId);
   return operationOf(o, vm.lease);
 }
 
-/** The dead-man's fence: it takes the VM from whoever holds it. */
+/** The dead-man's fence: it takes the VM from whoever holds it, unless that one was in time after all. */
 export function takeForDeadMan(o: Objects): Operation {
   const { vm, host, nowMs } = o;
+  if (vm.deadlineMs === null || vm.deadlineMs > nowMs) {
+    throw new HoldfastError('Fenced', `${vm.vmId} is not overdue any more.`, { phase: phaseOf(vm) });
+  }
   const settings = vm.lease?.settings ?? { ...NO_SETTINGS, mode: vm.record?.mode ?? 'modified' };
   vm.generation += 1;
-  vm.mailbox = null;
+  emptyMailboxes(o);
   vm.nextLease = null;
   vm.lease = { generation: vm.generation, holder: DEAD_MAN, kind: 'recovery', settings };
   vm.deadlineMs = nowMs + toMs(HARD_BLACKOUT_LIMIT);
   vm.pathReason = 'brought back by the host’s dead-man: the deadline had passed';
   breakBarrier(host, vm.vmId, 'its deadline passed');
+  if (vm.pointOfNoReturn !== null) markAdmitted(host, vm.vmId);
   return operationOf(o, vm.lease);
 }
 const NO_SETTINGS = {
@@ -208,6 +212,13 @@ export function acquireHost(host: HostState, holder: Holder, takeOverFrom?: Hold
   }
   host.generation += 1;
   host.lease = { generation: host.generation, holder };
-  host.servicing = null;
+  stopServicing(host, 'its run was taken over');
   return host.generation;
+}
+
+/** Before the host-wide barrier no VM crosses any more; after it an update that has not come is given up. */
+export function stopServicing({ servicing }: HostState, reason: string): void {
+  if (servicing === null) return;
+  if (!servicing.crossed) servicing.aborted ??= reason;
+  else if (!isDecided(servicing)) servicing.update = 'notUpdated';
 }

@@ -60,6 +60,11 @@ export function takeMailboxes(
 export const ownsMailbox = (o: Objects, intent: Intent): boolean =>
   o.vm.mailbox?.token === intent.token;
 
+/** Whatever is under way for the VM is over: it can have no effect, and nobody waits for it. */
+export function emptyMailboxes(o: Objects): void {
+  if (o.vm.mailbox !== null) leaveMailboxes(o, o.vm.mailbox);
+}
+
 export function leaveMailboxes(o: Objects, intent: Intent): void {
   if (o.vm.mailbox?.token === intent.token) o.vm.mailbox = null;
   if (o.pf.mailbox?.token === intent.token) o.pf.mailbox = null;

@@ -10,7 +10,7 @@ export function memberOf(o: Pick<Objects, 'host' | 'vm'>): ServicingState | unde
 }
 
 const reached =
-  (stage: 'quiet' | 'restoreWaiting' | 'paused' | 'saved' | 'resumed') =>
+  (stage: 'quiet' | 'restoreWaiting' | 'paused' | 'saved' | 'admitted' | 'resumed') =>
   (host: HostState, vmId: string): void => {
     const { servicing } = host;
     if (servicing?.members.includes(vmId) === true && !servicing[stage].includes(vmId)) {
@@ -23,6 +23,8 @@ export const markQuiet = reached('quiet');
 export const markRestoreWaiting = reached('restoreWaiting');
 export const markPaused = reached('paused');
 export const markSaved = reached('saved');
+/** Its restore goes ahead: through the gate, or by a way back that does not pass it and must not hold the others up. */
+export const markAdmitted = reached('admitted');
 export const markResumed = reached('resumed');
 
 /** Nothing is left that could be done while the VMs still run: all saves, restores and the commit wait on the host. */
@@ -36,7 +38,7 @@ export function markDown(host: HostState, vm: VmState): void {
     servicing.down.push(vm.vmId);
   }
   if (vm.nextLease !== null) {
-    vm.lease = vm.nextLease;
+    vm.lease = vm.lease === null ? vm.nextLease : { ...vm.nextLease, handedOnBy: vm.lease.generation };
     vm.nextLease = null;
   }
 }
@@ -58,19 +60,20 @@ export function isTooLate(o: Objects): boolean {
 /** At most `parallelism` restores at a time, in the order in which the VMs went dark. */
 export function isNextToRestore(o: Objects, s: ServicingState): boolean {
   if (s.admitted.includes(o.vm.vmId)) return true;
-  const underWay = s.admitted.length - s.resumed.length;
+  const underWay = s.admitted.filter((id) => !s.resumed.includes(id)).length;
   const darkest = s.paused.find((id) => s.down.includes(id) && !s.admitted.includes(id));
   return underWay < s.order.parallelism && darkest === o.vm.vmId;
 }
 
 /**
- * Takes a VM out of a run that has not crossed: by policy it alone is left out, or no VM crosses. Where the run has
- * crossed it changes nothing.
+ * Takes a VM out of a run that has not crossed: by policy it alone is left out, where the update is per VM, or no VM
+ * crosses. Where the run has crossed it changes nothing.
  */
 export function breakBarrier(host: HostState, vmId: string, reason: string): void {
   const { servicing } = host;
   if (servicing === null || servicing.crossed || !servicing.members.includes(vmId)) return;
-  if (servicing.order.onSaveFailure === 'leave-out') {
+  const perVm = servicing.order.update.component === 'vmWorkerProcess';
+  if (perVm && servicing.order.onSaveFailure === 'leave-out') {
     servicing.members = servicing.members.filter((id) => id !== vmId);
     servicing.leftOut.push({ vmId, reason });
   } else servicing.aborted ??= `${vmId} could not be saved: ${reason}`;

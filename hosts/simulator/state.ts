@@ -36,6 +36,8 @@ export interface Lease {
   readonly holder: Holder;
   readonly kind: 'save' | 'restore' | 'recovery';
   readonly settings: OperationSettings;
+  /** The generation of the save that gave this lease to its restore when the VM was down. */
+  readonly handedOnBy?: number;
 }
 
 /** What can be made ready for the restore while the VM still runs: the next worker process and its adapter. */

@@ -63,6 +63,10 @@ export function guestResumed(g: GuestState, vf: VirtualFunction | undefined, now
   pathUp(g, nowMs);
 }
 
+/** Whether the guest uses, has bound or was offered a VF, so that it notices when that one goes. */
+export const guestKnowsVf = (g: GuestState): boolean =>
+  g.dataPath === 'vf' || g.vfDriverBound || g.events.at(-1)?.kind === 'offer';
+
 /** The guest removes the VF NIC; traffic fails over to the synthetic adapter. */
 export function guestLosesVf(g: GuestState, kind: 'eject' | 'surpriseRemoval', nowMs: number): void {
   g.events.push({ atMs: nowMs, kind });

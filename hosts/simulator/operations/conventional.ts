@@ -1,4 +1,4 @@
-import { EJECT_GRACE_MS, guestBindsVf, guestLosesVf, guestOfferedVf, guestSwitchesToVf } from '../devices/guest';
+import { EJECT_GRACE_MS, guestBindsVf, guestKnowsVf, guestLosesVf, guestOfferedVf, guestSwitchesToVf } from '../devices/guest';
 import {
   DEFAULT_VPORT,
   allocateVf,
@@ -38,14 +38,17 @@ export const ejectVirtualFunction: StepOperation = {
       if (vm.adapter.optimizations === 'enabled') adapter.startDisableOptimizations(vm.adapter);
     });
     c.run('VPCI.Eject', () => undefined);
-    await c.sleep(Math.min(c.latencyMs, EJECT_GRACE_MS));
-    const kind = c.latencyMs > EJECT_GRACE_MS ? 'surpriseRemoval' : 'eject';
+    const graceMs = EJECT_GRACE_MS * c.timeScale;
+    await c.sleep(Math.min(c.latencyMs, graceMs));
+    const kind = c.latencyMs > graceMs ? 'surpriseRemoval' : 'eject';
     c.run(kind === 'eject' ? 'VPCI.EjectComplete' : 'VMBus.RescindOffer', ({ vm, nowMs }) => {
-      if (vm.guest.dataPath === 'vf' || vm.guest.vfDriverBound) guestLosesVf(vm.guest, kind, nowMs);
+      if (guestKnowsVf(vm.guest)) guestLosesVf(vm.guest, kind, nowMs);
     });
     c.run('VPCI.UnassignDevice', ({ vm }) => {
       unassignDevice(vm.vpci);
       adapter.markUnassigned(vm.adapter);
+      vm.path = 'synthetic-only';
+      vm.pathReason = 'conventional save: the VF was given back';
     });
     return { kind };
   },

@@ -7,6 +7,8 @@ export interface CommandRunner {
   run<T>(command: string, apply: (o: Objects) => T): T;
   /** The profile's time for this operation, ms, already scaled. */
   readonly latencyMs: number;
+  /** What else in an operation takes time is scaled by this; 1 = real time. */
+  readonly timeScale: number;
   readonly generation: number;
   sleep(ms: number): Promise<void>;
 }
@@ -19,6 +21,8 @@ export interface StepOperation {
   readonly ownLatency?: true;
   /** It gives the lease back, so a repeat after a crash finds none. */
   readonly releasesLease?: true;
+  /** It may give the lease to the restore that waits, so a repeat after a crash finds that one's. */
+  readonly handsLeaseOn?: true;
   /** It only waits, and changes nothing that a lease guards: a run that lost its lease is told so by what it waits for. */
   readonly anyGeneration?: true;
   /** It prepares a restore, so the next lease may do it while the save still holds the VM. */
@@ -31,6 +35,8 @@ export interface StepOperation {
   notApplicable?(o: Objects, generation: number): string | undefined;
   /** Whether the effect is there: asked before a step, and after it instead of believing it. */
   inPlace(o: Objects, generation: number): boolean;
+  /** What a repeat answers whose effect was there already. */
+  observed?(o: Objects): Evidence;
   /** Idempotent; whatever it did before its process died, it goes on from there. */
   effect(c: CommandRunner): Evidence | Promise<Evidence>;
 }

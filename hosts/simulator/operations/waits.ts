@@ -1,5 +1,5 @@
 import { HoldfastError } from '../../../contract/failures';
-import { isDecided, isNextToRestore, isPrepared, isTooLate, markRestoreWaiting, memberOf } from '../servicing';
+import { isDecided, isNextToRestore, isPrepared, isTooLate, markAdmitted, markRestoreWaiting, memberOf } from '../servicing';
 import type { StepOperation } from './operation';
 
 const alone = 'the VM is not part of a servicing run';
@@ -68,7 +68,7 @@ export const awaitUpdate: StepOperation = {
       if (servicing === undefined) return {};
       // The budget decides for the old stack: the update did not come in time.
       if (!isDecided(servicing)) servicing.update = 'notUpdated';
-      if (!servicing.admitted.includes(o.vm.vmId)) servicing.admitted.push(o.vm.vmId);
+      markAdmitted(o.host, o.vm.vmId);
       return { update: servicing.update };
     }),
 };

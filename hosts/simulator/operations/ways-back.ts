@@ -1,4 +1,4 @@
-import { forceSynthetic, guestLosesVf } from '../devices/guest';
+import { forceSynthetic, guestKnowsVf, guestLosesVf } from '../devices/guest';
 import { handPartitionTo, startCold } from '../devices/hypervisor-partition';
 import { DEFAULT_VPORT, deleteVPort, freeVf, moveFilter, resetVf, vfOf } from '../devices/network-adapter';
 import { discardRecord } from '../devices/runtime-repository';
@@ -7,7 +7,16 @@ import { releaseHold, unassignDevice } from '../devices/vpci-vsp';
 import { createAndConnectNic } from '../devices/vm-switch';
 import { custodianName, prepareWorkerProcess } from '../devices/vm-worker-process';
 import { refused } from '../legal-moves';
+import { markResumed } from '../servicing';
+import type { Objects } from '../state';
 import type { CommandRunner, Evidence, StepOperation } from './operation';
+
+/** Before the point of no return a save is undone instead: nothing need be lost. */
+const refuseBeforeCrossing = ({ vm }: Objects) => {
+  if (vm.pointOfNoReturn === null) {
+    throw refused(`${vm.vmId} has not crossed the point of no return: its save can be undone.`);
+  }
+};
 
 /**
  * Gives a held VF up while the VM is still paused: the hold is released by authority, then the VF is taken off the
@@ -41,7 +50,7 @@ function detach(c: CommandRunner): Evidence {
     });
   }
   c.run('Guest.ForceSyntheticDataPath', ({ vm, nowMs }) => {
-    if (vm.guest.dataPath === 'vf') guestLosesVf(vm.guest, 'surpriseRemoval', nowMs);
+    if (guestKnowsVf(vm.guest)) guestLosesVf(vm.guest, 'surpriseRemoval', nowMs);
     else forceSynthetic(vm.guest, nowMs);
   });
   return { vfId: vf?.vfId };
@@ -55,6 +64,7 @@ export const detachHeldFunction: StepOperation = {
     c.run('Hypervisor.ReadPartition', ({ vm }) => {
       if (vm.partition.state === 'running') throw refused('A running guest gives its VF up by an eject.');
     });
+    c.run('PointOfNoReturn.Read', refuseBeforeCrossing);
     return detach(c);
   },
 };
@@ -79,6 +89,7 @@ export const coldStartVm: StepOperation = {
   usesPf: true,
   inPlace: ({ vm }) => vm.path === 'restarted' && vm.restored.vmState,
   effect: (c) => {
+    c.run('PointOfNoReturn.Read', refuseBeforeCrossing);
     detach(c);
     c.run('Repository.Discard', ({ vm }) => {
       if (vm.record?.state === 'committed' || vm.record?.state === 'claimed') discardRecord(vm.record);
@@ -117,6 +128,8 @@ export const strandVm: StepOperation = {
       vm.deadlineMs = null;
       vm.lease = null;
       vm.nextLease = null;
+      // Nobody waits for it any more: its place at the gate of the restores is free.
+      markResumed(host, vm.vmId);
       host.quarantine ??= `${vm.vmId} is stranded: held and paused`;
     });
     return {};

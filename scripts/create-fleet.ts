@@ -1,0 +1,24 @@
+import { Command } from 'commander';
+import { createFleet } from '../hosts/simulator/fleet';
+import { HostStore } from '../hosts/simulator/store';
+import { runMain } from '../workers/run-main';
+import { wholeNumber } from './options';
+
+/** Makes simulated hosts in a directory; those that exist already are left as they are. */
+async function main(): Promise<void> {
+  const options = new Command('create-fleet')
+    .description('Makes simulated hosts full of VMs.')
+    .requiredOption('--fleet-dir <directory>', 'where they go')
+    .option('--hosts <number>', 'how many hosts', wholeNumber(1, 1000), 1)
+    .option('--vms <number>', 'VMs on each', wholeNumber(0, 256), 8)
+    .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
+    .option('--custody-below-vsp', 'the hosts keep bus connections below the VPCI VSP, so that it can be updated too')
+    .parse()
+    .opts<{ fleetDir: string; hosts: number; vms: number; seed: number; custodyBelowVsp?: boolean }>();
+  const store = new HostStore(options.fleetDir);
+  const hostIds = createFleet(store, options);
+  process.stdout.write(`${options.fleetDir}: ${hostIds.join(', ')}\n`);
+  await store.close();
+}
+
+runMain('create-fleet', main);

@@ -1,0 +1,28 @@
+import { InvalidArgumentError } from 'commander';
+import { parseFault, type FaultInput } from '../contract/faults';
+
+/** A whole number within bounds, or a message that names them. */
+export const wholeNumber =
+  (min: number, max: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw new InvalidArgumentError(`must be a whole number from ${String(min)} to ${String(max)}`);
+    }
+    return value;
+  };
+
+export const positiveNumber = (text: string): number => {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('must be a number above 0');
+  return value;
+};
+
+/** Collects `--fault <vmId>:<step>:<kind>[:<times>]`, which may be given more than once. */
+export function faultOption(text: string, earlier: FaultInput[] = []): FaultInput[] {
+  try {
+    return [...earlier, parseFault(text)];
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,145 @@
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ApplicationFailure } from '@temporalio/common';
+import { WorkflowFailedError } from '@temporalio/client';
+import { Command, Option } from 'commander';
+import type { FaultInput } from '../contract/faults';
+import { COMPONENTS, HOLD_MODES, MODES, STEP_PLACEMENTS, type ServiceHostInput } from '../contract/inputs';
+import { HOLDFAST_QUEUE, serviceHostId } from '../contract/queues';
+import type { ServiceHostResult } from '../contract/results';
+import { loadProfile } from '../hosts/simulator/latency';
+import type { serviceHost } from '../workflows';
+import { runMain } from '../workers/run-main';
+import { LiveProgress } from './live-progress';
+import { faultOption, positiveNumber, wholeNumber } from './options';
+import { servicingReport, servicingTable, succeeded, type HostRun } from './servicing-report';
+import { Stack } from './stack';
+
+interface Options {
+  readonly hosts: number;
+  readonly vms: number;
+  readonly seed: number;
+  readonly profile: string;
+  readonly timeScale?: number;
+  readonly mode: NonNullable<ServiceHostInput['mode']>;
+  readonly component: NonNullable<ServiceHostInput['update']['component']>;
+  readonly toVersion: string;
+  readonly placement: NonNullable<ServiceHostInput['stepPlacement']>;
+  readonly holdMode: NonNullable<ServiceHostInput['holdMode']>;
+  readonly onCannotKeep: NonNullable<ServiceHostInput['onCannotKeep']>;
+  readonly blackoutBudget: string;
+  readonly fault?: FaultInput[];
+  readonly json?: true;
+  readonly keep?: true;
+}
+
+const options = new Command('npm start --')
+  .description('Services simulated hosts full of VMs through a real Temporal server, every VF kept.')
+  .option('--hosts <number>', 'how many hosts, one after the other', wholeNumber(1, 100), 1)
+  .option('--vms <number>', 'VMs on each', wholeNumber(1, 256), 8)
+  .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
+  .option('--profile <name|file>', 'latencies: default, zero, or a JSON file', 'default')
+  .option('--time-scale <factor>', 'scales the latencies; 1 = real', positiveNumber)
+  .addOption(new Option('--mode <mode>', 'keep the VFs, or the conventional way').choices(MODES).default('modified'))
+  .addOption(new Option('--component <name>', 'what is updated').choices(COMPONENTS).default('vmWorkerProcess'))
+  .option('--to-version <version>', 'the version it is updated to', '2.0.0')
+  .addOption(new Option('--placement <where>', 'where dark steps run').choices(STEP_PLACEMENTS).default('in-place'))
+  .addOption(new Option('--hold-mode <mode>', 'how the VSP is kept from releasing').choices(HOLD_MODES).default('instruct-skip'))
+  .addOption(new Option('--on-cannot-keep <what>', 'VMs whose VF cannot be kept').choices(['refuse', 'conventional']).default('refuse'))
+  .option('--blackout-budget <duration>', 'how long a VM may be dark, at most 30s', '10s')
+  .option('--fault <vmId:step:kind[:times]>', 'meet this fault; "host" as vmId for host steps; may be repeated', faultOption)
+  .option('--json', 'print the result as one JSON document on standard output')
+  .option('--keep', 'leave everything up for a look at the UI, until Ctrl-C')
+  .parse()
+  .opts<Options>();
+
+async function main(): Promise<void> {
+  const say = (text: string) => process.stderr.write(`${text}\n`);
+  const timeScale = options.timeScale ?? loadProfile(options.profile).timeScale;
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-'));
+  const interrupted = new Promise<never>((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        reject(new Interrupted(signal));
+      });
+    }
+  });
+  const started = Stack.start({ ...options, directory, onProgress: say });
+  try {
+    const stack = await Promise.race([started, interrupted]);
+    const runs: HostRun[] = [];
+    for (const hostId of stack.store.hostIds()) {
+      runs.push(await Promise.race([service(stack, hostId), interrupted]));
+    }
+    const link = uiLink(stack, runs);
+    if (options.json) {
+      process.stdout.write(`${JSON.stringify(servicingReport(randomUUID(), timeScale, runs), null, 2)}\n`);
+      for (const { failure } of runs) if (failure !== null) say(failure);
+    } else {
+      for (const run of runs) process.stdout.write(`\n${servicingTable(run)}\n`);
+      process.stdout.write(`\n${link}\n`);
+    }
+    process.exitCode = succeeded(runs) ? 0 : 1;
+    if (options.keep) {
+      say(`Everything stays up until Ctrl-C. ${link}`);
+      await interrupted;
+    }
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error;
+    if (!options.keep) process.exitCode = 130;
+    say('stopping');
+  } finally {
+    await started.then(
+      (stack) => stack.stop(),
+      () => undefined,
+    );
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function service(stack: Stack, hostId: string): Promise<HostRun> {
+  const progress = new LiveProgress(stack.store, hostId);
+  const { component, toVersion, mode, placement, holdMode, onCannotKeep, blackoutBudget, fault } = options;
+  const input: ServiceHostInput = {
+    hostId,
+    update: { component, version: toVersion },
+    mode,
+    stepPlacement: placement,
+    holdMode,
+    onCannotKeep,
+    blackoutBudget,
+    faults: fault ?? [],
+  };
+  try {
+    const result = await stack.client.workflow.execute<typeof serviceHost>('serviceHost', {
+      workflowId: serviceHostId(hostId),
+      taskQueue: HOLDFAST_QUEUE,
+      args: [input],
+      staticSummary: `update ${component} of ${hostId} to ${toVersion}`,
+    });
+    return { hostId, result, failure: null };
+  } catch (error) {
+    if (!(error instanceof WorkflowFailedError)) throw error;
+    const { cause } = error;
+    const detail = cause instanceof ApplicationFailure ? (cause.details?.[0] as Partial<ServiceHostResult> | undefined) : undefined;
+    const result = detail?.vms === undefined ? null : (detail as ServiceHostResult);
+    return { hostId, result, failure: cause?.message ?? error.message };
+  } finally {
+    progress.stop();
+  }
+}
+
+function uiLink(stack: Stack, runs: readonly HostRun[]): string {
+  if (stack.uiUrl === undefined) return `See the runs in the UI of ${stack.address}, namespace ${stack.namespace}.`;
+  const [first] = runs;
+  const path = `namespaces/${stack.namespace}/workflows/${encodeURIComponent(serviceHostId(first?.hostId ?? ''))}`;
+  return options.keep
+    ? `See every step in the Temporal UI: ${stack.uiUrl}/${path}`
+    : `Every step is in the Temporal UI; run with --keep (or npm run dev) and open ${stack.uiUrl}/${path}`;
+}
+
+class Interrupted extends Error {}
+
+runMain('npm start', main);
