@@ -98,6 +98,12 @@ export class Stack {
     return running.pid;
   }
 
+  /** The process id of the dev server. */
+  get serverPid(): number {
+    if (this.server === undefined) throw new Error('the server is not ours');
+    return this.server.pid;
+  }
+
   async startProcess(role: Role): Promise<void> {
     const { directory, profile, timeScale, restart = true } = this.options;
     const fleet = ['--fleet-dir', join(directory, 'fleet'), '--profile', profile];

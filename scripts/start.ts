@@ -137,7 +137,7 @@ function uiLink(stack: Stack, runs: readonly HostRun[]): string {
   const path = `namespaces/${stack.namespace}/workflows/${encodeURIComponent(serviceHostId(first?.hostId ?? ''))}`;
   return options.keep
     ? `See every step in the Temporal UI: ${stack.uiUrl}/${path}`
-    : `Every step is in the Temporal UI; run with --keep (or npm run dev) and open ${stack.uiUrl}/${path}`;
+    : `Every step was in the Temporal UI at ${stack.uiUrl}/${path}, which stops now; with --keep it stays.`;
 }
 
 class Interrupted extends Error {}

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { HoldfastError } from '../../contract/failures';
+import { FAILURES, HoldfastError, type FailureType } from '../../contract/failures';
 import { ATTACH_VIRTUAL_FUNCTION, UNDO_SAVE, type StepCall, type VmStep } from '../../contract/steps';
 import { hostNowMs } from './clock';
 import { identityOf } from './identity';
@@ -8,6 +8,8 @@ import type { HostStore } from './store';
 
 /** How often deadlines are looked at, ms. */
 const LOOK_EVERY_MS = 100;
+/** How long one attempt may be waited for: one that is stuck is superseded by the next. */
+const ATTEMPT_MS = 2_000;
 /** Attempts of one step before the VM is left to the next look. */
 const ATTEMPTS = 5;
 
@@ -52,26 +54,19 @@ export class DeadMan {
     try {
       this.say(`${name}: its deadline has passed; bringing it back`);
       const { generation, crossed } = await this.hosts.takeForDeadMan(hostId, vmId);
-      const perform = (steps: readonly VmStep[], direction: StepCall['direction']) =>
+      const perform: Perform = (steps, direction = 'recover') =>
         this.#performAll(steps, { hostId, vmId, generation, direction }, signal);
       if (crossed) {
         this.hosts.giveUpUpdate(hostId);
-        // A claimed record means that the save is over and its successor may run already.
-        if (this.store.vm(hostId, vmId).record?.state !== 'claimed') await perform(FORWARD, 'recover');
-        try {
-          await perform(RESTORE, 'recover');
-        } catch (error) {
-          this.say(`${name}: ${reason(error)}; giving its VF up`);
-          await perform(['detachHeldFunction', ...WITHOUT_VF], 'recover');
-        }
+        await this.#restore(name, perform);
       } else await perform(UNDO_SAVE, 'undo');
-      await perform(['enableOptimizations'], 'recover');
+      await perform(['enableOptimizations']);
       if (identityOf(this.store.objects(hostId, vmId)) === null) {
-        await perform(ATTACH_VIRTUAL_FUNCTION, 'recover').catch((error: unknown) => {
+        await perform(ATTACH_VIRTUAL_FUNCTION).catch((error: unknown) => {
           this.say(`${name}: no VF could be attached: ${reason(error)}`);
         });
       }
-      await perform(['endOperation'], 'recover');
+      await perform(['endOperation']);
       this.say(`${name}: runs again`);
     } catch (error) {
       this.say(`${name}: ${reason(error)}`);
@@ -80,15 +75,34 @@ export class DeadMan {
     }
   }
 
+  /** The shortest way forward: with the VF, else without it, else without the guest's memory. */
+  async #restore(name: string, perform: Perform): Promise<void> {
+    try {
+      await perform(FORWARD);
+      try {
+        await perform(RESTORE_VF);
+      } catch (error) {
+        if (isFailure(error, 'Fenced') || isFailure(error, 'VmStateLost')) throw error;
+        this.say(`${name}: ${reason(error)}; giving its VF up`);
+        await perform(['detachHeldFunction', 'powerOnRestore']);
+      }
+      await perform(RESTORE_VM);
+    } catch (error) {
+      if (!isFailure(error, 'VmStateLost')) throw error;
+      this.say(`${name}: ${reason(error)}; starting it cold`);
+      await perform(['coldStartVm', 'resumeVm']);
+    }
+  }
+
   async #performAll(steps: readonly VmStep[], call: StepCall, signal: AbortSignal): Promise<void> {
     for (const step of steps) {
       for (let attempt = 1; ; attempt += 1) {
         try {
-          await this.hosts.perform(step, call, signal);
+          await this.hosts.perform(step, call, AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS)]));
           break;
         } catch (error) {
-          const again = error instanceof HoldfastError && error.type === 'HostStepFailed';
-          if (!again || attempt === ATTEMPTS) throw error;
+          const again = error instanceof HoldfastError && FAILURES[error.type].retryable;
+          if (!again || attempt === ATTEMPTS || signal.aborted) throw error;
           await delay(attempt * 20);
         }
       }
@@ -96,27 +110,25 @@ export class DeadMan {
   }
 }
 
-/** What may be left of a save that has crossed. */
+type Perform = (steps: readonly VmStep[], direction?: StepCall['direction']) => Promise<void>;
+
+/** What may be left of a save that has crossed; not applicable once a restore has begun. */
 const FORWARD = ['resetVpciBusInterface', 'tearDownSyntheticAdapter'] as const;
-const RESTORE = [
+const RESTORE_VF = [
   'initializeSyntheticAdapter',
   'reserveResources',
   'powerOnRestore',
   'createVpciBus',
   'assignVirtualFunction',
   'restoreVirtualFunctionState',
-  'restoreVm',
   'markVirtualFunctionAssigned',
-  'connectSyntheticAdapter',
-  'resumeSyntheticAdapter',
-  'resumeVm',
 ] as const satisfies readonly VmStep[];
-const WITHOUT_VF = [
-  'powerOnRestore',
+const RESTORE_VM = [
   'restoreVm',
   'connectSyntheticAdapter',
   'resumeSyntheticAdapter',
   'resumeVm',
 ] as const satisfies readonly VmStep[];
 
+const isFailure = (error: unknown, type: FailureType) => error instanceof HoldfastError && error.type === type;
 const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -8,10 +8,10 @@ import { READABLE_RECORD_VERSIONS } from './devices/runtime-repository';
 import { describeVm } from './describe';
 import { StepEngine } from './engine';
 import type { LatencyProfile } from './latency';
-import { acquireHost, beginRestore, beginSave, fence, takeForDeadMan } from './leases';
+import { acquireHost, beginRestore, beginSave, fence, stopServicing, takeForDeadMan } from './leases';
 import { refused } from './legal-moves';
 import { isDecided } from './servicing';
-import type { Objects } from './state';
+import type { HostState, Objects } from './state';
 import type { HostStore } from './store';
 import { admitHost, performHostStep } from './update';
 
@@ -27,8 +27,12 @@ export class SimulatedHosts implements HostDriver {
   }
 
   describe(hostId: string): Promise<HostDescription> {
-    const host = this.store.host(hostId);
-    return settled(() => ({
+    return settled(() => this.#describe(this.store.host(hostId)));
+  }
+
+  #describe(host: HostState): HostDescription {
+    const { hostId } = host;
+    return {
       hostId,
       driver: 'simulator',
       vmWorkflowQueue: vmWorkflowQueue(host.workerName),
@@ -44,7 +48,7 @@ export class SimulatedHosts implements HostDriver {
       vms: host.vmIds.map((vmId) => describeVm(this.store.objects(hostId, vmId))),
       forbiddenCommands: host.commands.forbidden,
       invariants: { checked: host.invariants.checked, violated: host.invariants.violations.length },
-    }));
+    };
   }
 
   readJournal(hostId: string, query: JournalQuery = {}): Promise<readonly JournalEntry[]> {
@@ -125,8 +129,8 @@ export class SimulatedHosts implements HostDriver {
         admitHost(host, call, 'abortServicing');
         const { servicing } = host;
         if (servicing === null) return { crossed: false };
-        if (!servicing.crossed) servicing.aborted ??= reason;
-        else if (servicing.update === 'armed') servicing.update = 'notUpdated';
+        // A commit that is under way is let be: it is too late for it to be given up.
+        if (servicing.update !== 'committing') stopServicing(host, reason);
         return { crossed: servicing.crossed };
       }),
     );
@@ -155,7 +159,7 @@ export class SimulatedHosts implements HostDriver {
   foreignCommand(
     hostId: string,
     vmId: string,
-    command: 'StopVm' | 'CheckpointVm' | 'MigrateVm' | 'SetIovWeight' | 'OID_NIC_SWITCH_FREE_VF' | 'OID_SRIOV_RESET_VF' | 'OID_NIC_SWITCH_DELETE_VPORT' | 'OID_RECEIVE_FILTER_MOVE_FILTER' | 'VPCI.UnassignDevice',
+    command: 'StopVm' | 'CheckpointVm' | 'MigrateVm' | 'SetIovWeight' | 'OID_NIC_SWITCH_FREE_VF' | 'OID_SRIOV_RESET_VF' | 'VPCI.Eject' | 'OID_NIC_SWITCH_DELETE_VPORT' | 'OID_RECEIVE_FILTER_MOVE_FILTER' | 'VPCI.UnassignDevice',
   ): Promise<void> {
     return settled(() => {
       issueCommand(this.store, { hostId, vmId, step: 'foreign', generation: 0 }, null, command, () => {

@@ -73,7 +73,7 @@ const commitUpdate: HostOperation = {
       return { flipped: false };
     }
     const perVm = staged.component === 'vmWorkerProcess';
-    const running = host.vmIds.filter((id) => phaseOf(store.vm(host.hostId, id)) === 'running');
+    const running = host.vmIds.filter((id) => store.vm(host.hostId, id).partition.state === 'running');
     if (!perVm && running.length > 0) {
       throw new HoldfastError('Refused', `${staged.component} is host-wide and ${running.join(', ')} run.`);
     }
@@ -87,6 +87,10 @@ const commitUpdate: HostOperation = {
 
 /** Back to what was, or giving the update up before it came: the gates open for a restore on the old stack. */
 const rollBackUpdate: HostOperation = {
+  notApplicable: ({ servicing }) =>
+    servicing?.update === 'committed' && servicing.admitted.length > 0
+      ? `${servicing.admitted.join(', ')} came back on the new version already`
+      : undefined,
   inPlace: (host) => host.servicing?.update === 'notUpdated' && host.staged === null,
   effect: (host) => {
     const servicing = servicingOf(host);
@@ -129,11 +133,10 @@ export async function performHostStep(
   const journal = (host: HostState, kind: 'intent' | 'result' | 'failed', status: string, detail: string | null) => {
     store.append(host, { vmId: null, step, generation, kind, command: null, status, detail });
   };
-  const { arrive } = operation;
-  if (arrive !== undefined) {
+  if (operation.arrive !== undefined) {
     store.updateHost(hostId, (host) => {
       admitHost(host, call, step);
-      arrive(host);
+      operation.arrive?.(host);
     });
   }
   for (;;) {
@@ -190,6 +193,7 @@ export async function performHostStep(
   }
   function concludeHost(evidence: Readonly<Record<string, unknown>>): StepOutcome {
     return store.updateHost(hostId, (host, nowMs) => {
+      if (host.mailbox?.token !== intent.token) throw new HoldfastError('Fenced', `${step} of ${hostId} was overtaken.`);
       host.mailbox = null;
       const ms = intent.spentMs + nowMs - intent.startedAtMs;
       const recorded: RecordedOutcome = { status: 'done', hostTimeMs: nowMs, ms, attempts: intent.attempts, evidence };

@@ -2,6 +2,7 @@ import type { VmStep } from '../../../contract/steps';
 import * as conventional from './conventional';
 import type { StepOperation } from './operation';
 import * as restore from './restore';
+import * as resume from './resume';
 import * as save from './save';
 import * as undo from './undo';
 import * as waits from './waits';
@@ -12,6 +13,7 @@ export const OPERATIONS: Readonly<Record<VmStep, StepOperation>> = {
   ...save,
   ...waits,
   ...restore,
+  ...resume,
   ...undo,
   ...waysBack,
   ...conventional,

@@ -1,25 +1,16 @@
 import { HoldfastError } from '../../../contract/failures';
 import type { VirtualFunctionIdentity } from '../../../contract/ids';
-import { guestResumed } from '../devices/guest';
-import { handPartitionTo, reattachPartition, resumeVirtualProcessors } from '../devices/hypervisor-partition';
-import { vfOf } from '../devices/network-adapter';
-import { blockCount, claimRecord, consumeRecord, type SavedRecord } from '../devices/runtime-repository';
+import { handPartitionTo, reattachPartition } from '../devices/hypervisor-partition';
+import { findVf, vfOf } from '../devices/network-adapter';
+import { blockCount, claimRecord } from '../devices/runtime-repository';
 import * as adapter from '../devices/synthetic-network-adapter';
-import { completeNicRestore, createAndConnectNic, restoreNicBlob, startNicRestore } from '../devices/vm-switch';
-import { adoptDevice, assignNewDevice, connectDevice, createBusInterface, releaseHold } from '../devices/vpci-vsp';
+import { adoptDevice, assignNewDevice, connectDevice, createBusInterface } from '../devices/vpci-vsp';
 import { custodianName, prepareWorkerProcess, startWorkerProcess } from '../devices/vm-worker-process';
-import { describeVm } from '../describe';
 import { identityOf } from '../identity';
 import { refused } from '../legal-moves';
-import { markResumed } from '../servicing';
 import type { Objects } from '../state';
 import type { CommandRunner, StepOperation } from './operation';
-
-const isRunning = (o: Objects) => o.vm.partition.state === 'running';
-
-/** Why the VF part of a restore has nothing to do, if so. A running VM is being given a new VF instead. */
-const noVfToRestore = (o: Objects): string | undefined =>
-  isRunning(o) ? undefined : (o.vm.vfAbandoned ?? o.vm.record?.withoutVf ?? undefined);
+import { isRunning, noVfToRestore, recordOf } from './saved-vm';
 
 /** The stack that the next worker process comes from: the staged one as long as the update may still come. */
 function nextStackVersion({ host }: Objects): string {
@@ -37,9 +28,12 @@ function prepareSuccessor(o: Objects): void {
   };
 }
 
+const successorRuns = ({ vm }: Objects): string | undefined =>
+  vm.record?.state === 'claimed' && vm.workerProcess.state === 'running' ? 'the successor runs already' : undefined;
+
 export const initializeSyntheticAdapter: StepOperation = {
   preparation: true,
-  notApplicable: (o) => (o.vm.record?.state === 'claimed' && o.vm.workerProcess.state === 'running' ? 'the successor runs already' : undefined),
+  notApplicable: successorRuns,
   inPlace: ({ vm }) => vm.successor !== null && vm.successor.adapter.state !== 'Created',
   effect: (c) =>
     c.run('VDEV.Initialize', (o) => {
@@ -52,7 +46,7 @@ export const initializeSyntheticAdapter: StepOperation = {
 
 export const reserveResources: StepOperation = {
   preparation: true,
-  notApplicable: (o) => (o.vm.successor === null ? 'the successor runs already' : undefined),
+  notApplicable: successorRuns,
   inPlace: ({ vm }) => vm.successor?.adapter.state === 'ResourcesReserved',
   effect: (c) => {
     c.run('VDEV.StartReservingResources', ({ vm }) => {
@@ -95,22 +89,30 @@ function checkIdentity(o: Objects): VirtualFunctionIdentity | null {
   return now;
 }
 
-const recordOf = (o: Objects): SavedRecord => {
-  if (o.vm.record === null) throw new HoldfastError('NoRecord', `${o.vm.vmId} has no saved record.`);
-  return o.vm.record;
-};
-
 const readVfInfo = (c: CommandRunner) => c.run('Repository.ReadVirtualFunctionInfo', checkIdentity);
+
+/** Two worker processes would both own the partition, and an adapter without resources cannot power on. */
+function refuseUnlessSuccessorReady({ vm }: Objects): void {
+  if (vm.workerProcess.state === 'running') {
+    throw refused(`Worker process ${String(vm.workerProcess.number)} still runs ${vm.vmId}; its successor cannot start.`);
+  }
+  const prepared = vm.successor?.adapter.state ?? 'not prepared';
+  if (prepared !== 'ResourcesReserved') {
+    throw refused(`The successor's adapter of ${vm.vmId} is ${prepared}, not ResourcesReserved.`);
+  }
+}
 
 export const powerOnRestore: StepOperation = {
   inPlace: ({ vm }, generation) =>
     vm.workerProcess.state === 'running' &&
     vm.record?.state === 'claimed' &&
     vm.record.claimedBy === generation &&
-    vm.adapter.state !== 'ResourcesReserved',
+    (vm.adapter.state === 'PoweredOn' || vm.adapter.state === 'Running'),
   effect: (c) => {
     c.run('Repository.ClaimRecord', (o) => {
-      claimRecord(recordOf(o), c.generation);
+      const record = recordOf(o);
+      if (record.state === 'committed') refuseUnlessSuccessorReady(o);
+      claimRecord(record, c.generation);
     });
     c.run('VMWP.Start', (o) => {
       const { vm } = o;
@@ -169,6 +171,13 @@ export const assignVirtualFunction: StepOperation = {
       }
       const info = recordOf(o).blocks.vfInfo;
       if (info === undefined) throw refused('The record has no VF info to adopt the device by.');
+      const owner = findVf(o.pf, info.vfId)?.ownerVmId;
+      if (owner !== vm.vmId) {
+        throw new HoldfastError(
+          owner === undefined ? 'VirtualFunctionLost' : 'IdentityMismatch',
+          `VF ${String(info.vfId)} of ${vm.vmId} is ${owner === undefined ? 'not allocated any more' : `allocated to ${owner}`}.`,
+        );
+      }
       adoptDevice(vm.vpci, vm.vmId, info.vfId, info.luid);
     });
     c.run('VPCI.CreateBus (connect)', (o) => {
@@ -221,6 +230,7 @@ export const restoreVm: StepOperation = {
   effect: (c) =>
     c.run('Hypervisor.RestorePartition', (o) => {
       const { vm } = o;
+      if (recordOf(o).state !== 'claimed') throw refused(`The record of ${vm.vmId} was not claimed by a restore.`);
       if (recordOf(o).blocks.vmState === undefined || vm.partition.state === 'gone') {
         throw new HoldfastError('VmStateLost', `The state of ${vm.vmId} is not in its record, or its partition is gone.`);
       }
@@ -236,106 +246,10 @@ export const markVirtualFunctionAssigned: StepOperation = {
   inPlace: ({ vm }) => vm.adapter.vfAssigned && vm.adapter.iovWeight > 0,
   effect: (c) =>
     c.run('VDEV.MarkVirtualFunctionAssigned', ({ vm }) => {
+      if (vm.vpci.device === null) {
+        throw new HoldfastError('VirtualFunctionLost', `The VF device of ${vm.vmId} is not assigned any more.`);
+      }
       adapter.markAssigned(vm.adapter, vm.configuredIovWeight);
       return { iovWeight: vm.configuredIovWeight };
-    }),
-};
-
-export const connectSyntheticAdapter: StepOperation = {
-  inPlace: ({ vm }) => vm.nic.state === 'connected',
-  effect: (c) => {
-    c.run('OID_SWITCH_NIC_CREATE, OID_SWITCH_NIC_CONNECT', ({ vm }) => {
-      createAndConnectNic(vm.nic);
-    });
-    return {};
-  },
-};
-
-export const resumeSyntheticAdapter: StepOperation = {
-  inPlace: ({ vm }) => vm.adapter.state === 'Running',
-  effect: (c) => {
-    c.run('OID_SWITCH_NIC_RESTORE (start)', ({ vm }) => {
-      startNicRestore(vm.nic);
-    });
-    const blobs = c.run('Repository.ReadSwitchBlobs', (o) => recordOf(o).blocks.switchBlobs ?? []);
-    const owners = blobs.map((blob) =>
-      c.run('OID_SWITCH_NIC_RESTORE', ({ host, vm }) => restoreNicBlob(vm.nic, blob, host.switchExtensions)),
-    );
-    c.run('OID_SWITCH_NIC_RESTORE_COMPLETE', ({ vm }) => {
-      completeNicRestore(vm.nic);
-    });
-    c.run('VDEV.Resume', ({ vm }) => {
-      adapter.resume(vm.adapter);
-    });
-    return { blobs: blobs.length, unowned: owners.filter((o) => o === 'UNOWNED').length };
-  },
-};
-
-/** Ends the blackout: of a restore, where the record is consumed, or of a save that is undone. */
-export const resumeVm: StepOperation = {
-  inPlace: isRunning,
-  effect: (c) =>
-    c.run('Hypervisor.ResumeVirtualProcessors', (o) => {
-      const { vm, nowMs } = o;
-      if (vm.record?.state === 'committed') throw refused('A saved VM cannot resume without its record being claimed.');
-      if (vm.record?.state === 'claimed') {
-        if (!vm.restored.vmState) throw refused('The VM state was not restored.');
-        consumeRecord(vm.record);
-      } else if (vm.adapter.state === 'Paused') adapter.resume(vm.adapter);
-      if (vm.adapter.state !== 'Running') throw refused(`The VM cannot resume: its adapter is ${vm.adapter.state}.`);
-      guestResumed(vm.guest, vfOf(o.pf, vm.vmId), nowMs);
-      vm.blackoutMs = resumeVirtualProcessors(vm.partition, nowMs);
-      vm.withinBudget = vm.blackoutMs <= (vm.lease?.settings.blackoutBudgetMs ?? Infinity);
-      vm.deadlineMs = null;
-      vm.pointOfNoReturn = null;
-      markResumed(o.host, vm.vmId);
-      const vfGone = vm.vfAbandoned ?? vm.record?.withoutVf ?? null;
-      if (vm.record?.state === 'consumed' && vfGone !== null) {
-        vm.path = 'synthetic-only';
-        vm.pathReason = vfGone;
-      }
-      return { blackoutMs: vm.blackoutMs, interruptsReplayed: vm.guest.interruptsReplayed };
-    }),
-};
-
-/** Claim 18: since the VF is assigned, bus creation, allocation and assignment are skipped; the hold ends. */
-export const enableOptimizations: StepOperation = {
-  inPlace: ({ vm }) => vm.adapter.optimizations === 'enabled' && vm.custody === null,
-  effect: (c) => {
-    const skipped = c.run('VDEV.EnableOptimizations', ({ vm }) => {
-      if (vm.adapter.optimizations !== 'enabled') adapter.enableOptimizations(vm.adapter);
-      return vm.adapter.vfAssigned ? ['CreateBus', 'AllocateVf', 'AssignDevice'] : [];
-    });
-    c.run('VPCI.ReleaseHold', ({ vm }) => {
-      releaseHold(vm.vpci);
-      vm.custody = null;
-    });
-    return { skipped };
-  },
-};
-
-/** Identity after equals identity before, the guest saw nothing; then the lease is given back. */
-export const verifyRestore: StepOperation = {
-  releasesLease: true,
-  inPlace: ({ vm }, generation) => vm.lease?.generation !== generation,
-  effect: (c) =>
-    c.run('Lease.Release', (o) => {
-      const { vm } = o;
-      if (vm.path === 'kept') {
-        const [before, after] = [vm.identityBefore, identityOf(o)];
-        const events = vm.guest.events.length - vm.before.events;
-        if (JSON.stringify(before) !== JSON.stringify(after) || events > 0) {
-          o.host.invariants.violations.push(`I2/I3: ${vm.vmId}`);
-          throw new HoldfastError(
-            'InvariantBreach',
-            `The VF of ${vm.vmId} is not what it was: ${JSON.stringify(before)} before, ${JSON.stringify(after)} after; the guest saw ${String(events)} events.`,
-          );
-        }
-      }
-      o.host.invariants.checked += 2;
-      vm.lease = null;
-      vm.nextLease = null;
-      vm.faults = [];
-      return { vm: describeVm(o) };
     }),
 };

@@ -8,11 +8,11 @@ import { resetBusInterface, setHold } from '../devices/vpci-vsp';
 import { exitWorkerProcess } from '../devices/vm-worker-process';
 import { refused } from '../legal-moves';
 import { markDown, markPaused, markQuiet, markSaved, memberOf } from '../servicing';
-import type { Objects } from '../state';
+import type { Objects, VmState } from '../state';
 import type { StepOperation } from './operation';
 
 /** The record being written by this generation; starts one on the first block. */
-export function openRecord(o: Objects, generation: number): SavedRecord {
+function openRecord(o: Objects, generation: number): SavedRecord {
   const { vm } = o;
   if (vm.record?.state !== 'writing' || vm.record.generation !== generation) {
     vm.record = startRecord(vm.lease?.settings.mode ?? 'modified', generation);
@@ -23,6 +23,28 @@ const recordOf = (o: Objects, generation: number) =>
   o.vm.record?.state === 'writing' && o.vm.record.generation === generation ? o.vm.record : undefined;
 
 const isPaused = (o: Objects) => o.vm.partition.state !== 'running';
+
+/** Saving needs every virtual processor suspended (HCS_E_INVALID_STATE otherwise) and the switch-side offloads off. */
+function refuseUnlessSavable({ vm }: Objects): void {
+  if (vm.partition.state === 'running') {
+    throw refused(`${vm.vmId} cannot be saved while it runs (HCS_E_INVALID_STATE): pause it first.`);
+  }
+  if (vm.adapter.optimizations !== 'disabled') {
+    throw refused(`${vm.vmId} cannot be saved while network optimizations are on.`);
+  }
+}
+
+/** Goes on without a VF record when the VF is gone, so that a restore will not look for it. Answers why. */
+function withoutVfIfGone(o: Objects, generation: number): string | null {
+  const gone = determine(o);
+  if (gone !== null) {
+    const record = openRecord(o, generation);
+    delete record.blocks.vfState;
+    record.withoutVf = gone;
+    if (o.vm.custody !== null) o.vm.custody.lost = true;
+  }
+  return gone;
+}
 
 /** Claim 3: whether the VF device is still allocated and assigned, and if not, which half is gone. */
 function determine(o: Objects): string | null {
@@ -83,7 +105,10 @@ export const saveVirtualFunctionState: StepOperation = {
   },
   effect: (c) => {
     // The check is an event of its own and is repeated after the blob is written: a port may be removed in between.
-    const before = c.run('SyntheticNic.DetermineVfAllocatedAndAssigned', determine);
+    const before = c.run('SyntheticNic.DetermineVfAllocatedAndAssigned', (o) => {
+      refuseUnlessSavable(o);
+      return determine(o);
+    });
     if (before === null) {
       c.run('VPCI.SaveDeviceState', (o) => {
         const vf = vfOf(o.pf, o.vm.vmId);
@@ -99,18 +124,10 @@ export const saveVirtualFunctionState: StepOperation = {
         };
       });
     }
-    const gone = c.run('SyntheticNic.DetermineVfAllocatedAndAssigned', (o) => {
-      const after = determine(o);
-      if (after !== null) {
-        const record = openRecord(o, c.generation);
-        delete record.blocks.vfState;
-        record.withoutVf = after;
-        if (o.vm.custody !== null) o.vm.custody.lost = true;
-      }
-      return after;
-    });
+    const gone = c.run('SyntheticNic.DetermineVfAllocatedAndAssigned', (o) => withoutVfIfGone(o, c.generation));
     return { withoutVfRecord: gone };
   },
+  observed: ({ vm }) => ({ withoutVfRecord: vm.record?.withoutVf ?? null }),
 };
 
 const withoutVf = (o: Objects) => o.vm.record?.withoutVf ?? undefined;
@@ -118,9 +135,15 @@ const withoutVf = (o: Objects) => o.vm.record?.withoutVf ?? undefined;
 /** Claim 5: VF ID, LUID and the rest of the identity in one write. */
 export const writeVirtualFunctionInfo: StepOperation = {
   notApplicable: withoutVf,
-  inPlace: (o, generation) => recordOf(o, generation)?.blocks.vfInfo !== undefined,
+  inPlace: (o, generation) => {
+    const record = recordOf(o, generation);
+    return record !== undefined && (record.blocks.vfInfo !== undefined || record.withoutVf !== null);
+  },
   effect: (c) =>
     c.run('Repository.WriteVirtualFunctionInfo', (o) => {
+      refuseUnlessSavable(o);
+      const gone = withoutVfIfGone(o, c.generation);
+      if (gone !== null) return { withoutVfRecord: gone };
       const identity = o.vm.identityBefore;
       const vf = vfOf(o.pf, o.vm.vmId);
       if (identity === null || vf === undefined) throw refused('There is no VF whose identity could be written.');
@@ -134,10 +157,9 @@ export const saveSyntheticAdapter: StepOperation = {
     o.vm.nic.saving === 'saved' && recordOf(o, generation)?.blocks.switchBlobs !== undefined,
   effect: (c) => {
     let issues = 0;
-    c.run('OID_SWITCH_NIC_SAVE (start)', ({ vm }) => {
-      if (vm.adapter.optimizations !== 'disabled') {
-        throw refused('The adapter cannot be saved while network optimizations are on.');
-      }
+    c.run('OID_SWITCH_NIC_SAVE (start)', (o) => {
+      const { vm } = o;
+      refuseUnlessSavable(o);
       if (vm.nic.saving === 'none') startNicSave(vm.nic);
     });
     let bufferBytes: number | undefined;
@@ -163,6 +185,12 @@ export const saveSyntheticAdapter: StepOperation = {
   },
 };
 
+/** What the restore will look for; a VF that is gone, or was given back, needs no blocks. */
+function missingBlocks({ blocks, withoutVf }: SavedRecord): string[] {
+  const needed = ['switchBlobs', 'vmState', ...(withoutVf === null ? ['vfState', 'vfInfo'] : [])];
+  return needed.filter((block) => !Object.hasOwn(blocks, block));
+}
+
 export const saveVm: StepOperation = {
   inPlace: ({ vm }, generation) => vm.record?.state === 'committed' && vm.record.generation === generation,
   effect: (c) => {
@@ -173,6 +201,10 @@ export const saveVm: StepOperation = {
     });
     return c.run('Repository.Commit', (o) => {
       const record = openRecord(o, c.generation);
+      const missing = missingBlocks(record);
+      if (missing.length > 0) {
+        throw refused(`The record of ${o.vm.vmId} cannot be committed without ${missing.join(', ')}.`);
+      }
       commitRecord(record);
       markSaved(o.host, o.vm.vmId);
       return { checksum: record.commit?.checksum, blockCount: record.commit?.blockCount };
@@ -180,10 +212,14 @@ export const saveVm: StepOperation = {
   },
 };
 
+/** From the claim of the record on, worker process and interface are the successor's. */
+const restoreHasBegun = (vm: VmState): string | undefined =>
+  vm.record?.state === 'claimed' ? 'the restore has begun' : undefined;
+
 /** Claims 6 and 7. A left-over interface would make the successor's D0 entry fail; no FLR, no unassign. */
 export const resetVpciBusInterface: StepOperation = {
   notApplicable: ({ vm }) =>
-    vm.vpci.interface.state === 'none' ? 'the bus interface is inactive already' : undefined,
+    restoreHasBegun(vm) ?? (vm.vpci.interface.state === 'none' ? 'the bus interface is inactive already' : undefined),
   inPlace: ({ vm }) => vm.vpci.interface.state === 'none',
   effect: (c) =>
     c.run('VPCI.ResetBusInterface', ({ vm }) => {
@@ -199,6 +235,9 @@ export const disconnectSyntheticAdapter: StepOperation = {
   inPlace: ({ vm }) => vm.nic.state === 'deleted',
   effect: (c) => {
     c.run('OID_SWITCH_NIC_DISCONNECT', ({ vm }) => {
+      if (vm.pointOfNoReturn === null) {
+        throw refused('The switch NIC cannot be disconnected before the point of no return is crossed.');
+      }
       if (vm.nic.state === 'connected') disconnectNic(vm.nic, vm.vpci.device !== null);
     });
     c.run('OID_SWITCH_NIC_DELETE', ({ vm }) => {
@@ -210,6 +249,8 @@ export const disconnectSyntheticAdapter: StepOperation = {
 
 /** The VDEV goes and the worker process ends; partition, memory map and IOMMU domain go into the hypervisor's custody. */
 export const tearDownSyntheticAdapter: StepOperation = {
+  handsLeaseOn: true,
+  notApplicable: ({ vm }) => restoreHasBegun(vm),
   inPlace: ({ vm }) => vm.workerProcess.state === 'exited',
   effect: (c) => {
     c.run('VDEV.Teardown', ({ vm }) => {
@@ -234,8 +275,12 @@ export const concludeSave: StepOperation = {
   releasesLease: true,
   notApplicable: (o) => (memberOf(o) === undefined ? undefined : 'the restore of the servicing run holds the VM'),
   inPlace: ({ vm }, generation) => vm.lease?.generation !== generation,
+  observed: ({ vm, nowMs }) => ({ restoredByHostInMs: Math.max(0, (vm.deadlineMs ?? nowMs) - nowMs) }),
   effect: (c) =>
     c.run('Lease.Release', ({ vm, nowMs }) => {
+      if (vm.workerProcess.state !== 'exited' || vm.record?.state !== 'committed') {
+        throw refused(`${vm.vmId} is not saved and torn down; its lease cannot be given back.`);
+      }
       const maxSavedForMs = vm.lease?.settings.maxSavedForMs ?? 0;
       vm.deadlineMs = nowMs + maxSavedForMs;
       vm.lease = null;

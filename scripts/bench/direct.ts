@@ -1,0 +1,84 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { OperationSettings } from '../../contract/host';
+import type { VmStep } from '../../contract/steps';
+import { createFleet } from '../../hosts/simulator/fleet';
+import { loadProfile } from '../../hosts/simulator/latency';
+import { SimulatedHosts } from '../../hosts/simulator/simulated-host';
+import { HostStore } from '../../hosts/simulator/store';
+
+const SETTINGS: OperationSettings = {
+  mode: 'modified',
+  holdMode: 'instruct-skip',
+  stepPlacement: 'in-place',
+  virtualFunctionRestore: 'step-by-step',
+  blackoutBudgetMs: 10_000,
+  maxSavedForMs: 60_000,
+};
+
+const SAVE: readonly VmStep[] = [
+  'disableOptimizations',
+  'pauseVm',
+  'saveVirtualFunctionState',
+  'writeVirtualFunctionInfo',
+  'saveSyntheticAdapter',
+  'saveVm',
+  'crossPointOfNoReturn',
+  'resetVpciBusInterface',
+  'tearDownSyntheticAdapter',
+  'concludeSave',
+];
+const RESTORE: readonly VmStep[] = [
+  'initializeSyntheticAdapter',
+  'reserveResources',
+  'powerOnRestore',
+  'createVpciBus',
+  'assignVirtualFunction',
+  'restoreVirtualFunctionState',
+  'restoreVm',
+  'markVirtualFunctionAssigned',
+  'resumeSyntheticAdapter',
+  'resumeVm',
+  'enableOptimizations',
+  'verifyRestore',
+];
+
+/** The limit: the same steps by direct driver calls, without any durable engine. Blackouts of all VMs, ms. */
+export async function directBlackouts(vms: number, rounds: number): Promise<number[]> {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
+  const store = new HostStore(directory);
+  try {
+    const [hostId = ''] = createFleet(store, { hosts: 1, vms, seed: 1 });
+    const hosts = new SimulatedHosts(store, loadProfile('zero'));
+    const { signal } = new AbortController();
+    const blackouts: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      await Promise.all(store.host(hostId).vmIds.map((vmId) => saveAndRestore(hosts, hostId, vmId, round, signal)));
+      const { vms: seen } = await hosts.describe(hostId);
+      blackouts.push(...seen.map((vm) => vm.facts.blackoutMs));
+    }
+    return blackouts;
+  } finally {
+    await store.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function saveAndRestore(
+  hosts: SimulatedHosts,
+  hostId: string,
+  vmId: string,
+  round: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const request = { hostId, vmId, parent: null, settings: SETTINGS, faults: [] };
+  const holder = (kind: string) => ({ workflowId: `${kind}/${vmId}`, runId: String(round) });
+  for (const [begin, steps] of [
+    [() => hosts.beginSave({ ...request, holder: holder('save') }), SAVE],
+    [() => hosts.beginRestore({ ...request, holder: holder('restore') }), RESTORE],
+  ] as const) {
+    const { generation } = await begin();
+    for (const step of steps) await hosts.perform(step, { hostId, vmId, generation, direction: 'forward' }, signal);
+  }
+}

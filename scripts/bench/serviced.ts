@@ -1,0 +1,46 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ServiceHostInput } from '../../contract/inputs';
+import { HOLDFAST_QUEUE, serviceHostId } from '../../contract/queues';
+import type { ServiceHostResult } from '../../contract/results';
+import type { serviceHost } from '../../workflows';
+import { Stack } from '../stack';
+
+/** A stack in a directory of its own, gone afterwards. */
+export async function withStack<T>(
+  shape: { readonly vms: number; readonly profile: string },
+  use: (stack: Stack) => Promise<T>,
+): Promise<T> {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
+  const stack = await Stack.start({ directory, hosts: 1, seed: 1, ...shape });
+  try {
+    return await use(stack);
+  } finally {
+    await stack.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+/** Services host-01 once and answers its result and the time it took, ms. */
+export async function service(
+  stack: Stack,
+  wish: Partial<ServiceHostInput> = {},
+): Promise<{ result: ServiceHostResult; tookMs: number }> {
+  const startedAt = performance.now();
+  const result = await stack.client.workflow.execute<typeof serviceHost>('serviceHost', {
+    workflowId: serviceHostId('host-01'),
+    taskQueue: HOLDFAST_QUEUE,
+    args: [{ hostId: 'host-01', update: { version: '2.0.0' }, ...wish }],
+  });
+  return { result, tookMs: performance.now() - startedAt };
+}
+
+/** Waits until the host's journal shows that a VM began a step. */
+export async function untilStep(stack: Stack, vmId: string, step: string): Promise<void> {
+  const after = stack.store.host('host-01').journalSeq;
+  while (!stack.store.journal('host-01', after, 10_000, vmId).some((e) => e.step === step && e.kind === 'intent')) {
+    await delay(2);
+  }
+}

@@ -1,0 +1,128 @@
+import Table from 'cli-table3';
+import { FAILURES, isFailureType } from '../../contract/failures';
+import { nextActionOf, rootOf, type Account, type Blackout } from './account';
+import { between } from './as-json';
+import type { Verdict } from './determinism';
+import type { Link } from './failure-chain';
+import type { Source } from './source';
+import type { Step } from './steps';
+
+/** What a person reads: what the run was, what happened in it, how it ended and why, what to do. */
+export function asText(account: Account, verdict: Verdict, from: Source['from']): string {
+  return [
+    heading(account, from),
+    verdictText(verdict),
+    timeline(account),
+    childrenText(account),
+    account.blackouts.map(blackoutText).join('\n'),
+    failureText(account),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+function heading(account: Account, from: string): string {
+  const { type, workflowId, runId, startedMs, closedMs, outcome, detail, parent, continuedFrom } = account;
+  const took = between(startedMs, closedMs);
+  return [
+    `${type} ${workflowId} (run ${runId ?? 'unknown'}), from ${from}`,
+    `input: ${JSON.stringify(account.input ?? null)}`,
+    ...(parent === null ? [] : [`started by ${parent}`]),
+    ...(continuedFrom === null ? [] : [`continues run ${continuedFrom}`]),
+    `began ${startedMs === null ? 'at an unknown time' : new Date(startedMs).toISOString()}` +
+      (took === null ? ', still open where the history ends' : `, took ${took.toFixed(0)} ms`),
+    `ended: ${outcome}${detail === null ? '' : ` (${detail})`}`,
+  ].join('\n');
+}
+
+const verdictText = (verdict: Verdict): string =>
+  verdict.deterministic
+    ? 'Replayed: the workflow code of this checkout decides as the history has it.'
+    : [
+        `NOT REPLAYABLE. ${verdict.explanation}`,
+        'A run like this one that is open when the code is deployed gets stuck at this point. Guard the change with patched(), or show that no such run can be open.',
+      ].join('\n');
+
+function timeline(account: Account): string {
+  const table = plainTable(['at ms', 'what', 'where', 'outcome', 'tries', 'waited', 'ran', 'host ms', 'dark for'], [0, 4, 5, 6, 7, 8]);
+  const at = (ms: number | null) => shown(between(account.startedMs, ms), 0);
+  const rows = [
+    ...account.steps.map((step) => ({ eventId: step.eventId, row: stepRow(step, at(step.scheduledMs)) })),
+    ...[
+      ...account.happenings,
+      ...account.children.map((child) => ({ ...child, what: `child ${child.workflowId}` })),
+    ].map(({ eventId, atMs, what, outcome }) => ({ eventId, row: [at(atMs), what, '', outcome, '', '', '', '', ''] })),
+  ];
+  rows.sort((a, b) => a.eventId - b.eventId);
+  table.push(...rows.map(({ row }) => row));
+  return rows.length === 0
+    ? 'No step was taken.'
+    : `${table.toString()}\nms. waited: schedule to start of the last attempt; ran: start to close; host ms: the host's own time; dark for: of the VM, at the end of the step.`;
+}
+
+function stepRow(step: Step, at: string): string[] {
+  const { name, placement, status, reason, attempts, scheduledMs, startedMs, closedMs, hostMs, darkForMs, lastFailure } = step;
+  const why = status === 'failed' || status === 'timed out' ? lastFailure : attempts > 1 && lastFailure !== null ? `after: ${lastFailure}` : reason;
+  return [
+    at,
+    name,
+    placement,
+    why === null ? status : `${status}: ${why}`,
+    String(attempts),
+    shown(between(scheduledMs, startedMs)),
+    shown(between(startedMs, closedMs)),
+    shown(hostMs),
+    darkForMs === null || darkForMs === 0 ? '' : shown(darkForMs),
+  ];
+}
+
+function childrenText({ children }: Account): string {
+  if (children.length === 0) return '';
+  const table = plainTable(['child', 'type', 'outcome'], []);
+  table.push(...children.map(({ workflowId, runId, type, outcome }) => [`${workflowId}\n${runId ?? ''}`, type, outcome]));
+  return `${table.toString()}\nReplay one with: npm run replay -- <child> --run-id <run>`;
+}
+
+function blackoutText({ vmId, ms, ended }: Blackout): string {
+  const vm = vmId === null ? 'The VM' : vmId;
+  return ended
+    ? `${vm} was dark for ${ms.toFixed(1)} ms.`
+    : `${vm} was dark for at least ${ms.toFixed(1)} ms; what ended it is not in this history.`;
+}
+
+function failureText({ chain }: Account): string {
+  const top = chain[0];
+  if (top === undefined) return '';
+  const root = rootOf(chain);
+  const lines = chain.map((link, depth) => `${'  '.repeat(depth)}${depth === 0 ? '' : 'because '}${linkText(link)}`);
+  const actions = new Set([nextActionOf(top.type), nextActionOf(root?.type)].filter((action) => action !== null));
+  return [
+    'Why it failed:',
+    ...lines,
+    ...(isFailureType(top.type) ? [`What it means: ${FAILURES[top.type].meaning}`] : []),
+    ...[...actions].map((action) => `What to do: ${action}`),
+  ].join('\n');
+}
+
+function linkText({ type, message, step, child, attempt, retryState }: Link): string {
+  const retries = [attempt === null ? null : `attempt ${attempt}`, retryState].filter((text) => text !== null).join(', ');
+  const suffix = retries === '' ? '' : ` (${retries})`;
+  if (step !== null) return `the step ${step} failed${suffix}`;
+  if (child !== null) return `the child ${child} failed${suffix}`;
+  return `${type}: ${message}${suffix}`;
+}
+
+const shown = (ms: number | null, digits = 1): string => (ms === null ? '' : ms.toFixed(digits));
+
+/** Without colours: what is printed goes into tickets. Only the outcome wraps, however long it is. */
+function plainTable(head: string[], numeric: readonly number[]) {
+  const widths = head.map((name) => (name === 'outcome' ? OUTCOME_WIDTH : null));
+  return new Table({
+    head,
+    style: { head: [], border: [], compact: true },
+    colAligns: head.map((_name, column) => (numeric.includes(column) ? 'right' : 'left')),
+    colWidths: widths,
+    wordWrap: true,
+  });
+}
+const OUTCOME_WIDTH = 60;

@@ -1,0 +1,99 @@
+import type { ReplayWorkerOptions } from '@temporalio/worker';
+import { DeterminismViolationError } from '@temporalio/workflow';
+import { CannotReplay, EXIT } from './ended';
+import type { History, Source } from './source';
+import { stepsOf } from './steps';
+import { eventTypeText } from './values';
+
+/** Whether today's workflow code asks for what the history has. */
+export type Verdict =
+  | { readonly deterministic: true }
+  | {
+      readonly deterministic: false;
+      /** In words: what the history has, what the code asked for. */
+      readonly explanation: string;
+      /** What the SDK said. */
+      readonly message: string;
+    };
+
+/** Replays a history against the workflow code. */
+export async function replay(
+  { history, workflowId }: Source,
+  code: Pick<ReplayWorkerOptions, 'workflowBundle' | 'workflowsPath'>,
+): Promise<Verdict> {
+  // Loaded only here: the native bridge costs a wrong argument a third of a second.
+  const { DefaultLogger, Runtime, Worker } = await import('@temporalio/worker');
+  // The SDK logs what it throws as well, with stacks; we say it once, in words.
+  Runtime.install({
+    logger: new DefaultLogger('ERROR', () => undefined),
+    telemetryOptions: { logging: { forward: {}, filter: 'OFF' } },
+  });
+  try {
+    await Worker.runReplayHistory({ ...code, replayName: 'replay' }, history, workflowId);
+    return { deterministic: true };
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return verdictOn(error, history);
+  }
+}
+
+/** Turns what a replay threw into words. */
+export function verdictOn(error: Error, history: History): Verdict {
+  const message = innerMessage(error.message);
+  if (/no such function is exported by the workflow bundle/.test(message)) {
+    const type = history.events?.[0]?.workflowExecutionStartedEventAttributes?.workflowType?.name ?? '';
+    throw new CannotReplay(
+      `The workflow code has no workflow "${type}" (see workflows/index.ts), so this history cannot be replayed against it.`,
+      EXIT.badInput,
+      { cause: error },
+    );
+  }
+  const violation = error instanceof DeterminismViolationError || message.includes('TMPRL1100');
+  return {
+    deterministic: false,
+    message,
+    explanation: violation
+      ? `${explain(message, history)} This is a non-determinism (TMPRL1100).`
+      : `The workflow code fails at a point that the history has passed: ${message}`,
+  };
+}
+
+/** The SDK wraps the message in the debug form of its own structures. */
+function innerMessage(text: string): string {
+  const inner = /message: "((?:[^"\\]|\\.)*)"/.exec(text)?.[1];
+  return inner === undefined ? text : inner.replaceAll('\\"', '"').replaceAll('\\n', '\n');
+}
+
+function explain(message: string, history: History): string {
+  const renamed = /(\S.*) type of (scheduled event|recorded marker) '(.*)' does not match .* '(.*)'/.exec(
+    message.replace('[TMPRL1100] Nondeterminism error: ', ''),
+  );
+  if (renamed) {
+    const [, kind = '', where, recorded = '', asked = ''] = renamed;
+    const what = where === 'recorded marker' ? 'local activity' : kind.toLowerCase();
+    return `The history has the ${what} "${recorded}", the code asks for "${asked}" instead.`;
+  }
+  const unasked = /Missing associated machine for LocalActivity\((\d+)\)/.exec(message);
+  if (unasked) {
+    const step = stepsOf(history).find((s) => s.placement === 'in-place' && s.activityId === unasked[1]);
+    return `The history has the local activity ${named(step?.name)} (number ${unasked[1] ?? ''}) at this point, the code does not ask for it here.`;
+  }
+  const unhandled = /(?:(.*) machine does not handle this event|No command scheduled for event).*HistoryEvent\(id: (\d+)/.exec(message);
+  if (unhandled) {
+    const machine = unhandled[1]?.replace(/.*Nondeterminism error: /, '').toLowerCase();
+    return `The history has ${eventText(Number(unhandled[2]), history)}, the code asks for ${machine === undefined ? 'nothing there' : `something else there (${machine})`}.`;
+  }
+  return `The history and the code part: ${message.replace(/^\[TMPRL1100\] /, '')}.`;
+}
+
+const named = (name: string | undefined): string => (name === undefined ? 'of a name that it does not tell' : `"${name}"`);
+
+/** Event 12 (ActivityTaskScheduled "saveVm"). */
+function eventText(eventId: number, history: History): string {
+  const event = history.events?.[eventId - 1];
+  const name =
+    event?.activityTaskScheduledEventAttributes?.activityType?.name ??
+    event?.startChildWorkflowExecutionInitiatedEventAttributes?.workflowType?.name ??
+    stepsOf(history).find((s) => s.eventId === eventId)?.name;
+  return `event ${eventId} (${eventTypeText(event?.eventType)}${name === undefined ? '' : ` "${name}"`})`;
+}
