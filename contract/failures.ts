@@ -102,7 +102,8 @@ export const FAILURES = {
   HostQuarantined: {
     retryable: false,
     meaning: 'The host is quarantined after an earlier breach or a stranded VM.',
-    nextAction: 'Resolve the reason in the message, then lift the quarantine.',
+    nextAction:
+      'Restore the stranded VM, which lifts it; after a breach, export the journal and rebuild the host before you service it.',
   },
   HostStepFailed: {
     retryable: true,

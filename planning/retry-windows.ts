@@ -20,7 +20,7 @@ const FORWARD_MINIMUM_MS = 1_500;
  * Kept of the budget for the undo, which must end before the dead-man acts: a tenth, and the half second that a retry
  * of a local activity may still be waiting when its window ends. Tiny budgets keep 40 %.
  */
-const undoReserveMs = (budgetMs: number) => Math.max(0.1 * budgetMs, Math.min(700, 0.4 * budgetMs));
+const undoReserveMs = (budgetMs: number) => Math.max(0.1 * budgetMs, Math.min(1_200, 0.4 * budgetMs));
 /** After the point of no return a step that cannot be had leaves this share of the budget to another way back. */
 const WAY_BACK_SHARE = 0.4;
 /** A light step: an eject alone may take its 60 s of grace, an offer as long again. */
@@ -52,7 +52,7 @@ export function retryWindow(step: VmStep, dark: Darkness): RetryWindow {
   const keptMs = dark.onlyForward
     ? WAY_BACK_SHARE * budgetMs
     : // Whoever waits at the barrier waits longer than the VM it waits for can fail, so that it hears why.
-      undoReserveMs(budgetMs) * (step === 'crossPointOfNoReturn' ? 0.5 : 1);
+      undoReserveMs(budgetMs) * (step === 'crossPointOfNoReturn' ? 0.25 : 1);
   const left = Math.max(dark.onlyForward ? FORWARD_MINIMUM_MS : 0, budgetMs - keptMs - dark.darkForMs);
   const attemptMs = kind === 'waits' ? left : Math.min(DARK_ATTEMPT_MS, Math.max(left / 3, 100));
   return { allMs: left, attemptMs: Math.min(attemptMs, left), latestDarkMs: dark.darkForMs + left };

@@ -6,7 +6,12 @@ import { Command } from 'commander';
 import { reasonOf } from '../tools/reason';
 import { runMain } from '../workers/run-main';
 import { endOf } from './record-histories/end-of';
-import { SCENARIOS, type Kept, type Scenario } from './record-histories/scenarios';
+import type { Kept, Scenario } from './record-histories/scenario';
+import { FAILING } from './record-histories/scenarios/failing';
+import { REFUSED } from './record-histories/scenarios/refused';
+import { STOPPED } from './record-histories/scenarios/stopped';
+import { SUCCEEDING } from './record-histories/scenarios/succeeding';
+import { WORKER_LOST } from './record-histories/scenarios/worker-lost';
 import { Stage, type Recorded } from './record-histories/stage';
 import { Stack } from './stack';
 
@@ -14,6 +19,8 @@ interface Options {
   readonly out: string;
 }
 
+const TOGETHER = [...SUCCEEDING, ...FAILING, ...STOPPED, ...REFUSED];
+const ALONE = WORKER_LOST;
 /** More at a time would not be quicker on two cores, and would show in the times that are recorded. */
 const AT_A_TIME = 4;
 
@@ -26,8 +33,14 @@ interface File {
 /** Records test/histories anew: real runs, on a server, hosts and workers of their own. */
 async function main(): Promise<void> {
   const { out } = new Command('record-histories')
-    .description('Records the histories that the replay tests hold the workflow code against. On purpose only: see CONTRIBUTING.md.')
-    .option('--out <directory>', 'where they go; what was recorded there before is removed', join('test', 'histories'))
+    .description(
+      'Records the histories that the replay tests hold the workflow code against. On purpose only: see CONTRIBUTING.md.',
+    )
+    .option(
+      '--out <directory>',
+      'where they go; what was recorded there before is removed',
+      join('test', 'histories'),
+    )
     .parse()
     .opts<Options>();
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-record-'));
@@ -43,28 +56,37 @@ async function main(): Promise<void> {
 }
 
 async function record(directory: string): Promise<File[]> {
-  const stack = await Stack.start({ directory, hosts: SCENARIOS.length, vms: 2, seed: 1, profile: 'zero' });
-  try {
-    const waiting = [...SCENARIOS.entries()];
-    const files: File[][] = [];
-    const failed: string[] = [];
-    const next = async (): Promise<void> => {
-      for (let job = waiting.pop(); job !== undefined; job = waiting.pop()) {
-        const [index, scenario] = job;
-        const stage = new Stage(stack.client, stack.store.hostIds()[index] ?? '');
-        try {
-          files[index] = await perform(scenario, stage);
-        } catch (error) {
-          failed.push(`${scenario.name}: ${reasonOf(error)}`);
-        }
+  const scenarios = [...TOGETHER, ...ALONE];
+  const stack = await Stack.start({
+    directory,
+    hosts: scenarios.length,
+    vms: 2,
+    seed: 1,
+    profile: 'zero',
+  });
+  const hostIds = stack.store.hostIds();
+  const failed: string[] = [];
+  const recorded = new Map<Scenario, File[]>();
+  const performAll = async (waiting: Scenario[]): Promise<void> => {
+    for (let scenario = waiting.shift(); scenario !== undefined; scenario = waiting.shift()) {
+      try {
+        const hostId = hostIds[scenarios.indexOf(scenario)] ?? '';
+        recorded.set(scenario, await perform(scenario, new Stage(stack, hostId)));
+      } catch (error) {
+        failed.push(`${scenario.name}: ${reasonOf(error)}`);
       }
-    };
-    await Promise.all(Array.from({ length: AT_A_TIME }, next));
-    if (failed.length > 0) throw new Error(`nothing was recorded:\n${failed.join('\n')}`);
-    return files.flat();
+    }
+  };
+  try {
+    // From the end: what waits longest is there.
+    const waiting = [...TOGETHER].reverse();
+    await Promise.all(Array.from({ length: AT_A_TIME }, () => performAll(waiting)));
+    await performAll([...ALONE]);
   } finally {
     await stack.stop();
   }
+  if (failed.length > 0) throw new Error(`nothing was recorded:\n${failed.join('\n')}`);
+  return scenarios.flatMap((scenario) => recorded.get(scenario) ?? []);
 }
 
 async function perform(scenario: Scenario, stage: Stage): Promise<File[]> {
@@ -76,12 +98,16 @@ async function perform(scenario: Scenario, stage: Stage): Promise<File[]> {
       const history = await stage.history(one.run);
       const ended = endOf(history);
       if (ended !== one.ends) {
-        throw new Error(`${name} (${one.run.workflowId}) was to end ${one.ends}, but ended ${ended}`);
+        throw new Error(
+          `${name} (${one.run.workflowId}) was to end ${one.ends}, but ended ${ended}`,
+        );
       }
       return { name, kept: one, history };
     }),
   );
-  console.log(`${scenario.name}: ${files.map((f) => f.name).join(', ')} (${Date.now() - began} ms)`);
+  console.log(
+    `${scenario.name}: ${files.map((f) => f.name).join(', ')} (${Date.now() - began} ms)`,
+  );
   return files;
 }
 
@@ -98,6 +124,14 @@ function write(out: string, files: readonly File[]): void {
   writeFileSync(join(out, 'index.json'), `${JSON.stringify(index, null, 2)}\n`);
 }
 
-const text = (history: Recorded): string => `${JSON.stringify(JSON.parse(historyToJSON(history)), null, 1)}\n`;
+/**
+ * One event a line: small, and a difference between two recordings is one of events. Where the checkout lies, which
+ * only the stacks of failures say, is left out; a replay does not look at them.
+ */
+function text(history: Recorded): string {
+  const { events } = JSON.parse(historyToJSON(history)) as { readonly events: readonly unknown[] };
+  const lines = events.map((event) => JSON.stringify(event)).join(',\n');
+  return `{"events":[\n${lines.replaceAll(`${process.cwd()}/`, '')}\n]}\n`;
+}
 
 runMain('record-histories', main);

@@ -20,12 +20,20 @@ is not compatible with the history (non-determinism, TMPRL1100), 4 the Temporal 
 /** Replays a history against the workflow code of this checkout, and tells from it what happened and why. */
 async function main(): Promise<number> {
   const program = new Command('replay')
-    .description('Replays a run against the workflow code of this checkout and says what happened in it, and why it failed.')
-    .argument('<workflowId | history.json>', 'a history file, or the id of a workflow on the server')
+    .description(
+      'Replays a run against the workflow code of this checkout and says what happened in it, and why it failed.',
+    )
+    .argument(
+      '<workflowId | history.json>',
+      'a history file, or the id of a workflow on the server',
+    )
     .option('--json', 'print one JSON object instead of text')
     .option('--run-id <id>', 'this run of the workflow; default: the latest')
     .option('--workflow-id <id>', 'whose history a file is, where it does not say so itself')
-    .option('--workflow-bundle <file>', 'prebuilt workflow code (npm run build); without it, it is built first')
+    .option(
+      '--workflow-bundle <file>',
+      'prebuilt workflow code (npm run build); without it, it is built first',
+    )
     .addHelpText('after', HELP)
     .exitOverride()
     .parse();
@@ -33,7 +41,9 @@ async function main(): Promise<number> {
   const source = await readSource(program.args[0] ?? '', wanted);
   const verdict = await replay(source, workflowCode(workflowBundle));
   const account = accountOf(source);
-  process.stdout.write(`${json ? JSON.stringify(asJson(account, verdict), null, 2) : asText(account, verdict, source.from)}\n`);
+  process.stdout.write(
+    `${json ? JSON.stringify(asJson(account, verdict), null, 2) : asText(account, verdict, source.from)}\n`,
+  );
   return verdict.deterministic ? EXIT.ok : EXIT.nonDeterminism;
 }
 
@@ -42,7 +52,8 @@ function troubleCode(error: unknown): number {
   // Commander has said it, and the help, already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.badInput;
   process.stderr.write(`replay: ${error instanceof Error ? error.message : String(error)}\n`);
-  if (process.env['HOLDFAST_STACK'] !== undefined && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
+  if (process.env['HOLDFAST_STACK'] !== undefined && error instanceof Error)
+    process.stderr.write(`${error.stack ?? ''}\n`);
   if (error instanceof CannotReplay) return error.exitCode;
   return error instanceof ConnectionConfigurationInvalid ? EXIT.badInput : 1;
 }

@@ -26,6 +26,10 @@ export interface StackOptions {
   readonly uiPort?: number;
   /** Whether a process that dies is started again, as a service manager would. Default: true. */
   readonly restart?: boolean;
+  /** A server to use instead of the configured one or a new one, with a namespace that exists. */
+  readonly server?: { readonly address: string; readonly namespace: string };
+  /** Workflow code that is built already. */
+  readonly workflowBundle?: string;
   readonly onProgress?: (line: string) => void;
 }
 
@@ -54,10 +58,13 @@ export class Stack {
     mkdirSync(join(directory, 'logs'), { recursive: true });
     const store = new HostStore(join(directory, 'fleet'));
     createFleet(store, options);
-    const bundling = buildWorkflowBundle(join(directory, 'workflow-bundle.js'));
+    const bundling =
+      options.workflowBundle === undefined
+        ? buildWorkflowBundle(join(directory, 'workflow-bundle.js'))
+        : Promise.resolve(options.workflowBundle);
     let server: DevServer | undefined;
     try {
-      if (!isClusterConfigured()) {
+      if (options.server === undefined && !isClusterConfigured()) {
         server = await startDevServer({
           logFile: join(directory, 'logs', 'temporal.log'),
           onProgress: say,
@@ -66,12 +73,11 @@ export class Stack {
           ...(uiPort === undefined ? {} : { uiPort }),
         });
       }
-      const configured = loadConnection();
-      const address = server?.address ?? configured.address;
-      const namespace = server?.namespace ?? configured.namespace;
-      const client = await connectClient(
-        server === undefined ? configured : { address, namespace, connectionOptions: { address } },
-      );
+      const ours = options.server ?? server;
+      const connection =
+        ours === undefined ? loadConnection() : { ...ours, connectionOptions: { address: ours.address } };
+      const { address, namespace } = connection;
+      const client = await connectClient(connection);
       say(server === undefined ? `using Temporal at ${address}` : `Temporal is up at ${address}`);
       const stack = new Stack(options, store, client, address, namespace, server?.uiUrl, server, await bundling);
       try {
@@ -126,11 +132,12 @@ export class Stack {
     });
     this.#processes.set(role, child);
     void child.exited.then(async ({ code, signal }) => {
-      if (this.#stopping || this.#processes.get(role) !== child) return;
+      if (this.#processes.get(role) !== child) return;
       this.options.onProgress?.(`${role} ended (${signal ?? `exit code ${String(code)}`})`);
       if (!restart) return;
       await delay(RESTART_AFTER_MS);
-      if (!this.#stopping) await this.startProcess(role);
+      // It may have been told to stop, or to run no more, in the meantime.
+      if (this.#processes.get(role) === child) await this.startProcess(role);
     });
   }
 
@@ -173,7 +180,9 @@ export class Stack {
   async stop(): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
-    await Promise.all([...this.#processes.values()].map((child) => child.stop()));
+    const running = [...this.#processes.values()];
+    this.#processes.clear();
+    await Promise.all(running.map((child) => child.stop()));
     await this.client.connection.close();
     await this.server?.stop();
     await this.store.close();

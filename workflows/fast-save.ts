@@ -76,7 +76,6 @@ export const fastSave = endsTyped(async function fastSave(raw: FastSaveInput): P
     await CancellationScope.nonCancellable(() => restoreCancelled(vm));
     vm.stopIfCancelled();
   }
-  const restoredInMs = concluded.evidence['restoredByHostInMs'];
   showEnd('saved', vm.inServicing ? null : `Run fastRestore for ${vmId} within ${input.maxSavedFor}.`);
   return {
     hostId,
@@ -85,8 +84,7 @@ export const fastSave = endsTyped(async function fastSave(raw: FastSaveInput): P
     outcome: 'saved',
     identity: vm.identity,
     withoutVfRecord,
-    restoredByHostAt:
-      typeof restoredInMs === 'number' ? new Date(Date.now() + restoredInMs).toISOString() : null,
+    restoredByHostAt: (concluded.evidence['restoredByHostAt'] as string | undefined) ?? null,
     steps: vm.steps,
   };
 });

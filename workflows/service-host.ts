@@ -4,10 +4,8 @@ import {
   condition,
   defineQuery,
   defineUpdate,
-  setCurrentDetails,
   setHandler,
   sleep,
-  upsertMemo,
 } from '@temporalio/workflow';
 import { toMs } from '../contract/durations';
 import { HARD_BLACKOUT_LIMIT, serviceHostInput, type ServiceHostInput } from '../contract/inputs';
@@ -20,7 +18,10 @@ import { checkFaultsSupported, hostCalls, hostStepCalls, ping } from './host-ste
 import { takeLease, thisRun } from './leases';
 import { serviceVms, type Serviced } from './service-vms';
 import { validated } from './validated';
-import { showAttributes, showEnd, showVms } from './visibility';
+import { showAttributes, showEnd, showVerdicts, showVms } from './visibility';
+
+/** Every half second, for twice as long as a dead-man may need for a VM. */
+const VERIFY_LOOKS = (2 * toMs(HARD_BLACKOUT_LIMIT)) / 500;
 
 const EXAMPLE = '{"hostId":"host-01","update":{"version":"2.0.0"}}';
 
@@ -52,8 +53,7 @@ export const serviceHost = endsTyped(async function serviceHost(
   if (before.vms.length === 0) throw failure('EmptyHost', `Host ${hostId} has no VMs.`);
   refuseUnknownFaultTargets();
   progress.verdicts = preflight(before, input);
-  setCurrentDetails(verdictTable(progress.verdicts));
-  upsertMemo({ verdicts: progress.verdicts });
+  showVerdicts(progress.verdicts);
 
   const calls = hostCalls(hostId);
   const host = hostStepCalls(hostId);
@@ -101,12 +101,11 @@ export const serviceHost = endsTyped(async function serviceHost(
 
   /** Every VM runs again before the run ends; a dead-man that is still at it gets the time it needs. */
   async function verifiedHost() {
-    const until = Date.now() + 2 * toMs(HARD_BLACKOUT_LIMIT);
-    for (;;) {
+    for (let looks = 1; ; looks += 1) {
       await host.verifyHost(lease);
       const seen = await calls.describeHost(hostId);
       const settled = seen.vms.every((vm) => vm.phase === 'running' || vm.phase === 'stranded');
-      if (settled || Date.now() > until) return seen;
+      if (settled || looks === VERIFY_LOOKS) return seen;
       await sleep('500ms', { summary: 'waiting for every VM to run again' });
     }
   }
@@ -157,6 +156,3 @@ function onAbort(stop: (reason: string) => Promise<{ readonly crossed: boolean }
     },
   );
 }
-
-const verdictTable = (verdicts: readonly VmVerdict[]): string =>
-  ['| VM | verdict | reason |', '|---|---|---|', ...verdicts.map((v) => `| ${v.vmId} | ${v.verdict} | ${v.reason} |`)].join('\n');

@@ -3,6 +3,7 @@ import { setCurrentDetails, upsertMemo, upsertSearchAttributes } from '@temporal
 import type { SEARCH_ATTRIBUTES } from '../contract/search-attributes';
 import type { ServiceHostResult } from '../contract/results';
 import type { StepReport } from '../contract/steps';
+import type { VmVerdict } from '../planning/preflight';
 
 /**
  * What people see of a run. None of this may be called between `pauseVm` and `resumeVm`: each would add to the time
@@ -17,11 +18,12 @@ export function showAttributes(values: Partial<Record<keyof typeof SEARCH_ATTRIB
 }
 
 export function showSteps(title: string, steps: readonly StepReport[]): void {
-  const rows = steps.map(
-    (s) => `| ${s.name} | ${s.direction} | ${s.status} | ${s.ms.toFixed(1)} | ${String(s.attempts)} |`,
-  );
   setCurrentDetails(
-    [`**${title}**`, '', '| step | direction | status | ms | attempts |', '|---|---|---|---:|---:|', ...rows].join('\n'),
+    `**${title}**\n\n` +
+      markdownTable(
+        ['step', 'direction', 'status', 'ms', 'attempts'],
+        steps.map((s) => [s.name, s.direction, s.status, s.ms.toFixed(1), String(s.attempts)]),
+      ),
   );
 }
 
@@ -31,18 +33,36 @@ export function showEnd(outcome: string, nextAction: string | null): void {
   if (nextAction !== null) upsertMemo({ nextAction });
 }
 
-export function showVms(result: ServiceHostResult): void {
-  const rows = result.vms.map(
-    ({ vmId, facts }) =>
-      `| ${vmId} | ${facts.path} | ${facts.blackoutMs.toFixed(1)} | ${facts.vfOutageMs.toFixed(1)} | ${String(facts.identityAfter?.vfId ?? '-')} | ${facts.identityAfter?.luid ?? '-'} |`,
-  );
+export function showVerdicts(verdicts: readonly VmVerdict[]): void {
   setCurrentDetails(
-    [
-      `**${result.hostId}: ${result.outcome}** (${result.component} ${result.versionBefore} → ${result.versionAfter})`,
-      '',
-      '| VM | path | blackout ms | VF outage ms | VF ID | LUID |',
-      '|---|---|---:|---:|---:|---|',
-      ...rows,
-    ].join('\n'),
+    markdownTable(
+      ['VM', 'verdict', 'reason'],
+      verdicts.map((v) => [v.vmId, v.verdict, v.reason]),
+    ),
   );
+  upsertMemo({ verdicts });
+}
+
+export function showVms(result: ServiceHostResult): void {
+  const { hostId, outcome, component, versionBefore, versionAfter } = result;
+  setCurrentDetails(
+    `**${hostId}: ${outcome}** (${component} ${versionBefore} → ${versionAfter})\n\n` +
+      markdownTable(
+        ['VM', 'path', 'blackout ms', 'VF outage ms', 'VF ID', 'LUID'],
+        result.vms.map(({ vmId, facts }) => [
+          vmId,
+          facts.path,
+          facts.blackoutMs.toFixed(1),
+          facts.vfOutageMs.toFixed(1),
+          String(facts.identityAfter?.vfId ?? '-'),
+          facts.identityAfter?.luid ?? '-',
+        ]),
+      ),
+  );
+}
+
+/** The UI sets table cells close together, so each brings its own space. */
+function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const row = (cells: readonly string[]) => `| ${cells.map((cell) => `\u00a0${cell}\u00a0`).join(' | ')} |`;
+  return [row(head), `|${'---|'.repeat(head.length)}`, ...rows.map(row)].join('\n');
 }

@@ -1,10 +1,8 @@
-import { performance } from 'node:perf_hooks';
-
 /**
  * The host's monotonic clock in ms. All processes of the machine read the same one (CLOCK_MONOTONIC), so a deadline
  * written by the host worker means the same to the dead-man.
  */
 export const hostNowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 
-/** Wall clock, for people only; nothing is decided by it. */
-export const wallTime = (): string => new Date(performance.timeOrigin + performance.now()).toISOString();
+/** The wall clock `inMs` from now, as ISO 8601, for people only; nothing is decided by it. */
+export const wallTime = (inMs: number): string => new Date(Date.now() + inMs).toISOString();

@@ -80,7 +80,8 @@ export class DeadMan {
     try {
       await perform(FORWARD);
       try {
-        await perform(RESTORE_VF);
+        // A direction of its own: a VF that is attached later needs some of these steps once more.
+        await perform(RESTORE_VF, 'forward');
       } catch (error) {
         if (isFailure(error, 'Fenced') || isFailure(error, 'VmStateLost')) throw error;
         this.say(`${name}: ${reason(error)}; giving its VF up`);

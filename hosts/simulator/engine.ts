@@ -79,9 +79,14 @@ export class StepEngine {
   #tryClaim(operation: StepOperation, step: VmStep, call: StepCall, key: string): Claim | undefined {
     return this.store.update(call.hostId, call.vmId, (o) => {
       admit(operation, step, o, call);
-      const reason = operation.notApplicable?.(o, call.generation);
-      if (reason !== undefined) return { answer: outcome('notApplicable', o.nowMs, 0, 1, {}, reason) };
       const inPlace = operation.inPlace(o, call.generation);
+      // An attempt whose reply was lost may be why there is nothing left to do: it is observed, not skipped.
+      const own = o.vm.mailbox?.key === key ? o.vm.mailbox : null;
+      const reason = own !== null && inPlace ? undefined : operation.notApplicable?.(o, call.generation);
+      if (reason !== undefined) {
+        if (own !== null) leaveMailboxes(o, own);
+        return { answer: outcome('notApplicable', o.nowMs, 0, 1, {}, reason) };
+      }
       const taken = takeMailboxes(o, key, step, operation.usesPf === true);
       if (taken === undefined) return undefined;
       const fault = takeFault(o.vm, step);

@@ -10,11 +10,13 @@ const profileSchema = z.strictObject({
   timeScale: z.number().min(0).max(100),
   operations: z.record(
     z.string(),
-    z.strictObject({
-      p50: z.number().min(0).max(3_600_000),
-      p99: z.number().min(0).max(3_600_000),
-      source: z.optional(z.string()),
-    }),
+    z
+      .strictObject({
+        p50: z.number().min(0).max(3_600_000),
+        p99: z.number().min(0).max(3_600_000),
+        source: z.optional(z.string()),
+      })
+      .refine(({ p50, p99 }) => p99 >= p50, 'p99 must not be below p50'),
   ),
 });
 export type LatencyProfile = z.infer<typeof profileSchema>;
@@ -33,7 +35,13 @@ export function loadProfile(nameOrPath: string): LatencyProfile {
       { cause },
     );
   }
-  const parsed = profileSchema.safeParse(JSON.parse(text));
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new TypeError(`Latency profile ${path} is not JSON: ${(cause as Error).message}.`, { cause });
+  }
+  const parsed = profileSchema.safeParse(json);
   if (!parsed.success) {
     throw new TypeError(`Latency profile ${path}: ${z.prettifyError(parsed.error)}`);
   }

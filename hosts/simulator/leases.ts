@@ -142,7 +142,11 @@ export function beginRestore(o: Objects, request: BeginRequest): Operation {
   const lease = issueLease(o, request, 'restore');
   emptyMailboxes(o);
   vm.lease = { ...lease, settings: { ...lease.settings, mode: vm.record?.mode ?? lease.settings.mode } };
-  vm.stranded = null;
+  if (vm.stranded !== null) {
+    vm.stranded = null;
+    vm.path = 'kept';
+    vm.pathReason = null;
+  }
   vm.deadlineMs = nowMs + lease.settings.blackoutBudgetMs;
   return operationOf(o, vm.lease);
 }

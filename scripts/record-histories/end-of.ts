@@ -1,4 +1,4 @@
-import type { End } from './scenarios';
+import type { End } from './scenario';
 import type { Recorded } from './stage';
 
 /** How a run ended, from the last event of its history. */

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, WorkflowHandle } from '@temporalio/client';
-import { temporal } from '@temporalio/proto';
+import type { temporal } from '@temporalio/proto';
 import type { FastRestoreInput, FastSaveInput, ServiceHostInput } from '../../contract/inputs';
+import type { Stack } from '../stack';
 import { HOLDFAST_QUEUE, fastRestoreId, fastSaveId, serviceHostId } from '../../contract/queues';
 
 /** One run of a workflow, whose history can be fetched. */
@@ -18,27 +19,42 @@ const LOOK_AGAIN_MS = 20;
 
 /** A simulated host of its own for one scenario, so that none finds what another left behind. */
 export class Stage {
+  private readonly client: Client;
+
   constructor(
-    private readonly client: Client,
+    private readonly stack: Stack,
     readonly hostId: string,
     readonly vmId = 'vm-01',
-  ) {}
+  ) {
+    this.client = stack.client;
+  }
 
   fastSave(input: Input<FastSaveInput> = {}): Promise<Run> {
     return this.start('fastSave', fastSaveId(this.hostId, this.vmId), { ...this.#vm, ...input });
   }
 
   fastRestore(input: Input<FastRestoreInput> = {}): Promise<Run> {
-    return this.start('fastRestore', fastRestoreId(this.hostId, this.vmId), { ...this.#vm, ...input });
+    return this.start('fastRestore', fastRestoreId(this.hostId, this.vmId), {
+      ...this.#vm,
+      ...input,
+    });
   }
 
   serviceHost(input: Partial<Input<ServiceHostInput>> = {}): Promise<Run> {
     const { hostId } = this;
-    return this.start('serviceHost', serviceHostId(hostId), { hostId, update: { version: '2.0.0' }, ...input });
+    return this.start('serviceHost', serviceHostId(hostId), {
+      hostId,
+      update: { version: '2.0.0' },
+      ...input,
+    });
   }
 
   async start(type: string, workflowId: string, input: unknown): Promise<Run> {
-    const handle = await this.client.workflow.start(type, { taskQueue: HOLDFAST_QUEUE, workflowId, args: [input] });
+    const handle = await this.client.workflow.start(type, {
+      taskQueue: HOLDFAST_QUEUE,
+      workflowId,
+      args: [input],
+    });
     return { workflowId, runId: handle.firstExecutionRunId };
   }
 
@@ -59,8 +75,28 @@ export class Stage {
   async scheduled(run: Run, step: string): Promise<void> {
     await eventually(`${run.workflowId} has scheduled ${step}`, async () => {
       const { events } = await this.history(run);
-      return events?.some((e) => e.activityTaskScheduledEventAttributes?.activityType?.name === step) ? true : undefined;
+      return events?.some(
+        (e) => e.activityTaskScheduledEventAttributes?.activityType?.name === step,
+      )
+        ? true
+        : undefined;
     });
+  }
+
+  /** Waits until the VM is dark. */
+  async paused(): Promise<void> {
+    await eventually(`${this.vmId} on ${this.hostId} is paused`, () =>
+      Promise.resolve(
+        this.stack.store.vm(this.hostId, this.vmId).partition.state === 'running'
+          ? undefined
+          : true,
+      ),
+    );
+  }
+
+  /** Ends the worker at this very instant; the stack starts it again, as a service manager would. */
+  killHostWorker(): void {
+    process.kill(this.stack.pid('host'), 'SIGKILL');
   }
 
   cancel(run: Run): Promise<unknown> {
@@ -78,7 +114,9 @@ export class Stage {
   /** Waits until this very run has ended, however it did. */
   async ended(run: Run): Promise<Run> {
     try {
-      await this.client.workflow.getHandle(run.workflowId, run.runId, { followRuns: false }).result();
+      await this.client.workflow
+        .getHandle(run.workflowId, run.runId, { followRuns: false })
+        .result();
     } catch {
       // Most scenarios end in a failure: what the history must show is checked when it is kept.
     }

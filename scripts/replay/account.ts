@@ -2,7 +2,7 @@ import type { temporal } from '@temporalio/proto';
 import { FAILURES, isFailureType } from '../../contract/failures';
 import { failureChain, type Link } from './failure-chain';
 import { childrenOf, happeningsOf, type Child, type Happening } from './happenings';
-import type { History, Source } from './source';
+import type { Source } from './source';
 import { stepsOf, type Step } from './steps';
 import { field, firstValue, numberOf, textOf, timeMs } from './values';
 
@@ -40,7 +40,6 @@ export function accountOf({ workflowId, history }: Source): Account {
   const first = events[0];
   const started = first?.workflowExecutionStartedEventAttributes;
   const steps = stepsOf(history);
-  const attemptsOf = (activityId: string) => steps.find((s) => s.activityId === activityId)?.attempts ?? null;
   const end = endOf(events.at(-1));
   return {
     workflowId,
@@ -53,7 +52,7 @@ export function accountOf({ workflowId, history }: Source): Account {
     detail: end.detail,
     continuedFrom: textOf(started?.continuedExecutionRunId),
     parent: textOf(started?.parentWorkflowExecution?.workflowId),
-    chain: failureChain(end.failure, attemptsOf),
+    chain: failureChain(end.failure, steps),
     steps,
     happenings: happeningsOf(history),
     children: childrenOf(history),
@@ -105,11 +104,20 @@ function blackoutsOf(steps: readonly Step[], result: unknown): Blackout[] {
   if (Array.isArray(vms)) {
     return vms.flatMap((vm: unknown): Blackout[] => {
       const ms = numberOf(field(field(vm, 'facts'), 'blackoutMs'));
-      return ms === null || ms === 0 ? [] : [{ vmId: textOf(field(vm, 'vmId')), ms, ended: field(field(vm, 'facts'), 'running') === true }];
+      return ms === null || ms === 0
+        ? []
+        : [
+            {
+              vmId: textOf(field(vm, 'vmId')),
+              ms,
+              ended: field(field(vm, 'facts'), 'running') === true,
+            },
+          ];
     });
   }
   const resumed = steps.findLast((s) => s.blackoutMs !== null);
-  if (resumed?.blackoutMs != null && resumed.blackoutMs > 0) return [{ vmId: null, ms: resumed.blackoutMs, ended: true }];
+  if (resumed?.blackoutMs != null && resumed.blackoutMs > 0)
+    return [{ vmId: null, ms: resumed.blackoutMs, ended: true }];
   const dark = Math.max(0, ...steps.map((s) => s.darkForMs ?? 0));
   return dark === 0 ? [] : [{ vmId: null, ms: dark, ended: false }];
 }
@@ -119,5 +127,4 @@ export const nextActionOf = (type: string | undefined): string | null =>
   isFailureType(type) ? FAILURES[type].nextAction : null;
 
 /** The bottom of a chain: why it all happened. */
-export const rootOf = (history: readonly Link[]): Link | undefined => history.at(-1);
-export type { History };
+export const rootOf = (chain: readonly Link[]): Link | undefined => chain.at(-1);

@@ -11,7 +11,9 @@ export function asJson(account: Account, verdict: Verdict) {
     runId: account.runId,
     type: account.type,
     deterministic: verdict.deterministic,
-    ...(verdict.deterministic ? {} : { nonDeterminism: { explanation: verdict.explanation, message: verdict.message } }),
+    ...(verdict.deterministic
+      ? {}
+      : { nonDeterminism: { explanation: verdict.explanation, message: verdict.message } }),
     outcome: account.outcome,
     detail: account.detail,
     failure:
@@ -23,24 +25,39 @@ export function asJson(account: Account, verdict: Verdict) {
             step: failedStep?.step ?? null,
             attempt: failedStep?.attempt ?? null,
             nextAction: nextActionOf(top.type),
-            root: { type: root?.type, message: root?.message, nextAction: nextActionOf(root?.type) },
+            root: {
+              type: root?.type,
+              message: root?.message,
+              nextAction: nextActionOf(root?.type),
+            },
             chain,
           },
-    steps: steps.map(({ name, placement, status, reason, attempts, darkForMs, lastFailure, ...times }) => ({
-      name,
-      placement,
-      status,
-      reason,
-      attempts,
-      // The host's own time; for what is no step of a host, from schedule to close.
-      ms: times.hostMs ?? between(times.scheduledMs, times.closedMs),
-      scheduledToStartedMs: between(times.scheduledMs, times.startedMs),
-      startedToClosedMs: between(times.startedMs, times.closedMs),
-      darkForMs,
-      lastFailure,
+    steps: steps.map(
+      ({ name, placement, status, reason, attempts, darkForMs, lastFailure, ...times }) => ({
+        name,
+        placement,
+        status,
+        reason,
+        attempts,
+        // The host's own time; for what is no step of a host, from schedule to close.
+        ms: times.hostMs ?? between(times.scheduledMs, times.closedMs),
+        scheduleToStartMs: between(times.scheduledMs, times.startedMs),
+        startToCloseMs: between(times.startedMs, times.closedMs),
+        darkForMs,
+        lastFailure,
+      }),
+    ),
+    children: children.map(({ workflowId, runId, type, outcome }) => ({
+      workflowId,
+      runId,
+      type,
+      outcome,
     })),
-    children: children.map(({ workflowId, runId, type, outcome }) => ({ workflowId, runId, type, outcome })),
-    happenings: account.happenings.map(({ what, outcome, atMs }) => ({ what, outcome, atMs: between(account.startedMs, atMs) })),
+    happenings: account.happenings.map(({ what, outcome, atMs }) => ({
+      what,
+      outcome,
+      afterMs: between(account.startedMs, atMs),
+    })),
     blackouts: account.blackouts,
   };
 }

@@ -22,7 +22,8 @@ export function asText(account: Account, verdict: Verdict, from: Source['from'])
 }
 
 function heading(account: Account, from: string): string {
-  const { type, workflowId, runId, startedMs, closedMs, outcome, detail, parent, continuedFrom } = account;
+  const { type, workflowId, runId, startedMs, closedMs, outcome, detail, parent, continuedFrom } =
+    account;
   const took = between(startedMs, closedMs);
   return [
     `${type} ${workflowId} (run ${runId ?? 'unknown'}), from ${from}`,
@@ -44,33 +45,61 @@ const verdictText = (verdict: Verdict): string =>
       ].join('\n');
 
 function timeline(account: Account): string {
-  const table = plainTable(['at ms', 'what', 'where', 'outcome', 'tries', 'waited', 'ran', 'host ms', 'dark for'], [0, 4, 5, 6, 7, 8]);
+  const table = plainTable(
+    ['at', 'what', 'where', 'outcome', 'tries', 'waited', 'took', 'on host', 'dark for'],
+    [0, 4, 5, 6, 7, 8],
+  );
   const at = (ms: number | null) => shown(between(account.startedMs, ms), 0);
   const rows = [
-    ...account.steps.map((step) => ({ eventId: step.eventId, row: stepRow(step, at(step.scheduledMs)) })),
+    ...account.steps.map((step) => ({
+      eventId: step.eventId,
+      row: stepRow(step, at(step.scheduledMs)),
+    })),
     ...[
       ...account.happenings,
       ...account.children.map((child) => ({ ...child, what: `child ${child.workflowId}` })),
-    ].map(({ eventId, atMs, what, outcome }) => ({ eventId, row: [at(atMs), what, '', outcome, '', '', '', '', ''] })),
+    ].map(({ eventId, atMs, what, outcome }) => ({
+      eventId,
+      row: [at(atMs), what, '', outcome, '', '', '', '', ''],
+    })),
   ];
   rows.sort((a, b) => a.eventId - b.eventId);
   table.push(...rows.map(({ row }) => row));
-  return rows.length === 0
-    ? 'No step was taken.'
-    : `${table.toString()}\nms. waited: schedule to start of the last attempt; ran: start to close; host ms: the host's own time; dark for: of the VM, at the end of the step.`;
+  return rows.length === 0 ? 'No step was taken.' : `${table.toString()}\n${LEGEND}`;
 }
 
+const LEGEND =
+  'All times in ms. waited: from schedule to the start of the last attempt; took: from schedule to close; on host: the host’s own ' +
+  'time, over all attempts; dark for: of the VM, at the end of the step. Empty or ?: the history does not tell.';
+
 function stepRow(step: Step, at: string): string[] {
-  const { name, placement, status, reason, attempts, scheduledMs, startedMs, closedMs, hostMs, darkForMs, lastFailure } = step;
-  const why = status === 'failed' || status === 'timed out' ? lastFailure : attempts > 1 && lastFailure !== null ? `after: ${lastFailure}` : reason;
+  const {
+    name,
+    placement,
+    status,
+    reason,
+    attempts,
+    scheduledMs,
+    startedMs,
+    closedMs,
+    hostMs,
+    darkForMs,
+    lastFailure,
+  } = step;
+  const why =
+    status === 'failed' || status === 'timed out'
+      ? lastFailure
+      : (attempts ?? 0) > 1 && lastFailure !== null
+        ? `after: ${lastFailure}`
+        : reason;
   return [
     at,
     name,
-    placement,
+    placement === 'in-place' ? 'in place' : 'queue',
     why === null ? status : `${status}: ${why}`,
-    String(attempts),
+    String(attempts ?? '?'),
     shown(between(scheduledMs, startedMs)),
-    shown(between(startedMs, closedMs)),
+    shown(between(scheduledMs, closedMs)),
     shown(hostMs),
     darkForMs === null || darkForMs === 0 ? '' : shown(darkForMs),
   ];
@@ -79,7 +108,13 @@ function stepRow(step: Step, at: string): string[] {
 function childrenText({ children }: Account): string {
   if (children.length === 0) return '';
   const table = plainTable(['child', 'type', 'outcome'], []);
-  table.push(...children.map(({ workflowId, runId, type, outcome }) => [`${workflowId}\n${runId ?? ''}`, type, outcome]));
+  table.push(
+    ...children.map(({ workflowId, runId, type, outcome }) => [
+      `${workflowId}\n${runId ?? ''}`,
+      type,
+      outcome,
+    ]),
+  );
   return `${table.toString()}\nReplay one with: npm run replay -- <child> --run-id <run>`;
 }
 
@@ -94,8 +129,12 @@ function failureText({ chain }: Account): string {
   const top = chain[0];
   if (top === undefined) return '';
   const root = rootOf(chain);
-  const lines = chain.map((link, depth) => `${'  '.repeat(depth)}${depth === 0 ? '' : 'because '}${linkText(link)}`);
-  const actions = new Set([nextActionOf(top.type), nextActionOf(root?.type)].filter((action) => action !== null));
+  const lines = chain.map(
+    (link, depth) => `${'  '.repeat(depth)}${depth === 0 ? '' : 'because '}${linkText(link)}`,
+  );
+  const actions = new Set(
+    [nextActionOf(top.type), nextActionOf(root?.type)].filter((action) => action !== null),
+  );
   return [
     'Why it failed:',
     ...lines,
@@ -105,9 +144,12 @@ function failureText({ chain }: Account): string {
 }
 
 function linkText({ type, message, step, child, attempt, retryState }: Link): string {
-  const retries = [attempt === null ? null : `attempt ${attempt}`, retryState].filter((text) => text !== null).join(', ');
+  const retries = [attempt === null ? null : `attempt ${attempt}`, retryState]
+    .filter((text) => text !== null)
+    .join(', ');
   const suffix = retries === '' ? '' : ` (${retries})`;
-  if (step !== null) return `the step ${step} failed${suffix}`;
+  if (step !== null)
+    return `the step ${step} failed${suffix}${type === 'local activity' ? ', in place' : ''}`;
   if (child !== null) return `the child ${child} failed${suffix}`;
   return `${type}: ${message}${suffix}`;
 }
@@ -125,4 +167,4 @@ function plainTable(head: string[], numeric: readonly number[]) {
     wordWrap: true,
   });
 }
-const OUTCOME_WIDTH = 60;
+const OUTCOME_WIDTH = 50;

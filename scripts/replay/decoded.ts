@@ -5,7 +5,9 @@
 export function isDecoded(json: unknown): boolean {
   if (Array.isArray(json)) return json.some(isDecoded);
   if (!isObject(json)) return false;
-  return Object.entries(json).some(([key, value]) => holdsPlainValues(key, value) || isDecoded(value));
+  return Object.entries(json).some(
+    ([key, value]) => holdsPlainValues(key, value) || isDecoded(value),
+  );
 }
 
 function holdsPlainValues(key: string, value: unknown): boolean {

@@ -41,7 +41,8 @@ export async function replay(
 export function verdictOn(error: Error, history: History): Verdict {
   const message = innerMessage(error.message);
   if (/no such function is exported by the workflow bundle/.test(message)) {
-    const type = history.events?.[0]?.workflowExecutionStartedEventAttributes?.workflowType?.name ?? '';
+    const type =
+      history.events?.[0]?.workflowExecutionStartedEventAttributes?.workflowType?.name ?? '';
     throw new CannotReplay(
       `The workflow code has no workflow "${type}" (see workflows/index.ts), so this history cannot be replayed against it.`,
       EXIT.badInput,
@@ -65,9 +66,10 @@ function innerMessage(text: string): string {
 }
 
 function explain(message: string, history: History): string {
-  const renamed = /(\S.*) type of (scheduled event|recorded marker) '(.*)' does not match .* '(.*)'/.exec(
-    message.replace('[TMPRL1100] Nondeterminism error: ', ''),
-  );
+  const renamed =
+    /(\S.*) type of (scheduled event|recorded marker) '(.*)' does not match .* '(.*)'/.exec(
+      message.replace('[TMPRL1100] Nondeterminism error: ', ''),
+    );
   if (renamed) {
     const [, kind = '', where, recorded = '', asked = ''] = renamed;
     const what = where === 'recorded marker' ? 'local activity' : kind.toLowerCase();
@@ -75,10 +77,15 @@ function explain(message: string, history: History): string {
   }
   const unasked = /Missing associated machine for LocalActivity\((\d+)\)/.exec(message);
   if (unasked) {
-    const step = stepsOf(history).find((s) => s.placement === 'in-place' && s.activityId === unasked[1]);
+    const step = stepsOf(history).find(
+      (s) => s.placement === 'in-place' && s.activityId === unasked[1],
+    );
     return `The history has the local activity ${named(step?.name)} (number ${unasked[1] ?? ''}) at this point, the code does not ask for it here.`;
   }
-  const unhandled = /(?:(.*) machine does not handle this event|No command scheduled for event).*HistoryEvent\(id: (\d+)/.exec(message);
+  const unhandled =
+    /(?:(.*) machine does not handle this event|No command scheduled for event).*HistoryEvent\(id: (\d+)/.exec(
+      message,
+    );
   if (unhandled) {
     const machine = unhandled[1]?.replace(/.*Nondeterminism error: /, '').toLowerCase();
     return `The history has ${eventText(Number(unhandled[2]), history)}, the code asks for ${machine === undefined ? 'nothing there' : `something else there (${machine})`}.`;
@@ -86,7 +93,8 @@ function explain(message: string, history: History): string {
   return `The history and the code part: ${message.replace(/^\[TMPRL1100\] /, '')}.`;
 }
 
-const named = (name: string | undefined): string => (name === undefined ? 'of a name that it does not tell' : `"${name}"`);
+const named = (name: string | undefined): string =>
+  name === undefined ? 'of a name that it does not tell' : `"${name}"`;
 
 /** Event 12 (ActivityTaskScheduled "saveVm"). */
 function eventText(eventId: number, history: History): string {

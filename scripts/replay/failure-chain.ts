@@ -1,4 +1,5 @@
 import { temporal } from '@temporalio/proto';
+import type { Step } from './steps';
 import { retryStateText } from './values';
 
 type Failure = temporal.api.failure.v1.IFailure;
@@ -16,23 +17,35 @@ export interface Link {
   readonly retryState: string | null;
 }
 
-/** How many attempts a step of this very run took, by the id that Temporal gave it. */
-export type AttemptsOf = (activityId: string) => number | null;
-
 /** The whole chain of causes. What a child's activity did stands in the child's history, so its attempts are not known. */
-export function failureChain(failure: Failure | null | undefined, attemptsOf: AttemptsOf): Link[] {
+export function failureChain(failure: Failure | null | undefined, steps: readonly Step[]): Link[] {
   const links: Link[] = [];
-  let ofThisRun = true;
+  let known = steps;
   for (let at = failure; at != null; at = at.cause) {
-    const link = linkOf(at, ofThisRun ? attemptsOf : () => null);
+    const link = linkOf(at, known);
     // The host's own error lies under the failure that carries it over the wire, and says the same.
-    if (links.at(-1)?.message !== link.message) links.push(link);
-    if (at.childWorkflowExecutionFailureInfo) ofThisRun = false;
+    if (links.at(-1)?.message === link.message) continue;
+    const local = known.find(
+      (s) => s.placement === 'in-place' && s.status === 'failed' && s.lastFailure === link.message,
+    );
+    // A local activity's failure is thrown as it is, without a link that names the step.
+    if (local !== undefined && links.at(-1)?.step !== local.name) links.push(localLink(local));
+    links.push(link);
+    if (at.childWorkflowExecutionFailureInfo) known = [];
   }
   return links;
 }
 
-function linkOf(failure: Failure, attemptsOf: AttemptsOf): Link {
+const localLink = ({ name, attempts }: Step): Link => ({
+  type: 'local activity',
+  message: 'Local activity failed',
+  step: name,
+  child: null,
+  attempt: attempts,
+  retryState: null,
+});
+
+function linkOf(failure: Failure, steps: readonly Step[]): Link {
   const message = failure.message ?? '';
   const plain = { message, step: null, child: null, attempt: null, retryState: null };
   const { activityFailureInfo: activity, childWorkflowExecutionFailureInfo: child } = failure;
@@ -41,7 +54,7 @@ function linkOf(failure: Failure, attemptsOf: AttemptsOf): Link {
       ...plain,
       type: 'activity',
       step: activity.activityType?.name ?? null,
-      attempt: attemptsOf(activity.activityId ?? ''),
+      attempt: steps.find((s) => s.activityId === activity.activityId)?.attempts ?? null,
       retryState: retryStateText(activity.retryState),
     };
   }
@@ -60,7 +73,11 @@ function plainType(failure: Failure): string {
   const { TimeoutType } = temporal.api.enums.v1;
   if (failure.applicationFailureInfo) return failure.applicationFailureInfo.type || 'Error';
   if (failure.timeoutFailureInfo) {
-    const which = TimeoutType[failure.timeoutFailureInfo.timeoutType ?? 0].replace('TIMEOUT_TYPE_', '');
+    const { timeoutType } = failure.timeoutFailureInfo;
+    const which = TimeoutType[timeoutType ?? TimeoutType.TIMEOUT_TYPE_UNSPECIFIED].replace(
+      'TIMEOUT_TYPE_',
+      '',
+    );
     return `timeout (${which.toLowerCase().replaceAll('_', '-')})`;
   }
   if (failure.canceledFailureInfo) return 'cancelled';

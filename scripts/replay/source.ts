@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { WorkflowNotFoundError } from '@temporalio/client';
+import { WorkflowNotFoundError, isGrpcServiceError } from '@temporalio/client';
 import { historyFromJSON } from '@temporalio/common/lib/proto-utils';
 import type { temporal } from '@temporalio/proto';
 import { reasonOf } from '../../tools/reason';
@@ -46,13 +46,21 @@ function fromFile(file: string, { workflowId }: Wanted): Source {
   }
   let history: History;
   try {
-    history = historyFromJSON(json) as History;
+    history = historyFromJSON(json);
   } catch (cause) {
-    throw new CannotReplay(`${file} is no workflow history: ${reasonOf(cause)}. ${HOW_TO_GET_ONE}`, EXIT.badInput, { cause });
+    throw new CannotReplay(
+      `${file} is no workflow history: ${reasonOf(cause)}. ${HOW_TO_GET_ONE}`,
+      EXIT.badInput,
+      { cause },
+    );
   }
   refuseDamaged(file, history);
   const started = history.events?.[0]?.workflowExecutionStartedEventAttributes;
-  return { workflowId: workflowId ?? (started?.workflowId || basename(file, '.json')), history, from: file };
+  return {
+    workflowId: workflowId ?? (started?.workflowId || basename(file, '.json')),
+    history,
+    from: file,
+  };
 }
 
 function parse(file: string): unknown {
@@ -65,7 +73,11 @@ function parse(file: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
-    throw new CannotReplay(`${file} is no JSON: ${reasonOf(cause)}. ${HOW_TO_GET_ONE}`, EXIT.badInput, { cause });
+    throw new CannotReplay(
+      `${file} is no JSON: ${reasonOf(cause)}. ${HOW_TO_GET_ONE}`,
+      EXIT.badInput,
+      { cause },
+    );
   }
 }
 
@@ -73,11 +85,15 @@ function parse(file: string): unknown {
 function refuseDamaged(file: string, { events }: History): void {
   for (const [index, event] of (events ?? []).entries()) {
     if (Number(event.eventId) !== index + 1) {
-      throw new CannotReplay(`${file} is damaged: event ${index + 1} is missing. ${HOW_TO_GET_ONE}`);
+      throw new CannotReplay(
+        `${file} is damaged: event ${index + 1} is missing. ${HOW_TO_GET_ONE}`,
+      );
     }
   }
   if (!events?.[0]?.workflowExecutionStartedEventAttributes) {
-    throw new CannotReplay(`${file} is damaged: it does not begin with the start of a workflow. ${HOW_TO_GET_ONE}`);
+    throw new CannotReplay(
+      `${file} is damaged: it does not begin with the start of a workflow. ${HOW_TO_GET_ONE}`,
+    );
   }
 }
 
@@ -87,27 +103,40 @@ async function fromServer(workflowId: string, runId: string | undefined): Promis
   try {
     client = await connectClient();
   } catch (error) {
-    if (error instanceof TemporalUnreachable) throw new CannotReplay(error.message, EXIT.unreachable, { cause: error });
+    if (error instanceof TemporalUnreachable)
+      throw new CannotReplay(error.message, EXIT.unreachable, { cause: error });
     throw error;
   }
   try {
     const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
     return { workflowId, history, from: `${address}, namespace ${namespace}` };
   } catch (cause) {
-    const run = runId === undefined ? '' : ` with run id ${runId}`;
-    if (cause instanceof WorkflowNotFoundError) {
-      throw new CannotReplay(
-        `There is no workflow "${workflowId}"${run} at ${address}, namespace ${namespace}, and no file of that name. ` +
-          'Look at its id in the UI; a closed run is deleted when the retention of its namespace has passed.',
-        EXIT.badInput,
-        { cause },
-      );
-    }
-    if (/invalid|malformed/i.test(reasonOf(cause))) {
-      throw new CannotReplay(`"${workflowId}"${run} cannot be looked up: ${reasonOf(cause)}.`, EXIT.badInput, { cause });
-    }
-    throw new CannotReplay(`${address} did not answer with the history of "${workflowId}": ${reasonOf(cause)}.`, EXIT.unreachable, { cause });
+    throw notFetched(
+      `"${workflowId}"${runId === undefined ? '' : ` with run id ${runId}`}`,
+      `${address}, namespace ${namespace}`,
+      cause,
+    );
   } finally {
     await client.connection.close();
   }
 }
+
+function notFetched(run: string, server: string, cause: unknown): CannotReplay {
+  const code = isGrpcServiceError(cause) ? Number(cause.code) : undefined;
+  if (code === NOT_FOUND || cause instanceof WorkflowNotFoundError) {
+    return new CannotReplay(
+      `There is no workflow ${run} at ${server}, and no file of that name. ` +
+        'Look at its id in the UI; a closed run is deleted when the retention of its namespace has passed.',
+      EXIT.badInput,
+      { cause },
+    );
+  }
+  const what = `${server} did not give the history of ${run}: ${reasonOf(cause)}.`;
+  return new CannotReplay(what, code === INVALID_ARGUMENT ? EXIT.badInput : EXIT.unreachable, {
+    cause,
+  });
+}
+
+/** Status codes of gRPC (https://grpc.io/docs/guides/status-codes). */
+const INVALID_ARGUMENT = 3;
+const NOT_FOUND = 5;

@@ -1,4 +1,4 @@
-import type { temporal } from '@temporalio/proto';
+import { temporal } from '@temporalio/proto';
 import type { History } from './source';
 import { field, firstValue, numberOf, textOf, timeMs } from './values';
 
@@ -14,8 +14,11 @@ export interface Step {
   /** What the host answered, or how the activity ended; `open` if the history ends first. */
   status: string;
   reason: string | null;
-  /** Of the engine; a host counts only those that reached it. */
-  attempts: number;
+  /**
+   * Of the engine; a host counts only those that reached it. Null where the history does not tell: the server writes
+   * down the last attempt's start, and nothing if the step was given up between two attempts, or is still open.
+   */
+  attempts: number | null;
   readonly scheduledMs: number | null;
   /** Of the last attempt; unknown for a local activity. */
   startedMs: number | null;
@@ -70,12 +73,17 @@ function follow(event: Event, steps: Map<string, Step>): void {
   else if (cancelled) step.status = 'cancelled';
   else {
     step.status = failed ? 'failed' : 'timed out';
+    // Nobody took it, not even once.
+    if (isUntaken(timedOut?.failure)) step.attempts = 0;
     step.lastFailure = messageOf((failed ?? timedOut)?.failure);
   }
 }
 
 /** A marker holds the last attempt only; when it began and ended on the worker's clock is not in it. */
-function localStep(event: Event, marker: temporal.api.history.v1.IMarkerRecordedEventAttributes): Step {
+function localStep(
+  event: Event,
+  marker: temporal.api.history.v1.IMarkerRecordedEventAttributes,
+): Step {
   const about = firstValue(marker.details?.['data']);
   const scheduled = field(about, 'original_schedule_time');
   const seconds = numberOf(field(scheduled, 'seconds'));
@@ -83,7 +91,8 @@ function localStep(event: Event, marker: temporal.api.history.v1.IMarkerRecorded
     ...newStep(event, textOf(field(about, 'activity_type')), textOf(field(about, 'activity_id'))),
     placement: 'in-place',
     attempts: numberOf(field(about, 'attempt')) ?? 1,
-    scheduledMs: seconds === null ? null : seconds * 1000 + (numberOf(field(scheduled, 'nanos')) ?? 0) / 1e6,
+    scheduledMs:
+      seconds === null ? null : seconds * 1000 + (numberOf(field(scheduled, 'nanos')) ?? 0) / 1e6,
   };
   if (marker.failure) {
     step.status = 'failed';
@@ -92,14 +101,18 @@ function localStep(event: Event, marker: temporal.api.history.v1.IMarkerRecorded
   return step;
 }
 
-function newStep(event: Event, name: string | null | undefined, activityId: string | null | undefined) {
+function newStep(
+  event: Event,
+  name: string | null | undefined,
+  activityId: string | null | undefined,
+) {
   return {
     eventId: Number(event.eventId),
     activityId: activityId ?? '',
     name: name ?? '(unnamed)',
     status: 'open',
     reason: null,
-    attempts: 0,
+    attempts: null,
     startedMs: null,
     closedMs: null,
     hostMs: null,
@@ -118,6 +131,14 @@ function answerOf(answer: unknown) {
     darkForMs: numberOf(field(answer, 'darkForMs')),
     blackoutMs: numberOf(field(field(answer, 'evidence'), 'blackoutMs')),
   };
+}
+
+function isUntaken(failure: temporal.api.failure.v1.IFailure | null | undefined): boolean {
+  const { TIMEOUT_TYPE_SCHEDULE_TO_START } = temporal.api.enums.v1.TimeoutType;
+  return (
+    failure?.timeoutFailureInfo?.timeoutType === TIMEOUT_TYPE_SCHEDULE_TO_START &&
+    failure.cause == null
+  );
 }
 
 /** A time-out that the server noticed has what the last attempt said as its cause. */

@@ -16,11 +16,15 @@ export function firstValue(payloads: Payloads | null | undefined): unknown {
 
 /** A field of a value that came from outside. */
 export function field(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>)[name] : undefined;
+  return typeof value === 'object' && value !== null
+    ? (value as Readonly<Record<string, unknown>>)[name]
+    : undefined;
 }
 
-export const textOf = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null);
-export const numberOf = (value: unknown): number | null => (typeof value === 'number' ? value : null);
+export const textOf = (value: unknown): string | null =>
+  typeof value === 'string' && value !== '' ? value : null;
+export const numberOf = (value: unknown): number | null =>
+  typeof value === 'number' ? value : null;
 
 /** Milliseconds since 1970, with fractions. */
 export function timeMs(time: google.protobuf.ITimestamp | null | undefined): number | null {
@@ -28,10 +32,16 @@ export function timeMs(time: google.protobuf.ITimestamp | null | undefined): num
 }
 
 /** `RETRY_STATE_NON_RETRYABLE_FAILURE` → `non-retryable failure`; null for "not set" or "in progress". */
-export function retryStateText(state: temporal.api.enums.v1.RetryState | null | undefined): string | null {
+export function retryStateText(
+  state: temporal.api.enums.v1.RetryState | null | undefined,
+): string | null {
   const { RetryState } = temporal.api.enums.v1;
   if (state == null || state === RetryState.RETRY_STATE_UNSPECIFIED) return null;
-  return RetryState[state].replace('RETRY_STATE_', '').toLowerCase().replaceAll('_', ' ').replace('non ', 'non-');
+  return RetryState[state]
+    .replace('RETRY_STATE_', '')
+    .toLowerCase()
+    .replaceAll('_', ' ')
+    .replace('non ', 'non-');
 }
 
 /** `EVENT_TYPE_TIMER_FIRED` → `TimerFired`, as the UI names events. */

@@ -15,6 +15,9 @@ export const OPERATIONS: Readonly<Record<VmStep, StepOperation>> = {
   ...restore,
   ...resume,
   ...undo,
-  ...waysBack,
+  detachHeldFunction: waysBack.detachHeldFunction,
+  recreateSyntheticAdapter: waysBack.recreateSyntheticAdapter,
+  coldStartVm: waysBack.coldStartVm,
+  strandVm: waysBack.strandVm,
   ...conventional,
 };

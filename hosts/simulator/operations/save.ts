@@ -1,3 +1,4 @@
+import { wallTime } from '../clock';
 import { guestPaused } from '../devices/guest';
 import { preservePartition, handPartitionTo, suspendVirtualProcessors } from '../devices/hypervisor-partition';
 import { vfOf } from '../devices/network-adapter';
@@ -285,6 +286,6 @@ export const concludeSave: StepOperation = {
       vm.deadlineMs = nowMs + maxSavedForMs;
       vm.lease = null;
       vm.faults = [];
-      return { restoredByHostInMs: maxSavedForMs };
+      return { restoredByHostAt: wallTime(maxSavedForMs) };
     }),
 };

@@ -117,6 +117,9 @@ export const coldStartVm: StepOperation = {
   },
 };
 
+/** The quarantine of a host for a stranded VM; the restore of that very VM lifts it. */
+export const strandedQuarantine = (vmId: string): string => `${vmId} is stranded: held and paused`;
+
 /** No way forward is known to be safe: the VM stays held and paused, and the host takes no more work. */
 export const strandVm: StepOperation = {
   inPlace: ({ vm }) => vm.stranded !== null,
@@ -130,7 +133,7 @@ export const strandVm: StepOperation = {
       vm.nextLease = null;
       // Nobody waits for it any more: its place at the gate of the restores is free.
       markResumed(host, vm.vmId);
-      host.quarantine ??= `${vm.vmId} is stranded: held and paused`;
+      host.quarantine ??= strandedQuarantine(vm.vmId);
     });
     return {};
   },

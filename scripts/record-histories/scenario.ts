@@ -1,0 +1,14 @@
+import type { Run, Stage } from './stage';
+
+/** How a history that is kept must end: completed, cancelled, continued as new, or with a failure of this type. */
+export type End = 'completed' | 'cancelled' | 'continuedAsNew' | (string & {});
+
+export interface Kept {
+  readonly run: Run;
+  readonly ends: End;
+  /** What the history shows, and why it is worth keeping. */
+  readonly shows: string;
+}
+
+/** Brings one or more runs to their end on a host of its own; answers the histories to keep, by file name. */
+export type Scenario = (on: Stage) => Promise<Readonly<Record<string, Kept>>>;

@@ -1,0 +1,272 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Fault } from '../../../contract/faults';
+import type {
+  JournalEntry,
+  Operation,
+  OperationSettings,
+  ServicingOrder,
+} from '../../../contract/host';
+import type { Holder } from '../../../contract/ids';
+import type { Direction, HostStep, StepOutcome, VmStep } from '../../../contract/steps';
+import { createFleet, type FleetShape } from '../../../hosts/simulator/fleet';
+import type { LatencyProfile } from '../../../hosts/simulator/latency';
+import { SimulatedHosts } from '../../../hosts/simulator/simulated-host';
+import type { Objects } from '../../../hosts/simulator/state';
+import { HostStore } from '../../../hosts/simulator/store';
+
+export const HOST = 'host-01';
+export const NO_LATENCY: LatencyProfile = { timeScale: 1, operations: {} };
+
+export const SETTINGS: OperationSettings = {
+  mode: 'modified',
+  holdMode: 'instruct-skip',
+  stepPlacement: 'in-place',
+  virtualFunctionRestore: 'step-by-step',
+  blackoutBudgetMs: 10_000,
+  maxSavedForMs: 300_000,
+};
+
+/** The orders of the workflows, for direct calls. */
+export const SAVE = [
+  'disableOptimizations',
+  'awaitPause',
+  'pauseVm',
+  'saveVirtualFunctionState',
+  'writeVirtualFunctionInfo',
+  'saveSyntheticAdapter',
+  'saveVm',
+  'crossPointOfNoReturn',
+  'resetVpciBusInterface',
+  'tearDownSyntheticAdapter',
+  'concludeSave',
+] as const satisfies readonly VmStep[];
+export const PREPARE_RESTORE = [
+  'initializeSyntheticAdapter',
+  'reserveResources',
+  'awaitUpdate',
+] as const satisfies readonly VmStep[];
+const FINISH_RESTORE = [
+  'restoreVm',
+  'markVirtualFunctionAssigned',
+  'resumeSyntheticAdapter',
+  'resumeVm',
+  'enableOptimizations',
+  'verifyRestore',
+] as const satisfies readonly VmStep[];
+export const RESTORE = [
+  ...PREPARE_RESTORE,
+  'powerOnRestore',
+  'createVpciBus',
+  'assignVirtualFunction',
+  'restoreVirtualFunctionState',
+  ...FINISH_RESTORE,
+] as const satisfies readonly VmStep[];
+export const RESTORE_IN_ONE_STEP = [
+  ...PREPARE_RESTORE,
+  'powerOnRestore',
+  'retrieveAndRestoreVirtualFunction',
+  ...FINISH_RESTORE,
+] as const satisfies readonly VmStep[];
+
+export const patient = (): AbortSignal => new AbortController().signal;
+
+/** One directory of simulated hosts, gone when it is closed. */
+export class SimulatedFleet {
+  readonly directory = mkdtempSync(join(tmpdir(), 'holdfast-hosts-'));
+  readonly store = new HostStore(this.directory);
+  readonly hosts: SimulatedHosts;
+
+  constructor(shape: Partial<FleetShape> = {}, profile: LatencyProfile = NO_LATENCY) {
+    this.hosts = new SimulatedHosts(this.store, profile);
+    createFleet(this.store, { hosts: 1, vms: 1, seed: 1, ...shape });
+  }
+
+  async close(): Promise<void> {
+    await this.store.close();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  objects(vmId = 'vm-01'): Objects {
+    return this.store.objects(HOST, vmId);
+  }
+
+  change(change: (o: Objects) => void, vmId = 'vm-01'): void {
+    this.store.update(HOST, vmId, change);
+  }
+
+  async facts(vmId = 'vm-01') {
+    const vm = (await this.hosts.describe(HOST)).vms.find((v) => v.vmId === vmId);
+    if (vm === undefined) throw new Error(`no ${vmId}`);
+    return vm;
+  }
+
+  async journal(kind: JournalEntry['kind'], vmId = 'vm-01'): Promise<JournalEntry[]> {
+    const all = await this.hosts.readJournal(HOST, { vmId, limit: 100_000 });
+    return all.filter((entry) => entry.kind === kind);
+  }
+
+  async commands(vmId = 'vm-01'): Promise<string[]> {
+    return (await this.journal('command', vmId)).map((entry) => entry.command ?? '');
+  }
+
+  /** Everything but what a refusal may write: journal, counters, and the attempt that failed. */
+  photograph(): string {
+    const host = this.store.host(HOST);
+    const vms = host.vmIds.map((id) => ({ ...this.store.vm(HOST, id), mailbox: null }));
+    return JSON.stringify([
+      { ...host, journalSeq: 0, invariants: host.invariants.violations, commands: 0, mailbox: null },
+      { ...this.store.pf(HOST), mailbox: null },
+      vms,
+    ]);
+  }
+
+  async expectUnharmed(): Promise<void> {
+    const { forbiddenCommands, invariants, quarantine } = await this.hosts.describe(HOST);
+    expect({ forbiddenCommands, violated: invariants.violated, quarantine }).toEqual({
+      forbiddenCommands: 0,
+      violated: 0,
+      quarantine: null,
+    });
+  }
+}
+
+interface RunOptions {
+  readonly settings?: Partial<OperationSettings>;
+  readonly faults?: readonly Fault[];
+  readonly holder?: Holder;
+  readonly parent?: Holder | null;
+  readonly takeOverFrom?: Holder;
+}
+
+/** One save or restore of one VM by direct driver calls: what a workflow would do. */
+export class VmRun {
+  private constructor(
+    readonly fleet: SimulatedFleet,
+    readonly vmId: string,
+    readonly holder: Holder,
+    public lease: Operation,
+    public direction: Direction = 'forward',
+  ) {}
+
+  static async begin(
+    fleet: SimulatedFleet,
+    kind: 'beginSave' | 'beginRestore',
+    vmId = 'vm-01',
+    { settings, faults, holder, parent, takeOverFrom }: RunOptions = {},
+  ): Promise<VmRun> {
+    const by = holder ?? { workflowId: `${kind}/${vmId}`, runId: 'run-1' };
+    const lease = await fleet.hosts[kind]({
+      hostId: HOST,
+      vmId,
+      holder: by,
+      parent: parent ?? null,
+      settings: { ...SETTINGS, ...settings },
+      faults: faults ?? [],
+      ...(takeOverFrom === undefined ? {} : { takeOverFrom }),
+    });
+    return new VmRun(fleet, vmId, by, lease);
+  }
+
+  static save(fleet: SimulatedFleet, vmId = 'vm-01', options: RunOptions = {}): Promise<VmRun> {
+    return VmRun.begin(fleet, 'beginSave', vmId, options);
+  }
+
+  static restore(fleet: SimulatedFleet, vmId = 'vm-01', options: RunOptions = {}): Promise<VmRun> {
+    return VmRun.begin(fleet, 'beginRestore', vmId, options);
+  }
+
+  perform(step: VmStep, signal = patient()): Promise<StepOutcome> {
+    const { generation } = this.lease;
+    return this.fleet.hosts.perform(
+      step,
+      { hostId: HOST, vmId: this.vmId, generation, direction: this.direction },
+      signal,
+    );
+  }
+
+  /** Each step in turn; `again` retries a step that failed retryably, as an activity is. */
+  async performAll(steps: readonly VmStep[], again = false): Promise<StepOutcome[]> {
+    const outcomes: StepOutcome[] = [];
+    for (const step of steps) {
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          outcomes.push(await this.perform(step));
+          break;
+        } catch (error) {
+          const { type } = error as { type?: string };
+          if (!again || type !== 'HostStepFailed' || attempt === 5) throw error;
+        }
+      }
+    }
+    return outcomes;
+  }
+
+  /** All steps of `order` before `step`. */
+  performBefore(step: VmStep, order: readonly VmStep[]): Promise<StepOutcome[]> {
+    return this.performAll(order.slice(0, order.indexOf(step)));
+  }
+
+  async fence(direction: Direction): Promise<void> {
+    this.lease = await this.fleet.hosts.fenceOperation(HOST, this.vmId, this.holder);
+    this.direction = direction;
+  }
+}
+
+export const fault = (
+  step: Fault['step'],
+  kind: Fault['kind'],
+  more: Partial<Fault> = {},
+): Fault => ({ vmId: 'vm-01', step, kind, times: 1, delay: '1s', ...more });
+
+export const failsAs = (type: string, message?: RegExp) =>
+  expect.objectContaining({
+    type,
+    ...(message === undefined ? {} : { message: expect.stringMatching(message) }),
+  });
+
+/** The servicing run of a whole host: its lease, its order, and its steps. */
+export class HostRun {
+  private constructor(
+    readonly fleet: SimulatedFleet,
+    readonly holder: Holder,
+    readonly generation: number,
+  ) {}
+
+  static async arm(
+    fleet: SimulatedFleet,
+    { settings, ...order }: Partial<Omit<ServicingOrder, 'settings'>> & {
+      readonly settings?: Partial<OperationSettings>;
+    } = {},
+    holder: Holder = { workflowId: `service-host/${HOST}`, runId: 'run-1' },
+  ): Promise<HostRun> {
+    const run = new HostRun(fleet, holder, await fleet.hosts.acquireHost(HOST, holder));
+    const { mode: _, ...rest } = { ...SETTINGS, ...settings };
+    await fleet.hosts.armServicing(run.call, {
+      update: { component: 'vmWorkerProcess', version: '2.0.0' },
+      vms: fleet.store.host(HOST).vmIds.map((vmId) => ({ vmId, mode: 'modified' })),
+      settings: rest,
+      onSaveFailure: 'undo-all',
+      parallelism: 16,
+      faults: [],
+      ...order,
+    });
+    return run;
+  }
+
+  get call() {
+    return { hostId: HOST, generation: this.generation };
+  }
+
+  perform(step: HostStep, signal = patient()): Promise<StepOutcome> {
+    return this.fleet.hosts.performHost(step, this.call, signal);
+  }
+
+  /** Restore and save of one VM, begun in the order of the workflows: the restore first, so that it can prepare. */
+  async begin(vmId: string): Promise<{ save: VmRun; restore: VmRun }> {
+    const options = { parent: this.holder };
+    const restore = await VmRun.restore(this.fleet, vmId, options);
+    return { restore, save: await VmRun.save(this.fleet, vmId, options) };
+  }
+}

@@ -1,0 +1,59 @@
+import type { HostDescription, VmDescription } from '../../contract/host';
+import type { VmFacts } from '../../contract/results';
+
+export const factsWith = (facts: Partial<VmFacts> = {}): VmFacts => ({
+  running: true,
+  path: 'kept',
+  pathReason: null,
+  identityBefore: null,
+  identityAfter: null,
+  blackoutMs: 40,
+  vfOutageMs: 40,
+  guestVisibleEvents: 0,
+  droppedPackets: 0,
+  withinBudget: true,
+  stackVersion: '2.0.0',
+  ...facts,
+});
+
+export const vmWith = (vm: Partial<VmDescription> = {}): VmDescription => ({
+  vmId: 'vm-01',
+  phase: 'running',
+  holder: null,
+  generation: 0,
+  crossed: false,
+  darkForMs: 0,
+  identity: null,
+  dataPath: 'vf',
+  facts: factsWith(),
+  ...vm,
+});
+
+export const hostWith = ({
+  custodyBelowVsp = false,
+  recordVersions = [1],
+  ...host
+}: Partial<HostDescription> & {
+  readonly custodyBelowVsp?: boolean;
+  readonly recordVersions?: readonly number[];
+}): HostDescription => ({
+  hostId: 'host-01',
+  driver: 'simulator',
+  vmWorkflowQueue: 'holdfast-vms-host-worker-1',
+  bootId: 'boot',
+  versions: {
+    vmWorkerProcess: '1.0.0',
+    vpciVsp: '1.0.0',
+    vmSwitch: '1.0.0',
+    pfDriver: '1.0.0',
+    nicFirmware: '1.0.0',
+    hypervisor: '1.0.0',
+  },
+  capabilities: { custodyBelowVsp, faults: true, recordVersions },
+  holder: null,
+  quarantine: null,
+  vms: [],
+  forbiddenCommands: 0,
+  invariants: { checked: 0, violated: 0 },
+  ...host,
+});

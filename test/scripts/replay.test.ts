@@ -1,0 +1,299 @@
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import { FAILURES } from '../../contract/failures';
+import type { asJson } from '../../scripts/replay/as-json';
+import { HISTORIES, recorded, type JsonHistory } from '../workflows/recorded';
+import { decoded, renameActivity, swapLocalActivities } from '../workflows/spoil';
+
+interface Answer {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+const ROOT = join(__dirname, '..', '..');
+const BUNDLE = process.env['HOLDFAST_TEST_BUNDLE'] ?? '';
+const ADDRESS = process.env['HOLDFAST_TEST_ADDRESS'] ?? '';
+
+/** `npm run replay`, but without npm and without bundling anew. */
+function replay(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Answer> {
+  const command = [
+    '--require',
+    require.resolve('tsx/cjs'),
+    join(ROOT, 'scripts', 'replay.ts'),
+    ...args,
+  ];
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [...command, '--workflow-bundle', BUNDLE],
+      { env: { ...process.env, TEMPORAL_ADDRESS: '127.0.0.1:1', ...env }, maxBuffer: 16_000_000 },
+      (error, out, err) => {
+        resolve({
+          code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1,
+          out,
+          err,
+        });
+      },
+    );
+  });
+}
+
+const file = (name: string): string => join(HISTORIES, `${name}.json`);
+async function told(name: string): Promise<ReturnType<typeof asJson>> {
+  const { code, out } = await replay([file(name), '--json']);
+  expect(code).toBe(0);
+  return JSON.parse(out) as ReturnType<typeof asJson>;
+}
+
+describe('npm run replay', () => {
+  let directory: string;
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), 'holdfast-replay-'));
+  });
+  afterAll(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+  function written(name: string, content: JsonHistory | string): string {
+    const path = join(directory, name);
+    writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content));
+    return path;
+  }
+
+  describe('on a run that went well', () => {
+    it('tells its steps, its children and how long the VMs were dark', async () => {
+      const { code, out, err } = await replay([file('service-host.updated')]);
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect(out).toContain('serviceHost service-host/');
+      expect(out).toContain('ended: completed (updated)');
+      expect(out).toMatch(/│ commitUpdate +│ queue +│ done/);
+      expect(out).toMatch(/child fast-save\/host-\d+\/vm-01 +│ +│ completed: saved/);
+      expect(out).toMatch(/vm-02 was dark for \d+\.\d ms\./);
+      expect(out).not.toContain('Why it failed');
+    });
+
+    it('tells local steps with their attempts and the host’s own times', async () => {
+      const { steps, blackouts } = await told('fast-save.retried-in-place');
+      const saved = steps.find(({ name }) => name === 'saveSyntheticAdapter');
+      expect(saved).toMatchObject({ placement: 'in-place', status: 'done', attempts: 3 });
+      expect(saved?.ms).toBeGreaterThan(0);
+      expect(saved?.darkForMs).toBeGreaterThan(0);
+      expect(steps.find(({ name }) => name === 'beginSave')?.placement).toBe('task-queue');
+      expect(blackouts).toEqual([{ vmId: null, ms: expect.any(Number), ended: false }]);
+    });
+
+    it('tells regular steps with schedule, start and close, and why an attempt failed', async () => {
+      const { steps } = await told('fast-restore.retried-steps');
+      const assigned = steps.find(({ name }) => name === 'assignVirtualFunction');
+      expect(assigned).toMatchObject({ placement: 'task-queue', status: 'done', attempts: 2 });
+      expect(assigned?.scheduleToStartMs).toBeGreaterThan(0);
+      expect(assigned?.startToCloseMs).toBeGreaterThan(0);
+      expect(assigned?.lastFailure).toContain('failed before its effect');
+    });
+
+    it('tells cancel requests, updates, time-outs and where a run went on', async () => {
+      const [cancelled, aborted, killed, moved] = await Promise.all([
+        told('fast-save.cancelled-before-the-point'),
+        told('service-host.aborted'),
+        told('fast-save.worker-killed'),
+        told('fast-save.moves-to-the-host'),
+      ]);
+      expect(cancelled.outcome).toBe('cancelled');
+      expect(cancelled.happenings).toContainEqual(
+        expect.objectContaining({ what: 'cancel of this run' }),
+      );
+      expect(aborted.happenings).toContainEqual(expect.objectContaining({ what: 'update abort' }));
+      expect(killed.happenings).toContainEqual(
+        expect.objectContaining({
+          what: 'workflow task',
+          outcome: expect.stringContaining('timed out'),
+        }),
+      );
+      expect(moved).toMatchObject({
+        outcome: 'continued as new',
+        detail: expect.stringContaining('holdfast-vms-'),
+      });
+    });
+  });
+
+  describe('on a run that failed', () => {
+    it('prints the whole chain down to the root, and what to do', async () => {
+      const { code, out } = await replay([file('fast-restore.stranded')]);
+      expect(code).toBe(0);
+      const why = out.slice(out.indexOf('Why it failed:'));
+      expect(why).toMatch(/^VmStranded: vm-01 stays held and paused/m);
+      expect(why).toMatch(/^ +because the step restoreVm failed \(/m);
+      expect(why).toMatch(
+        /^ +because HostStepFailed: restoreVm of vm-01 failed before its effect/m,
+      );
+      expect(why).toContain(`What to do: ${FAILURES.VmStranded.nextAction}`);
+    });
+
+    it('names the local step that failed, with its attempts', async () => {
+      const { failure } = await told('fast-save.undone-in-servicing');
+      expect(failure).toMatchObject({
+        type: 'SaveUndone',
+        step: 'saveVm',
+        attempt: expect.any(Number),
+        nextAction: FAILURES.SaveUndone.nextAction,
+        root: { type: 'BlackoutBudgetSpent' },
+      });
+      expect(failure?.attempt).toBeGreaterThan(1);
+    });
+
+    it('follows the failure of a child', async () => {
+      const { failure, children } = await told('service-host.not-updated');
+      expect(failure).toMatchObject({
+        type: 'HostNotUpdated',
+        nextAction: FAILURES.HostNotUpdated.nextAction,
+      });
+      expect(failure?.chain.map(({ type }) => type)).toEqual(
+        expect.arrayContaining(['child workflow', 'SaveUndone']),
+      );
+      expect(children.map(({ type, outcome }) => `${type} ${outcome}`)).toEqual(
+        expect.arrayContaining(['fastSave failed: SaveUndone', 'fastRestore completed: notNeeded']),
+      );
+    });
+
+    it('says when no worker took a step', async () => {
+      const { failure, steps } = await told('fast-save.host-unreachable');
+      expect(failure).toMatchObject({ type: 'HostUnreachable', step: 'describeHost', attempt: 0 });
+      expect(steps).toMatchObject([{ name: 'describeHost', status: 'timed out' }]);
+    });
+  });
+
+  describe('on a history that the code would not have made', () => {
+    it('says what the history has and what the code asks for, and ends with 3', async () => {
+      const path = written(
+        'renamed.json',
+        renameActivity(recorded('fast-save.alone'), 'saveVm', 'saveVmState'),
+      );
+      const { code, out } = await replay([path]);
+      expect(code).toBe(3);
+      expect(out).toContain(
+        'The history has the activity "saveVmState", the code asks for "saveVm" instead.',
+      );
+      expect(out).toContain('TMPRL1100');
+      expect(out).toContain('pauseVm');
+    });
+
+    it('says so as JSON too', async () => {
+      const path = written(
+        'swapped.json',
+        swapLocalActivities(recorded('fast-save.in-place'), 'saveVm', 'crossPointOfNoReturn'),
+      );
+      const { code, out } = await replay([path, '--json']);
+      expect(code).toBe(3);
+      expect(JSON.parse(out)).toMatchObject({
+        deterministic: false,
+        nonDeterminism: {
+          explanation: expect.stringMatching(/The history has the local activity ".+"/),
+        },
+      });
+    });
+  });
+
+  describe('on what cannot be replayed', () => {
+    it('says that a file is a decoded download, and how to get the encoded one', async () => {
+      const { code, err } = await replay([
+        written('decoded.json', decoded(recorded('fast-save.alone'))),
+      ]);
+      expect(code).toBe(2);
+      expect(err).toContain('is a decoded download');
+      expect(err).toContain('temporal workflow show');
+    });
+
+    it.each([
+      ['a file that is not there', () => 'nowhere.json', 'There is no file nowhere.json'],
+      ['a file that is no JSON', () => written('text.json', 'hello'), 'is no JSON'],
+      ['JSON that is no history', () => written('other.json', '{"a":1}'), 'is no workflow history'],
+      [
+        'a history with a hole',
+        () => {
+          const history = recorded('fast-save.alone');
+          history.events.splice(10, 1);
+          return written('hole.json', history);
+        },
+        'event 11 is missing',
+      ],
+      [
+        'a workflow that this code does not have',
+        () => {
+          const text = JSON.stringify(recorded('fast-save.invalid-input'));
+          return written(
+            'unknown.json',
+            text.replace('{"name":"fastSave"}', '{"name":"fasterSave"}'),
+          );
+        },
+        'no workflow "fasterSave"',
+      ],
+    ])('%s ends with 2 and one message', async (_what, path, message) => {
+      const { code, out, err } = await replay([path()]);
+      expect({ code, out }).toEqual({ code: 2, out: '' });
+      expect(err).toContain(message);
+      expect(err.trim().split('\n')).toHaveLength(1);
+    });
+
+    it('wrong arguments end with 2', async () => {
+      const { code, err } = await replay([]);
+      expect(code).toBe(2);
+      expect(err).toContain("missing required argument 'workflowId | history.json'");
+    });
+  });
+
+  describe('with a server', () => {
+    it('fetches a run by its workflow id and run id', async () => {
+      const connection = await Connection.connect({ address: ADDRESS });
+      try {
+        const workflowId = `fast-save/replayed/${randomUUID()}`;
+        const { workflow } = new Client({ connection });
+        const { firstExecutionRunId } = await workflow.start('fastSave', {
+          workflowId,
+          taskQueue: 'nobody-polls-this',
+          args: [{ hostId: 'host-01', vmId: 'vm-01' }],
+        });
+        await workflow.getHandle(workflowId).terminate('seen enough');
+        const { code, out } = await replay(
+          [workflowId, '--run-id', firstExecutionRunId, '--json'],
+          {
+            TEMPORAL_ADDRESS: ADDRESS,
+          },
+        );
+        expect(code).toBe(0);
+        expect(JSON.parse(out)).toMatchObject({
+          workflowId,
+          outcome: 'terminated',
+          detail: 'seen enough',
+          steps: [],
+        });
+      } finally {
+        await connection.close();
+      }
+    });
+
+    it('says that it does not know a workflow, and ends with 2', async () => {
+      const { code, err } = await replay(['fast-save/host-01/nobody'], {
+        TEMPORAL_ADDRESS: ADDRESS,
+      });
+      expect(code).toBe(2);
+      expect(err).toContain('There is no workflow "fast-save/host-01/nobody"');
+    });
+
+    it('says that a run id is none', async () => {
+      const { code, err } = await replay(['fast-save/host-01/nobody', '--run-id', 'first'], {
+        TEMPORAL_ADDRESS: ADDRESS,
+      });
+      expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining('with run id first') });
+    });
+
+    it('ends with 4 when the server does not answer', async () => {
+      const { code, err } = await replay(['fast-save/host-01/vm-01']);
+      expect(code).toBe(4);
+      expect(err).toContain('No Temporal server answers at 127.0.0.1:1');
+    });
+  });
+});

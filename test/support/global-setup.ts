@@ -1,0 +1,20 @@
+import { mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buildWorkflowBundle } from '../../scripts/workflow-bundle';
+import { startDevServer } from '../../tools/temporal/dev-server';
+
+/** One dev server and one workflow bundle for the whole suite; each test file has a namespace of its own. */
+export default async function globalSetup(): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
+  const [server, bundle] = await Promise.all([
+    startDevServer({ onProgress: (line) => process.stderr.write(`${line}\n`) }),
+    buildWorkflowBundle(join(directory, 'workflow-bundle.js')),
+  ]);
+  process.env['HOLDFAST_TEST_ADDRESS'] = server.address;
+  process.env['HOLDFAST_TEST_UI'] = server.uiUrl;
+  process.env['HOLDFAST_TEST_SERVER_PID'] = String(server.pid);
+  process.env['HOLDFAST_TEST_BUNDLE'] = bundle;
+  process.env['HOLDFAST_TEST_DIRECTORY'] = directory;
+  globalThis.holdfastTestServer = server;
+}

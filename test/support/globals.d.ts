@@ -1,0 +1,5 @@
+import type { DevServer } from '../../tools/temporal/dev-server';
+
+declare global {
+  var holdfastTestServer: DevServer | undefined;
+}
