@@ -33,7 +33,10 @@ const HEARTBEAT_MS = 300;
 /** The activities of the hosts that one worker process serves. */
 export function createHostActivities(driver: HostDriver): HostActivities {
   const vmSteps = Object.fromEntries(
-    VM_STEP_NAMES.map((step) => [step, (call: StepCall) => alive((signal) => driver.perform(step, call, signal))]),
+    VM_STEP_NAMES.map((step) => [
+      step,
+      (call: StepCall) => alive((signal) => driver.perform(step, call, signal)),
+    ]),
   ) as Record<VmStep, (call: StepCall) => Promise<StepOutcome>>;
   const hostSteps = Object.fromEntries(
     HOST_STEPS.map((step) => [
@@ -49,18 +52,26 @@ export function createHostActivities(driver: HostDriver): HostActivities {
     beginSave: (request) => answered(driver.beginSave(request)),
     beginRestore: (request) => answered(driver.beginRestore(request)),
     fenceOperation: (hostId, vmId, holder) => answered(driver.fenceOperation(hostId, vmId, holder)),
-    acquireHost: (hostId, holder, takeOverFrom) => answered(driver.acquireHost(hostId, holder, takeOverFrom)),
+    acquireHost: (hostId, holder, takeOverFrom) =>
+      answered(driver.acquireHost(hostId, holder, takeOverFrom)),
     armServicing: (call, order) => answered(driver.armServicing(call, order)),
     abortServicing: (call, reason) => answered(driver.abortServicing(call, reason)),
     releaseHost: (call) => answered(driver.releaseHost(call)),
   };
 }
 
-async function describeVm(driver: HostDriver, hostId: string, vmId: string): Promise<VmDescription> {
+async function describeVm(
+  driver: HostDriver,
+  hostId: string,
+  vmId: string,
+): Promise<VmDescription> {
   const { vms } = await driver.describe(hostId);
   const vm = vms.find((v) => v.vmId === vmId);
   if (vm === undefined) {
-    throw new HoldfastError('UnknownVm', `Host ${hostId} has no VM "${vmId}" (it has ${vms.map((v) => v.vmId).join(', ') || 'none'}).`);
+    throw new HoldfastError(
+      'UnknownVm',
+      `Host ${hostId} has no VM "${vmId}" (it has ${vms.map((v) => v.vmId).join(', ') || 'none'}).`,
+    );
   }
   return vm;
 }

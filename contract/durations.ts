@@ -10,17 +10,15 @@ export function durationMs(text: string): number | undefined {
 /** A duration field: a string such as "10s" within `min` and `max`; it stays text, so that inputs read as written. */
 export const duration = (range: { min: string; max: string }) => {
   const [min, max] = [durationMs(range.min) ?? 0, durationMs(range.max) ?? Infinity];
-  return z
-    .string(`must be a duration such as "10s", from ${range.min} to ${range.max}`)
-    .check(
-      z.refine(
-        (text: string) => {
-          const value = durationMs(text);
-          return value !== undefined && value >= min && value <= max;
-        },
-        { error: `must be a duration such as "10s", from ${range.min} to ${range.max}` },
-      ),
-    );
+  return z.string(`must be a duration such as "10s", from ${range.min} to ${range.max}`).check(
+    z.refine(
+      (text: string) => {
+        const value = durationMs(text);
+        return value !== undefined && value >= min && value <= max;
+      },
+      { error: `must be a duration such as "10s", from ${range.min} to ${range.max}` },
+    ),
+  );
 };
 
 /** Milliseconds of a duration that validation has already accepted. */

@@ -32,7 +32,8 @@ export const FAILURES = {
   HostUnreachable: {
     retryable: false,
     meaning: 'No worker took a step for this host in time.',
-    nextAction: 'Start the host worker, check its connection to Temporal, then start the run again.',
+    nextAction:
+      'Start the host worker, check its connection to Temporal, then start the run again.',
   },
   HostBusy: {
     retryable: false,
@@ -66,7 +67,8 @@ export const FAILURES = {
   },
   NotReady: {
     retryable: false,
-    meaning: 'The VM is in the middle of something that must end first (data-path switch, device reset).',
+    meaning:
+      'The VM is in the middle of something that must end first (data-path switch, device reset).',
     nextAction: 'Wait a few seconds and start again.',
   },
   NotReachedInTime: {
@@ -77,7 +79,8 @@ export const FAILURES = {
   CannotKeep: {
     retryable: false,
     meaning: 'This update cannot keep the VFs of the named VMs.',
-    nextAction: 'Set onCannotKeep to "conventional" to give up their VFs for the update, or migrate the VMs.',
+    nextAction:
+      'Set onCannotKeep to "conventional" to give up their VFs for the update, or migrate the VMs.',
   },
   FaultsNotSupported: {
     retryable: false,
@@ -87,7 +90,8 @@ export const FAILURES = {
   Refused: {
     retryable: false,
     meaning: 'The host refused an illegal move; nothing changed.',
-    nextAction: 'Read the two states in the message; if no operator did this by hand, report it as a bug.',
+    nextAction:
+      'Read the two states in the message; if no operator did this by hand, report it as a bug.',
   },
   ForbiddenCommand: {
     retryable: false,
@@ -143,7 +147,8 @@ export const FAILURES = {
   BlackoutBudgetSpent: {
     retryable: false,
     meaning: 'The VM was dark as long as its budget allows.',
-    nextAction: 'Look at the step that took the time; raise blackoutBudget (at most 30s) only if tenants agree.',
+    nextAction:
+      'Look at the step that took the time; raise blackoutBudget (at most 30s) only if tenants agree.',
   },
   SaveUndone: {
     retryable: false,
@@ -167,8 +172,10 @@ export const FAILURES = {
   },
   VmStranded: {
     retryable: false,
-    meaning: 'There is no way forward that is known to be safe; the VM stays held and paused, the host is quarantined.',
-    nextAction: 'Do not restart the host. Read the journal, mend the cause, then run fastRestore for the VM.',
+    meaning:
+      'There is no way forward that is known to be safe; the VM stays held and paused, the host is quarantined.',
+    nextAction:
+      'Do not restart the host. Read the journal, mend the cause, then run fastRestore for the VM.',
   },
 } as const satisfies Record<string, FailureKind>;
 

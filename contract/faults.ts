@@ -16,16 +16,31 @@ export type FaultKind = (typeof FAULT_KINDS)[number];
 
 const STEPS = [...VM_STEP_NAMES, ...HOST_STEPS];
 
-export const fault = z.strictObject({
-  /** Absent for a step of the whole host. */
-  vmId: z.optional(vmId),
-  step: z.enum(STEPS),
-  kind: z.enum(FAULT_KINDS),
-  /** How many attempts meet it, 1–1000; default 1. */
-  times: z._default(z.int().check(z.minimum(1), z.maximum(1000)), 1),
-  /** For `slow`; default 2 s. */
-  delay: z._default(duration({ min: '1ms', max: '10m' }), '2s'),
-});
+const isHostStep = (step: (typeof STEPS)[number]) => HOST_STEPS.some((s) => s === step);
+
+export const fault = z
+  .strictObject({
+    /** Absent for a step of the whole host. */
+    vmId: z.optional(vmId),
+    step: z.enum(STEPS),
+    kind: z.enum(FAULT_KINDS),
+    /** How many attempts meet it, 1–1000; default 1. */
+    times: z._default(z.int().check(z.minimum(1), z.maximum(1000)), 1),
+    /** For `slow`; default 2 s. */
+    delay: z._default(duration({ min: '1ms', max: '10m' }), '2s'),
+  })
+  .check(
+    // Nothing would ever meet such a fault, and the run would look as if it had withstood it.
+    z.refine((f) => !(isHostStep(f.step) && f.vmId !== undefined), {
+      error: ({ input }) =>
+        `${(input as { step: string }).step} is a step of the whole host: leave vmId out`,
+      path: ['vmId'],
+    }),
+    z.refine((f) => !(isHostStep(f.step) && f.kind === 'vf-gone'), {
+      error: 'only a step of a VM can lose its VF',
+      path: ['kind'],
+    }),
+  );
 export type FaultInput = z.input<typeof fault>;
 export type Fault = z.output<typeof fault>;
 
@@ -44,6 +59,11 @@ export function parseFault(text: string): FaultInput {
   if (!parsed.success) {
     throw new TypeError(
       `fault "${text}": ${parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ')}`,
+    );
+  }
+  if (vm === 'host' && !isHostStep(parsed.data.step)) {
+    throw new TypeError(
+      `fault "${text}": ${step} is a step of a VM: write its name instead of "host"`,
     );
   }
   return {

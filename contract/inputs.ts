@@ -74,7 +74,10 @@ export const update = z.strictObject({
   version: z
     .string()
     .check(
-      z.regex(/^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$/, 'version must look like "2.0.1" (letters, digits, . + -)'),
+      z.regex(
+        /^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$/,
+        'version must look like "2.0.1" (letters, digits, . + -)',
+      ),
     ),
 });
 export type Update = z.output<typeof update>;

@@ -3,9 +3,20 @@ import type { Component, Mode, ServiceHostSettings } from '../contract/inputs';
 
 /** What an update of a component allows (host model, section 7). */
 const COMPONENT_RULES: Readonly<
-  Record<Component, { readonly keeps: 'always' | 'with-custody' | 'never'; readonly conventional: boolean; readonly why: string }>
+  Record<
+    Component,
+    {
+      readonly keeps: 'always' | 'with-custody' | 'never';
+      readonly conventional: boolean;
+      readonly why: string;
+    }
+  >
 > = {
-  vmWorkerProcess: { keeps: 'always', conventional: true, why: 'each VM gets a new worker process; its VF is held below it' },
+  vmWorkerProcess: {
+    keeps: 'always',
+    conventional: true,
+    why: 'each VM gets a new worker process; its VF is held below it',
+  },
   vpciVsp: {
     keeps: 'with-custody',
     conventional: true,
@@ -47,7 +58,8 @@ function verdictFor(vm: VmDescription, host: HostDescription, wish: Wish): Omit<
   if (host.capabilities.recordVersions.length === 0) {
     return { verdict: 'blocked', reason: 'old and new stack have no record version in common' };
   }
-  const keeps = rule.keeps === 'always' || (rule.keeps === 'with-custody' && host.capabilities.custodyBelowVsp);
+  const keeps =
+    rule.keeps === 'always' || (rule.keeps === 'with-custody' && host.capabilities.custodyBelowVsp);
   if (keeps && wish.mode === 'modified') return { verdict: 'keep', reason: rule.why };
   if (!rule.conventional) return { verdict: 'blocked', reason: rule.why };
   if (wish.mode === 'conventional') return { verdict: 'conventional', reason: 'asked for by mode' };

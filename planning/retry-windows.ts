@@ -20,7 +20,8 @@ const FORWARD_MINIMUM_MS = 1_500;
  * Kept of the budget for the undo, which must end before the dead-man acts: a tenth, and the half second that a retry
  * of a local activity may still be waiting when its window ends. Tiny budgets keep 40 %.
  */
-const undoReserveMs = (budgetMs: number) => Math.max(0.1 * budgetMs, Math.min(1_200, 0.4 * budgetMs));
+const undoReserveMs = (budgetMs: number) =>
+  Math.max(0.1 * budgetMs, Math.min(1_200, 0.4 * budgetMs));
 /** After the point of no return a step that cannot be had leaves this share of the budget to another way back. */
 const WAY_BACK_SHARE = 0.4;
 /** A light step: an eject alone may take its 60 s of grace, an offer as long again. */
@@ -45,7 +46,8 @@ export interface Darkness {
 export function retryWindow(step: VmStep, dark: Darkness): RetryWindow {
   if (step === 'coldStartVm') return { allMs: COLD_START_MS, attemptMs: COLD_START_MS };
   if (step === 'awaitPause') return PREPARATION;
-  if (step === 'awaitUpdate' || step === 'awaitResume') return { allMs: PREPARATION.allMs, attemptMs: PREPARATION.allMs };
+  if (step === 'awaitUpdate' || step === 'awaitResume')
+    return { allMs: PREPARATION.allMs, attemptMs: PREPARATION.allMs };
   const kind = stepKind(step, dark.darkForMs);
   if (kind === 'light') return LIGHT;
   const budgetMs = Math.min(dark.budgetMs, toMs(HARD_BLACKOUT_LIMIT));
@@ -53,7 +55,10 @@ export function retryWindow(step: VmStep, dark: Darkness): RetryWindow {
     ? WAY_BACK_SHARE * budgetMs
     : // Whoever waits at the barrier waits longer than the VM it waits for can fail, so that it hears why.
       undoReserveMs(budgetMs) * (step === 'crossPointOfNoReturn' ? 0.25 : 1);
-  const left = Math.max(dark.onlyForward ? FORWARD_MINIMUM_MS : 0, budgetMs - keptMs - dark.darkForMs);
+  const left = Math.max(
+    dark.onlyForward ? FORWARD_MINIMUM_MS : 0,
+    budgetMs - keptMs - dark.darkForMs,
+  );
   const attemptMs = kind === 'waits' ? left : Math.min(DARK_ATTEMPT_MS, Math.max(left / 3, 100));
   return { allMs: left, attemptMs: Math.min(attemptMs, left), latestDarkMs: dark.darkForMs + left };
 }

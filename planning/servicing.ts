@@ -75,7 +75,9 @@ export function hostOutcome(
   if (paths.includes('restarted')) return 'restarted';
   if (!updated) return 'notUpdated';
   const asExpected = vms.every(({ mode, facts }) =>
-    mode === 'modified' ? facts.path === 'kept' : facts.path === 'kept' || facts.path === 'reattached',
+    mode === 'modified'
+      ? facts.path === 'kept'
+      : facts.path === 'kept' || facts.path === 'reattached',
   );
   return asExpected && reason === null ? 'updated' : 'degraded';
 }

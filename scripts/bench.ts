@@ -10,7 +10,12 @@ import { wholeNumber } from './options';
 /** Measures what the README claims and prints it as JSON. Times in ms by the host's own clock. */
 async function main(): Promise<void> {
   const { rounds, outages } = new Command('npm run bench --')
-    .option('--rounds <number>', 'measured runs of each kind, after one warm-up', wholeNumber(1, 1000), 15)
+    .option(
+      '--rounds <number>',
+      'measured runs of each kind, after one warm-up',
+      wholeNumber(1, 1000),
+      15,
+    )
     .option('--no-outages', 'leave out what killed processes cost')
     .parse()
     .opts<{ rounds: number; outages: boolean }>();
@@ -31,7 +36,9 @@ async function main(): Promise<void> {
     return {
       firstRunTookMs: Math.round(first.tookMs),
       blackout: figures(all.flatMap(({ result }) => result.vms.map((vm) => vm.facts.blackoutMs))),
-      vfsKept: all.every(({ result }) => result.vms.every((vm) => vm.facts.path === 'kept' && vm.facts.guestVisibleEvents === 0)),
+      vfsKept: all.every(({ result }) =>
+        result.vms.every((vm) => vm.facts.path === 'kept' && vm.facts.guestVisibleEvents === 0),
+      ),
     };
   });
   say('8 VMs, default profile, conventional');
@@ -45,7 +52,10 @@ async function main(): Promise<void> {
   });
   if (outages) say('outages while a VM is dark');
   const outageCosts = outages
-    ? { 'in-place': await outageBlackouts('in-place'), 'task-queue': await outageBlackouts('task-queue') }
+    ? {
+        'in-place': await outageBlackouts('in-place'),
+        'task-queue': await outageBlackouts('task-queue'),
+      }
     : undefined;
   process.stdout.write(
     `${JSON.stringify({ rounds, blackouts, defaultProfile, conventional, outages: outageCosts }, null, 2)}\n`,
@@ -55,7 +65,10 @@ async function main(): Promise<void> {
 /** Both placements in one stack, turn about, so that a drift of the machine meets both alike. */
 async function servicedBlackouts(vms: number, rounds: number): Promise<Record<string, Figures>> {
   return withStack({ vms, profile: 'zero' }, async (stack) => {
-    const of: Record<NonNullable<ServiceHostInput['stepPlacement']>, number[]> = { 'in-place': [], 'task-queue': [] };
+    const of: Record<NonNullable<ServiceHostInput['stepPlacement']>, number[]> = {
+      'in-place': [],
+      'task-queue': [],
+    };
     for (let round = 0; round <= rounds; round += 1) {
       for (const stepPlacement of ['in-place', 'task-queue'] as const) {
         const { result } = await service(stack, { stepPlacement });

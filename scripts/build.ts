@@ -10,12 +10,21 @@ const dist = join(root, 'dist');
 /** Compiles everything to dist/ and builds the stamped workflow bundle that production workers load. */
 async function main(): Promise<void> {
   rmSync(dist, { recursive: true, force: true });
-  execFileSync(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
-    cwd: root,
-    stdio: 'inherit',
-  });
+  execFileSync(
+    process.execPath,
+    [require.resolve('typescript/bin/tsc'), '-p', 'tsconfig.build.json'],
+    {
+      cwd: root,
+      stdio: 'inherit',
+    },
+  );
   // Not TypeScript, but needed at run time.
-  for (const file of ['tools/processes/guard.cjs', 'tools/temporal/go.mod', 'tools/temporal/go.sum', 'hosts/simulator/profiles']) {
+  for (const file of [
+    'tools/processes/guard.cjs',
+    'tools/temporal/go.mod',
+    'tools/temporal/go.sum',
+    'hosts/simulator/profiles',
+  ]) {
     mkdirSync(dirname(join(dist, file)), { recursive: true });
     cpSync(join(root, file), join(dist, file), { recursive: true });
   }

@@ -12,9 +12,18 @@ async function main(): Promise<void> {
     .option('--hosts <number>', 'how many hosts', wholeNumber(1, 1000), 1)
     .option('--vms <number>', 'VMs on each', wholeNumber(0, 256), 8)
     .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
-    .option('--custody-below-vsp', 'the hosts keep bus connections below the VPCI VSP, so that it can be updated too')
+    .option(
+      '--custody-below-vsp',
+      'the hosts keep bus connections below the VPCI VSP, so that it can be updated too',
+    )
     .parse()
-    .opts<{ fleetDir: string; hosts: number; vms: number; seed: number; custodyBelowVsp?: boolean }>();
+    .opts<{
+      fleetDir: string;
+      hosts: number;
+      vms: number;
+      seed: number;
+      custodyBelowVsp?: boolean;
+    }>();
   const store = new HostStore(options.fleetDir);
   const hostIds = createFleet(store, options);
   process.stdout.write(`${options.fleetDir}: ${hostIds.join(', ')}\n`);

@@ -32,7 +32,11 @@ const EXAMPLES = {
 async function main(): Promise<void> {
   const options = new Command('npm run dev --')
     .description('Keeps server, UI and workers up, with data that survives a restart.')
-    .option('--directory <directory>', 'where server data and hosts are kept', join(process.cwd(), '.holdfast'))
+    .option(
+      '--directory <directory>',
+      'where server data and hosts are kept',
+      join(process.cwd(), '.holdfast'),
+    )
     .option('--hosts <number>', 'how many hosts', wholeNumber(1, 100), 2)
     .option('--vms <number>', 'VMs on each', wholeNumber(1, 256), 8)
     .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
@@ -91,7 +95,10 @@ function links({ uiUrl, address, namespace }: Stack): string {
     `Server:        ${address} (TEMPORAL_ADDRESS)`,
     '',
     'Start a workflow from its form (the input is filled in from the latest run; change it and press Start):',
-    ...Object.entries(EXAMPLES).map(([type, input]) => `  ${type.padEnd(12)} ${form(type)}\n  ${' '.repeat(12)} ${JSON.stringify(input)}`),
+    ...Object.entries(EXAMPLES).map(
+      ([type, input]) =>
+        `  ${type.padEnd(12)} ${form(type)}\n  ${' '.repeat(12)} ${JSON.stringify(input)}`,
+    ),
     '',
     'Ctrl-C stops everything; the data stays.',
   ].join('\n');

@@ -24,7 +24,12 @@ export class LiveProgress {
     this.#seen = store.host(hostId).journalSeq;
     this.#bars = process.stderr.isTTY
       ? new MultiBar(
-          { format: ' {vm} {bar} {step}', hideCursor: true, clearOnComplete: true, stream: process.stderr },
+          {
+            format: ' {vm} {bar} {step}',
+            hideCursor: true,
+            clearOnComplete: true,
+            stream: process.stderr,
+          },
           Presets.shades_classic,
         )
       : undefined;
@@ -52,7 +57,8 @@ export class LiveProgress {
     const bar = this.#barOf.get(name) ?? bars.create(STEPS, 0, { vm: name.padEnd(8), step: '' });
     this.#barOf.set(name, bar);
     const text = kind === 'failed' ? `${step} failed, trying again` : step;
-    if (kind === 'result' || kind === 'failed') bar.increment(kind === 'result' ? 1 : 0, { step: text });
+    if (kind === 'result' || kind === 'failed')
+      bar.increment(kind === 'result' ? 1 : 0, { step: text });
     else if (kind === 'intent' || command !== null) bar.update({ step: text });
   }
 }
@@ -60,8 +66,10 @@ export class LiveProgress {
 /** Without a terminal only what matters is a line: dark, light again, failed. */
 function line({ vmId, step, kind, detail, status }: JournalEntry): void {
   const who = vmId ?? 'host';
-  if (kind === 'result' && TOLD[step] !== undefined) process.stderr.write(`${who}: ${TOLD[step]}\n`);
-  if (kind === 'failed') process.stderr.write(`${who}: ${step} failed (${status}): ${detail ?? ''}\n`);
+  if (kind === 'result' && TOLD[step] !== undefined)
+    process.stderr.write(`${who}: ${TOLD[step]}\n`);
+  if (kind === 'failed')
+    process.stderr.write(`${who}: ${step} failed (${status}): ${detail ?? ''}\n`);
 }
 
 const TOLD: Readonly<Record<string, string>> = {

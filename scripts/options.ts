@@ -7,14 +7,17 @@ export const wholeNumber =
   (text: string): number => {
     const value = Number(text);
     if (!Number.isInteger(value) || value < min || value > max) {
-      throw new InvalidArgumentError(`must be a whole number from ${String(min)} to ${String(max)}`);
+      throw new InvalidArgumentError(
+        `must be a whole number from ${String(min)} to ${String(max)}`,
+      );
     }
     return value;
   };
 
 export const positiveNumber = (text: string): number => {
   const value = Number(text);
-  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('must be a number above 0');
+  if (!Number.isFinite(value) || value <= 0)
+    throw new InvalidArgumentError('must be a number above 0');
   return value;
 };
 

@@ -24,7 +24,11 @@ export interface ServicingReport {
       readonly blackoutMs: number;
       readonly vfOutageMs: number;
       readonly guestVisibleEvents: number;
-      readonly steps: readonly { readonly name: string; readonly ms: number; readonly attempts: number }[];
+      readonly steps: readonly {
+        readonly name: string;
+        readonly ms: number;
+        readonly attempts: number;
+      }[];
     }[];
   }[];
   readonly forbiddenCommands: number;
@@ -41,9 +45,14 @@ export interface HostRun {
 
 const round = (ms: number) => Math.round(ms * 1000) / 1000;
 
-export function servicingReport(runId: string, timeScale: number, runs: readonly HostRun[]): ServicingReport {
+export function servicingReport(
+  runId: string,
+  timeScale: number,
+  runs: readonly HostRun[],
+): ServicingReport {
   const results = runs.flatMap(({ result }) => (result === null ? [] : [result]));
-  const sum = (of: (r: ServiceHostResult) => number) => results.reduce((total, r) => total + of(r), 0);
+  const sum = (of: (r: ServiceHostResult) => number) =>
+    results.reduce((total, r) => total + of(r), 0);
   return {
     runId,
     timeScale,
@@ -54,8 +63,14 @@ export function servicingReport(runId: string, timeScale: number, runs: readonly
         vmId,
         mode,
         path: facts.path,
-        vfId: { before: facts.identityBefore?.vfId ?? null, after: facts.identityAfter?.vfId ?? null },
-        luid: { before: facts.identityBefore?.luid ?? null, after: facts.identityAfter?.luid ?? null },
+        vfId: {
+          before: facts.identityBefore?.vfId ?? null,
+          after: facts.identityAfter?.vfId ?? null,
+        },
+        luid: {
+          before: facts.identityBefore?.luid ?? null,
+          after: facts.identityAfter?.luid ?? null,
+        },
         blackoutMs: round(facts.blackoutMs),
         vfOutageMs: round(facts.vfOutageMs),
         guestVisibleEvents: facts.guestVisibleEvents,
@@ -63,7 +78,10 @@ export function servicingReport(runId: string, timeScale: number, runs: readonly
       })),
     })),
     forbiddenCommands: sum((r) => r.forbiddenCommands),
-    invariants: { checked: sum((r) => r.invariants.checked), violated: sum((r) => r.invariants.violated) },
+    invariants: {
+      checked: sum((r) => r.invariants.checked),
+      violated: sum((r) => r.invariants.violated),
+    },
   };
 }
 
@@ -112,6 +130,9 @@ function row({ vmId, facts }: ServicedVm): string[] {
 }
 
 const change = (before: string | number | undefined, after: string | number | undefined): string =>
-  before === after ? `${String(before ?? '-')} =` : `${String(before ?? '-')} → ${String(after ?? '-')}`;
+  before === after
+    ? `${String(before ?? '-')} =`
+    : `${String(before ?? '-')} → ${String(after ?? '-')}`;
 
-const time = (ms: number): string => (ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`);
+const time = (ms: number): string =>
+  ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`;

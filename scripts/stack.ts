@@ -75,13 +75,26 @@ export class Stack {
       }
       const ours = options.server ?? server;
       const connection =
-        ours === undefined ? loadConnection() : { ...ours, connectionOptions: { address: ours.address } };
+        ours === undefined
+          ? loadConnection()
+          : { ...ours, connectionOptions: { address: ours.address } };
       const { address, namespace } = connection;
       const client = await connectClient(connection);
       say(server === undefined ? `using Temporal at ${address}` : `Temporal is up at ${address}`);
-      const stack = new Stack(options, store, client, address, namespace, server?.uiUrl, server, await bundling);
+      const stack = new Stack(
+        options,
+        store,
+        client,
+        address,
+        namespace,
+        server?.uiUrl,
+        server,
+        await bundling,
+      );
       try {
-        await Promise.all((['orchestrator', 'host', 'dead-man'] as const).map((role) => stack.startProcess(role)));
+        await Promise.all(
+          (['orchestrator', 'host', 'dead-man'] as const).map((role) => stack.startProcess(role)),
+        );
         await stack.ready();
       } catch (error) {
         await stack.stop();
@@ -126,10 +139,14 @@ export class Stack {
       'dead-man': fleet,
     }[role];
     const log = openSync(join(directory, 'logs', `${role}.log`), 'a');
-    const child = await spawnGuarded(process.execPath, [...script(role), ...args, '--log-level', 'warn'], {
-      env: { ...process.env, TEMPORAL_ADDRESS: this.address, TEMPORAL_NAMESPACE: this.namespace },
-      output: log,
-    });
+    const child = await spawnGuarded(
+      process.execPath,
+      [...script(role), ...args, '--log-level', 'warn'],
+      {
+        env: { ...process.env, TEMPORAL_ADDRESS: this.address, TEMPORAL_NAMESPACE: this.namespace },
+        output: log,
+      },
+    );
     this.#processes.set(role, child);
     void child.exited.then(async ({ code, signal }) => {
       if (this.#processes.get(role) !== child) return;
@@ -141,9 +158,11 @@ export class Stack {
     });
   }
 
-  async stopProcess(role: Role): Promise<void> {
+  /** Stops one process for good; with SIGKILL it gets no chance to say good-bye. */
+  async stopProcess(role: Role, signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     const child = this.#processes.get(role);
     this.#processes.delete(role);
+    if (child !== undefined && signal === 'SIGKILL') process.kill(child.pid, signal);
     await child?.stop();
   }
 
@@ -170,7 +189,9 @@ export class Stack {
       });
       if (pollers.length > 0) return;
       if (Date.now() > until) {
-        throw new Error(`No worker polls ${queue} after ${String(READY_WITHIN_MS / 1000)} s; see the logs in ${join(this.options.directory, 'logs')}.`);
+        throw new Error(
+          `No worker polls ${queue} after ${String(READY_WITHIN_MS / 1000)} s; see the logs in ${join(this.options.directory, 'logs')}.`,
+        );
       }
       await delay(50);
     }
@@ -195,5 +216,7 @@ const RESTART_AFTER_MS = 200;
 /** How Node runs a worker: compiled beside us, or through the TypeScript loader that we run under ourselves. */
 function script(role: Role): string[] {
   const file = join(__dirname, '..', 'workers', role);
-  return __filename.endsWith('.ts') ? ['--require', require.resolve('tsx/cjs'), `${file}.ts`] : [`${file}.js`];
+  return __filename.endsWith('.ts')
+    ? ['--require', require.resolve('tsx/cjs'), `${file}.ts`]
+    : [`${file}.js`];
 }

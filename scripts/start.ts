@@ -6,7 +6,13 @@ import { ApplicationFailure } from '@temporalio/common';
 import { WorkflowFailedError } from '@temporalio/client';
 import { Command, Option } from 'commander';
 import type { FaultInput } from '../contract/faults';
-import { COMPONENTS, HOLD_MODES, MODES, STEP_PLACEMENTS, type ServiceHostInput } from '../contract/inputs';
+import {
+  COMPONENTS,
+  HOLD_MODES,
+  MODES,
+  STEP_PLACEMENTS,
+  type ServiceHostInput,
+} from '../contract/inputs';
 import { HOLDFAST_QUEUE, serviceHostId } from '../contract/queues';
 import type { ServiceHostResult } from '../contract/results';
 import { loadProfile } from '../hosts/simulator/latency';
@@ -36,20 +42,46 @@ interface Options {
 }
 
 const options = new Command('npm start --')
-  .description('Services simulated hosts full of VMs through a real Temporal server, every VF kept.')
+  .description(
+    'Services simulated hosts full of VMs through a real Temporal server, every VF kept.',
+  )
   .option('--hosts <number>', 'how many hosts, one after the other', wholeNumber(1, 100), 1)
   .option('--vms <number>', 'VMs on each', wholeNumber(1, 256), 8)
   .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
   .option('--profile <name|file>', 'latencies: default, zero, or a JSON file', 'default')
   .option('--time-scale <factor>', 'scales the latencies; 1 = real', positiveNumber)
-  .addOption(new Option('--mode <mode>', 'keep the VFs, or the conventional way').choices(MODES).default('modified'))
-  .addOption(new Option('--component <name>', 'what is updated').choices(COMPONENTS).default('vmWorkerProcess'))
+  .addOption(
+    new Option('--mode <mode>', 'keep the VFs, or the conventional way')
+      .choices(MODES)
+      .default('modified'),
+  )
+  .addOption(
+    new Option('--component <name>', 'what is updated')
+      .choices(COMPONENTS)
+      .default('vmWorkerProcess'),
+  )
   .option('--to-version <version>', 'the version it is updated to', '2.0.0')
-  .addOption(new Option('--placement <where>', 'where dark steps run').choices(STEP_PLACEMENTS).default('in-place'))
-  .addOption(new Option('--hold-mode <mode>', 'how the VSP is kept from releasing').choices(HOLD_MODES).default('instruct-skip'))
-  .addOption(new Option('--on-cannot-keep <what>', 'VMs whose VF cannot be kept').choices(['refuse', 'conventional']).default('refuse'))
+  .addOption(
+    new Option('--placement <where>', 'where dark steps run')
+      .choices(STEP_PLACEMENTS)
+      .default('in-place'),
+  )
+  .addOption(
+    new Option('--hold-mode <mode>', 'how the VSP is kept from releasing')
+      .choices(HOLD_MODES)
+      .default('instruct-skip'),
+  )
+  .addOption(
+    new Option('--on-cannot-keep <what>', 'VMs whose VF cannot be kept')
+      .choices(['refuse', 'conventional'])
+      .default('refuse'),
+  )
   .option('--blackout-budget <duration>', 'how long a VM may be dark, at most 30s', '10s')
-  .option('--fault <vmId:step:kind[:times]>', 'meet this fault; "host" as vmId for host steps; may be repeated', faultOption)
+  .option(
+    '--fault <vmId:step:kind[:times]>',
+    'meet this fault; "host" as vmId for host steps; may be repeated',
+    faultOption,
+  )
   .option('--json', 'print the result as one JSON document on standard output')
   .option('--keep', 'leave everything up for a look at the UI, until Ctrl-C')
   .parse()
@@ -75,7 +107,9 @@ async function main(): Promise<void> {
     }
     const link = uiLink(stack, runs);
     if (options.json) {
-      process.stdout.write(`${JSON.stringify(servicingReport(randomUUID(), timeScale, runs), null, 2)}\n`);
+      process.stdout.write(
+        `${JSON.stringify(servicingReport(randomUUID(), timeScale, runs), null, 2)}\n`,
+      );
       for (const { failure } of runs) if (failure !== null) say(failure);
     } else {
       for (const run of runs) process.stdout.write(`\n${servicingTable(run)}\n`);
@@ -101,7 +135,8 @@ async function main(): Promise<void> {
 
 async function service(stack: Stack, hostId: string): Promise<HostRun> {
   const progress = new LiveProgress(stack.store, hostId);
-  const { component, toVersion, mode, placement, holdMode, onCannotKeep, blackoutBudget, fault } = options;
+  const { component, toVersion, mode, placement, holdMode, onCannotKeep, blackoutBudget, fault } =
+    options;
   const input: ServiceHostInput = {
     hostId,
     update: { component, version: toVersion },
@@ -123,7 +158,10 @@ async function service(stack: Stack, hostId: string): Promise<HostRun> {
   } catch (error) {
     if (!(error instanceof WorkflowFailedError)) throw error;
     const { cause } = error;
-    const detail = cause instanceof ApplicationFailure ? (cause.details?.[0] as Partial<ServiceHostResult> | undefined) : undefined;
+    const detail =
+      cause instanceof ApplicationFailure
+        ? (cause.details?.[0] as Partial<ServiceHostResult> | undefined)
+        : undefined;
     const result = detail?.vms === undefined ? null : (detail as ServiceHostResult);
     return { hostId, result, failure: cause?.message ?? error.message };
   } finally {
@@ -132,7 +170,8 @@ async function service(stack: Stack, hostId: string): Promise<HostRun> {
 }
 
 function uiLink(stack: Stack, runs: readonly HostRun[]): string {
-  if (stack.uiUrl === undefined) return `See the runs in the UI of ${stack.address}, namespace ${stack.namespace}.`;
+  if (stack.uiUrl === undefined)
+    return `See the runs in the UI of ${stack.address}, namespace ${stack.namespace}.`;
   const [first] = runs;
   const path = `namespaces/${stack.namespace}/workflows/${encodeURIComponent(serviceHostId(first?.hostId ?? ''))}`;
   return options.keep

@@ -7,7 +7,12 @@ import { SimulatedHosts } from '../hosts/simulator/simulated-host';
 import { HostStore } from '../hosts/simulator/store';
 import { connectWorker, loadConnection } from './connection';
 import { runMain } from './run-main';
-import { createLogger, installRuntime, withTelemetryOptions, type TelemetryOptions } from './telemetry';
+import {
+  createLogger,
+  installRuntime,
+  withTelemetryOptions,
+  type TelemetryOptions,
+} from './telemetry';
 import { workflowCode } from './workflow-code';
 
 interface Options extends TelemetryOptions {
@@ -21,7 +26,8 @@ interface Options extends TelemetryOptions {
 
 const numberOption = (text: string): number => {
   const value = Number(text);
-  if (!Number.isFinite(value) || value < 0) throw new InvalidArgumentError('must be a number of 0 or more');
+  if (!Number.isFinite(value) || value < 0)
+    throw new InvalidArgumentError('must be a number of 0 or more');
   return value;
 };
 
@@ -34,11 +40,22 @@ async function main(): Promise<void> {
     new Command('host')
       .description('Performs the steps of simulated hosts.')
       .requiredOption('--fleet-dir <directory>', 'where the hosts are (npm run create-fleet)')
-      .option('--name <name>', 'stable name of this process; its workflow queue is named after it', 'host-worker-1')
+      .option(
+        '--name <name>',
+        'stable name of this process; its workflow queue is named after it',
+        'host-worker-1',
+      )
       .option('--hosts <hostId...>', 'only these hosts; default: all of the directory')
       .option('--profile <name|file>', 'latency profile: default, zero, or a JSON file', 'default')
-      .option('--time-scale <factor>', 'scales the latencies of the profile; 1 = real', numberOption)
-      .option('--workflow-bundle <file>', 'prebuilt workflow code (npm run build); without it, it is built at start'),
+      .option(
+        '--time-scale <factor>',
+        'scales the latencies of the profile; 1 = real',
+        numberOption,
+      )
+      .option(
+        '--workflow-bundle <file>',
+        'prebuilt workflow code (npm run build); without it, it is built at start',
+      ),
   )
     .parse()
     .opts<Options>();
@@ -47,16 +64,28 @@ async function main(): Promise<void> {
 
   const store = new HostStore(options.fleetDir);
   const hostIds = options.hosts ?? store.hostIds();
-  if (hostIds.length === 0) throw new Error(`There is no host in ${options.fleetDir}: make some with "npm run create-fleet".`);
+  if (hostIds.length === 0)
+    throw new Error(
+      `There is no host in ${options.fleetDir}: make some with "npm run create-fleet".`,
+    );
   const vms = hostIds.reduce((count, hostId) => count + store.host(hostId).vmIds.length, 0);
   const profile = loadProfile(options.profile);
-  const driver = new SimulatedHosts(store, { ...profile, timeScale: options.timeScale ?? profile.timeScale });
-  for (const hostId of hostIds) store.updateHost(hostId, (host) => void (host.workerName = options.name));
+  const driver = new SimulatedHosts(store, {
+    ...profile,
+    timeScale: options.timeScale ?? profile.timeScale,
+  });
+  for (const hostId of hostIds)
+    store.updateHost(hostId, (host) => void (host.workerName = options.name));
 
   const configuration = loadConnection();
   const connection = await connectWorker(configuration);
   const activities = { ...createHostActivities(driver) };
-  const common = { connection, namespace: configuration.namespace, activities, shutdownGraceTime: '1s' } satisfies Partial<WorkerOptions>;
+  const common = {
+    connection,
+    namespace: configuration.namespace,
+    activities,
+    shutdownGraceTime: '1s',
+  } satisfies Partial<WorkerOptions>;
   const workers = await Promise.all([
     Worker.create({
       ...common,

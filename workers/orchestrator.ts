@@ -5,7 +5,12 @@ import { HOLDFAST_QUEUE } from '../contract/queues';
 import { connectClient, connectWorker, loadConnection } from './connection';
 import { runMain } from './run-main';
 import { ensureSearchAttributes } from './search-attributes';
-import { createLogger, installRuntime, withTelemetryOptions, type TelemetryOptions } from './telemetry';
+import {
+  createLogger,
+  installRuntime,
+  withTelemetryOptions,
+  type TelemetryOptions,
+} from './telemetry';
 import { workflowCode } from './workflow-code';
 
 interface Options extends TelemetryOptions {
@@ -16,8 +21,13 @@ interface Options extends TelemetryOptions {
 async function main(): Promise<void> {
   const options = withTelemetryOptions(
     new Command('orchestrator')
-      .description('Runs what people start: serviceHost, and fastSave and fastRestore on their own.')
-      .option('--workflow-bundle <file>', 'prebuilt workflow code (npm run build); without it, it is built at start'),
+      .description(
+        'Runs what people start: serviceHost, and fastSave and fastRestore on their own.',
+      )
+      .option(
+        '--workflow-bundle <file>',
+        'prebuilt workflow code (npm run build); without it, it is built at start',
+      ),
   )
     .parse()
     .opts<Options>();

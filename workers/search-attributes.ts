@@ -11,7 +11,9 @@ export async function ensureSearchAttributes(client: Client, namespace: string):
   const { IndexedValueType } = temporal.api.enums.v1;
   const types = { Keyword: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD } as const;
   const known = await operatorService.listSearchAttributes({ namespace });
-  const missing = Object.entries(SEARCH_ATTRIBUTES).filter(([name]) => !(name in known.customAttributes));
+  const missing = Object.entries(SEARCH_ATTRIBUTES).filter(
+    ([name]) => !(name in known.customAttributes),
+  );
   if (missing.length === 0) return;
   try {
     await operatorService.addSearchAttributes({

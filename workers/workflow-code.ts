@@ -18,13 +18,18 @@ export const newStamp = (buildId: string): BundleStamp => ({ sdkVersion: sdkVers
  * Where a worker gets its workflow code from: the prebuilt bundle, which must be of this SDK version, or, without
  * one, the sources, which costs a second or two.
  */
-export function workflowCode(bundlePath?: string): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
+export function workflowCode(
+  bundlePath?: string,
+): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
   if (bundlePath === undefined) return { workflowsPath: require.resolve('../workflows') };
   let stamp: BundleStamp;
   try {
     stamp = JSON.parse(readFileSync(stampPath(bundlePath), 'utf8')) as BundleStamp;
   } catch (cause) {
-    throw new Error(`There is no stamped workflow bundle at ${bundlePath}; make one with "npm run build".`, { cause });
+    throw new Error(
+      `There is no stamped workflow bundle at ${bundlePath}; make one with "npm run build".`,
+      { cause },
+    );
   }
   if (stamp.sdkVersion !== sdkVersion()) {
     throw new Error(

@@ -7,7 +7,11 @@ import { showEnd } from './visibility';
 function typed(error: unknown): unknown {
   if (error instanceof ApplicationFailure || isCancellation(error)) return error;
   const cause = error instanceof StepFailed ? error.cause : error;
-  return failure(failureType(cause), error instanceof StepFailed ? error.message : failureMessage(cause), { cause });
+  return failure(
+    failureType(cause),
+    error instanceof StepFailed ? error.message : failureMessage(cause),
+    { cause },
+  );
 }
 
 /**

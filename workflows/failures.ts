@@ -19,8 +19,7 @@ export function failure(
   const { nextAction } = FAILURES[type];
   return ApplicationFailure.create({
     type,
-    // A message that is passed on has said it already.
-    message: what.includes(nextAction) ? what : `${sentence(what)} ${nextAction}`,
+    message: `${withoutNextActions(what)} ${nextAction}`,
     nonRetryable: true,
     ...(details === undefined ? {} : { details: [details] }),
     ...(cause instanceof Error ? { cause } : {}),
@@ -30,7 +29,8 @@ export function failure(
 /** The failure of ours at the bottom of what an activity or child threw, if there is one. */
 function known(error: unknown): ApplicationFailure | undefined {
   if (error instanceof ApplicationFailure && isFailureType(error.type)) return error;
-  if (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) return known(error.cause);
+  if (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure)
+    return known(error.cause);
   return undefined;
 }
 
@@ -60,8 +60,14 @@ export function failureMessage(error: unknown): string {
   return rootCause(error) ?? String(error);
 }
 
-/** Text that ends with exactly one full stop, so that the next action can follow. */
-export const sentence = (text: string): string => `${text.replace(/[.\s]+$/, '')}.`;
+/** What a failure further down says to do is its own; this one says what to do now. Ends with one full stop. */
+function withoutNextActions(text: string): string {
+  const told = Object.values(FAILURES).reduce(
+    (rest, { nextAction }) => rest.replaceAll(nextAction, ''),
+    text,
+  );
+  return `${told.replace(/\s+/g, ' ').replace(/[.\s]+$/, '')}.`;
+}
 
 export const cancelled = (what: string) => new CancelledFailure(what);
 export { isCancellation };

@@ -27,7 +27,10 @@ export const fastRestore = endsTyped(async function fastRestore(
   showAttributes({ HostId: hostId, VmId: vmId, Phase: 'restoring' });
   const host = await ping(hostId);
   checkFaultsSupported(host, faults);
-  if (input.stepPlacement === 'in-place' && workflowInfo().continuedFromExecutionRunId === undefined) {
+  if (
+    input.stepPlacement === 'in-place' &&
+    workflowInfo().continuedFromExecutionRunId === undefined
+  ) {
     return makeContinueAsNewFunc<(next: FastRestoreInput) => Promise<FastRestoreResult>>({
       taskQueue: host.vmWorkflowQueue,
     })(raw);
@@ -76,12 +79,18 @@ async function bringBack(vm: VmOperation): Promise<VmDescription | 'notNeeded'> 
     await vm.fence('undo');
     if (vm.crossed) {
       await vm.perform('strandVm');
-      throw failure('VmStranded', `${vm.vmId} stays held and paused: ${error.message}`, { cause: error.cause });
+      throw failure('VmStranded', `${vm.vmId} stays held and paused: ${error.message}`, {
+        cause: error.cause,
+      });
     }
     await undoSave(vm);
-    throw failure('SaveUndone', `The restore of ${vm.vmId} could not be prepared: ${failureMessage(error.cause)}`, {
-      cause: error.cause,
-      details: { steps: vm.steps },
-    });
+    throw failure(
+      'SaveUndone',
+      `The restore of ${vm.vmId} could not be prepared: ${failureMessage(error.cause)}`,
+      {
+        cause: error.cause,
+        details: { steps: vm.steps },
+      },
+    );
   }
 }

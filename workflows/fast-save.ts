@@ -19,16 +19,23 @@ const EXAMPLE = '{"hostId":"host-01","vmId":"vm-01"}';
  * Saves a VM while its VF stays allocated, assigned and connected (`mode: "modified"`), or the conventional way.
  * Inside a servicing run the host supplies the run's settings; alone, the host restores the VM after `maxSavedFor`.
  */
-export const fastSave = endsTyped(async function fastSave(raw: FastSaveInput): Promise<FastSaveResult> {
+export const fastSave = endsTyped(async function fastSave(
+  raw: FastSaveInput,
+): Promise<FastSaveResult> {
   const input = validated(fastSaveInput, raw, EXAMPLE);
   const { hostId, vmId, faults } = input;
   showAttributes({ HostId: hostId, VmId: vmId, SaveMode: input.mode, Phase: 'saving' });
   const host = await ping(hostId);
   checkFaultsSupported(host, faults);
-  if (input.stepPlacement === 'in-place' && workflowInfo().continuedFromExecutionRunId === undefined) {
+  if (
+    input.stepPlacement === 'in-place' &&
+    workflowInfo().continuedFromExecutionRunId === undefined
+  ) {
     // Steps in place need the host's own worker: the run goes on there. The queue's name must not decide it: a replay
     // from a file runs on another one.
-    return makeContinueAsNewFunc<(input: FastSaveInput) => Promise<FastSaveResult>>({ taskQueue: host.vmWorkflowQueue })(raw);
+    return makeContinueAsNewFunc<(input: FastSaveInput) => Promise<FastSaveResult>>({
+      taskQueue: host.vmWorkflowQueue,
+    })(raw);
   }
 
   const wish: Wish = {
@@ -76,7 +83,10 @@ export const fastSave = endsTyped(async function fastSave(raw: FastSaveInput): P
     await CancellationScope.nonCancellable(() => restoreCancelled(vm));
     vm.stopIfCancelled();
   }
-  showEnd('saved', vm.inServicing ? null : `Run fastRestore for ${vmId} within ${input.maxSavedFor}.`);
+  showEnd(
+    'saved',
+    vm.inServicing ? null : `Run fastRestore for ${vmId} within ${input.maxSavedFor}.`,
+  );
   return {
     hostId,
     vmId,
@@ -115,16 +125,21 @@ async function tearDown(vm: VmOperation): Promise<void> {
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error;
     if (error.type !== 'Fenced') await vm.perform('strandVm');
-    throw failure(error.type === 'Fenced' ? 'Fenced' : 'VmStranded', `${vm.vmId}: ${error.message}`, {
-      cause: error.cause,
-      details: { steps: vm.steps },
-    });
+    throw failure(
+      error.type === 'Fenced' ? 'Fenced' : 'VmStranded',
+      `${vm.vmId}: ${error.message}`,
+      {
+        cause: error.cause,
+        details: { steps: vm.steps },
+      },
+    );
   }
 }
 
 async function undo(vm: VmOperation, error: unknown): Promise<never> {
   const why = error instanceof StepFailed ? error.cause : error;
-  if (failureType(why) === 'Fenced') throw failure('Fenced', failureMessage(why), { cause: why, details: { steps: vm.steps } });
+  if (failureType(why) === 'Fenced')
+    throw failure('Fenced', failureMessage(why), { cause: why, details: { steps: vm.steps } });
   await CancellationScope.nonCancellable(async () => {
     await vm.fence('undo');
     if (vm.crossed) {

@@ -1,4 +1,8 @@
-import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import {
+  ActivityCancellationType,
+  proxyActivities,
+  proxyLocalActivities,
+} from '@temporalio/workflow';
 import type { HostActivities } from '../activities/host-activities';
 import type { OrchestratorActivities } from '../activities/orchestrator-activities';
 import type { HostDescription } from '../contract/host';
@@ -10,7 +14,12 @@ import { failure, failureType } from './failures';
 
 /** While a VM is dark: soon again, and often enough. */
 const DARK_RETRY = { initialInterval: 50, backoffCoefficient: 1.5, maximumInterval: 500 };
-const LIGHT_RETRY = { initialInterval: 100, backoffCoefficient: 2, maximumInterval: 2_000, maximumAttempts: 8 };
+const LIGHT_RETRY = {
+  initialInterval: 100,
+  backoffCoefficient: 2,
+  maximumInterval: 2_000,
+  maximumAttempts: 8,
+};
 
 /** A worker that stops answering is noticed after this time, so that another attempt can begin, ms. */
 const HEARTBEAT_TIMEOUT_MS = 1_000;
@@ -95,9 +104,13 @@ export async function ping(hostId: string): Promise<HostDescription> {
     return await describeHost(hostId);
   } catch (cause) {
     if (failureType(cause) !== 'HostUnreachable') throw cause;
-    throw failure('HostUnreachable', `No worker answered for host ${hostId} within 10 s (task queue ${hostQueue(hostId)})`, {
-      cause,
-    });
+    throw failure(
+      'HostUnreachable',
+      `No worker answered for host ${hostId} within 10 s (task queue ${hostQueue(hostId)})`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -75,5 +75,7 @@ async function takeWayBack(vm: VmOperation, failed: StepFailed): Promise<void> {
     failed = error;
   }
   await vm.perform('strandVm');
-  throw failure('VmStranded', `${vm.vmId} stays held and paused: ${failed.message}`, { cause: failed.cause });
+  throw failure('VmStranded', `${vm.vmId} stays held and paused: ${failed.message}`, {
+    cause: failed.cause,
+  });
 }

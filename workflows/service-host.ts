@@ -95,7 +95,10 @@ export const serviceHost = endsTyped(async function serviceHost(
     const known = before.vms.map((vm) => vm.vmId);
     const unknown = input.faults.filter((f) => f.vmId !== undefined && !known.includes(f.vmId));
     if (unknown.length > 0) {
-      throw failure('UnknownVm', `faults: host ${hostId} has no VM ${unknown.map((f) => f.vmId).join(', ')}.`);
+      throw failure(
+        'UnknownVm',
+        `faults: host ${hostId} has no VM ${unknown.map((f) => f.vmId).join(', ')}.`,
+      );
     }
   }
 
@@ -122,7 +125,11 @@ function ended(result: ServiceHostResult, { firstFailure }: Serviced): ServiceHo
     throw cancelled(`Host ${hostId} was not updated; every VM runs.`);
   }
   const type =
-    outcome === 'stranded' ? 'VmStranded' : outcome === 'restarted' ? 'VmRestarted' : 'HostNotUpdated';
+    outcome === 'stranded'
+      ? 'VmStranded'
+      : outcome === 'restarted'
+        ? 'VmRestarted'
+        : 'HostNotUpdated';
   throw failure(type, `Host ${hostId}: ${result.reason ?? outcome}`, {
     cause: firstFailure,
     details: result,
@@ -132,9 +139,13 @@ function ended(result: ServiceHostResult, { firstFailure }: Serviced): ServiceHo
 function refuseBlocked(hostId: string, verdicts: readonly VmVerdict[]): void {
   const blocked = verdicts.filter((v) => v.verdict === 'blocked');
   if (blocked.length === 0) return;
-  throw failure('CannotKeep', `Host ${hostId}: ${blocked.map((v) => `${v.vmId}: ${v.reason}`).join('; ')}.`, {
-    details: { verdicts },
-  });
+  throw failure(
+    'CannotKeep',
+    `Host ${hostId}: ${blocked.map((v) => `${v.vmId}: ${v.reason}`).join('; ')}.`,
+    {
+      details: { verdicts },
+    },
+  );
 }
 
 function onAbort(stop: (reason: string) => Promise<{ readonly crossed: boolean }>): void {
@@ -147,7 +158,8 @@ function onAbort(stop: (reason: string) => Promise<{ readonly crossed: boolean }
         : 'No VM crosses: all are undone and run on the old version.';
     },
     {
-      description: 'Stops the run safely; every VM runs again before it ends. Takes {"reason": "why"}.',
+      description:
+        'Stops the run safely; every VM runs again before it ends. Takes {"reason": "why"}.',
       validator: (request: { readonly reason?: unknown } | undefined) => {
         if (typeof request?.reason !== 'string' || request.reason === '') {
           throw failure('InvalidInput', 'reason: say why, as {"reason": "why"}.');

@@ -1,4 +1,9 @@
-import { CancellationScope, ParentClosePolicy, isCancellation, startChild } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  ParentClosePolicy,
+  isCancellation,
+  startChild,
+} from '@temporalio/workflow';
 import { fastRestoreId, fastSaveId } from '../contract/queues';
 import type { StepReport } from '../contract/steps';
 import { failureFacts, failureMessage } from './failures';
@@ -42,7 +47,10 @@ export async function serviceVms(servicing: Servicing): Promise<Serviced> {
   await CancellationScope.nonCancellable(async () => {
     const commitScope = new CancellationScope({ cancellable: true });
     const committing = commitScope.run(() => commit(servicing, stopFor));
-    const follow = async (vmId: string, started: ReturnType<typeof startSave | typeof startRestore>) => {
+    const follow = async (
+      vmId: string,
+      started: ReturnType<typeof startSave | typeof startRestore>,
+    ) => {
       try {
         const result = await (await started).result();
         steps.set(vmId, [...(steps.get(vmId) ?? []), ...result.steps]);

@@ -9,11 +9,14 @@ import type { VmVerdict } from '../planning/preflight';
  * What people see of a run. None of this may be called between `pauseVm` and `resumeVm`: each would add to the time
  * that the VM is dark.
  */
-export function showAttributes(values: Partial<Record<keyof typeof SEARCH_ATTRIBUTES, string>>): void {
+export function showAttributes(
+  values: Partial<Record<keyof typeof SEARCH_ATTRIBUTES, string>>,
+): void {
   upsertSearchAttributes(
-    Object.entries(values).map(
-      ([name, value]): SearchAttributePair => ({ key: defineSearchAttributeKey(name, 'KEYWORD'), value }),
-    ),
+    Object.entries(values).map(([name, value]): SearchAttributePair => ({
+      key: defineSearchAttributeKey(name, 'KEYWORD'),
+      value,
+    })),
   );
 }
 
@@ -63,6 +66,7 @@ export function showVms(result: ServiceHostResult): void {
 
 /** The UI sets table cells close together, so each brings its own space. */
 function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const row = (cells: readonly string[]) => `| ${cells.map((cell) => `\u00a0${cell}\u00a0`).join(' | ')} |`;
+  const row = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => `\u00a0${cell}\u00a0`).join(' | ')} |`;
   return [row(head), `|${'---|'.repeat(head.length)}`, ...rows.map(row)].join('\n');
 }

@@ -1,7 +1,13 @@
 import { CancellationScope } from '@temporalio/workflow';
 import type { VmDescription, Operation } from '../contract/host';
 import type { HostActivities } from '../activities/host-activities';
-import { VM_STEPS, type Direction, type StepOutcome, type StepReport, type VmStep } from '../contract/steps';
+import {
+  VM_STEPS,
+  type Direction,
+  type StepOutcome,
+  type StepReport,
+  type VmStep,
+} from '../contract/steps';
 import { retryWindow, stepKind } from '../planning/retry-windows';
 import { cancelled, failure, failureMessage, failureType } from './failures';
 import { hostCalls, stepActivity } from './host-steps';
@@ -26,13 +32,12 @@ export class VmOperation {
   ) {}
 
   /** Takes the VM's lease, from the host or from a run that is closed. */
-  static async begin(
-    kind: 'beginSave' | 'beginRestore',
-    wish: Wish,
-  ): Promise<VmOperation> {
+  static async begin(kind: 'beginSave' | 'beginRestore', wish: Wish): Promise<VmOperation> {
     const request = { ...wish, holder: thisRun(), parent: parentRun() };
     const begin = hostCalls(wish.hostId)[kind];
-    const lease = await takeLease((from) => begin(from === undefined ? request : { ...request, takeOverFrom: from }));
+    const lease = await takeLease((from) =>
+      begin(from === undefined ? request : { ...request, takeOverFrom: from }),
+    );
     const operation = new VmOperation(wish.hostId, wish.vmId, lease);
     operation.#onlyForward = kind === 'beginRestore' || lease.crossed;
     return operation;
@@ -66,7 +71,10 @@ export class VmOperation {
       onlyForward: this.#onlyForward || this.#direction !== 'forward',
     });
     if (window.allMs === 0) {
-      throw failure('BlackoutBudgetSpent', `${this.vmId} was dark for ${this.darkForMs.toFixed(0)} ms before ${step}.`);
+      throw failure(
+        'BlackoutBudgetSpent',
+        `${this.vmId} was dark for ${this.darkForMs.toFixed(0)} ms before ${step}.`,
+      );
     }
     const activity = stepActivity(this.hostId, step, kind, this.settings.stepPlacement, window);
     const call = {
@@ -94,7 +102,8 @@ export class VmOperation {
 
   /** A cancel is heard between steps, as long as everything can still be undone. */
   stopIfCancelled(): void {
-    if (CancellationScope.current().consideredCancelled) throw cancelled(`The save of ${this.vmId} was cancelled.`);
+    if (CancellationScope.current().consideredCancelled)
+      throw cancelled(`The save of ${this.vmId} was cancelled.`);
   }
 
   /** A new generation before any undo or way back, so that no late step can interfere; answers where the VM stands. */
@@ -125,7 +134,13 @@ export class VmOperation {
   }
 
   #report(name: VmStep, status: StepReport['status'], ms: number, attempts: number): void {
-    this.steps.push({ name, status, direction: this.#direction, ms: Math.round(ms * 1000) / 1000, attempts });
+    this.steps.push({
+      name,
+      status,
+      direction: this.#direction,
+      ms: Math.round(ms * 1000) / 1000,
+      attempts,
+    });
     const outsideBlackout = this.darkForMs === 0 && VM_STEPS[name] === 'light';
     if (outsideBlackout) showSteps(`${this.vmId} on ${this.hostId}`, this.steps);
   }
@@ -143,4 +158,3 @@ export class StepFailed extends Error {
     return failureType(this.cause);
   }
 }
-

@@ -65,7 +65,12 @@ export function issueCommand<T>(
       journal(o, breaches.length === 0 ? 'done' : 'breach', breaches.join('; ') || null);
       return breaches.length === 0
         ? { value }
-        : { error: new HoldfastError('InvariantBreach', `After ${command}: ${breaches.join('; ')}.`) };
+        : {
+            error: new HoldfastError(
+              'InvariantBreach',
+              `After ${command}: ${breaches.join('; ')}.`,
+            ),
+          };
     });
   } catch (error) {
     store.update(target.hostId, target.vmId, (o) => {

@@ -1,6 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FAILURES, HoldfastError, type FailureType } from '../../contract/failures';
-import { ATTACH_VIRTUAL_FUNCTION, UNDO_SAVE, type StepCall, type VmStep } from '../../contract/steps';
+import {
+  ATTACH_VIRTUAL_FUNCTION,
+  UNDO_SAVE,
+  type StepCall,
+  type VmStep,
+} from '../../contract/steps';
 import { hostNowMs } from './clock';
 import { identityOf } from './identity';
 import type { SimulatedHosts } from './simulated-host';
@@ -42,7 +47,12 @@ export class DeadMan {
       this.store
         .host(hostId)
         .vmIds.map((vmId) => this.store.vm(hostId, vmId))
-        .filter((vm) => vm.deadlineMs !== null && vm.deadlineMs < nowMs && !this.#busy.has(`${hostId}/${vm.vmId}`))
+        .filter(
+          (vm) =>
+            vm.deadlineMs !== null &&
+            vm.deadlineMs < nowMs &&
+            !this.#busy.has(`${hostId}/${vm.vmId}`),
+        )
         .sort((a, b) => (a.partition.pausedAtMs ?? 0) - (b.partition.pausedAtMs ?? 0))
         .map((vm) => ({ hostId, vmId: vm.vmId })),
     );
@@ -99,7 +109,11 @@ export class DeadMan {
     for (const step of steps) {
       for (let attempt = 1; ; attempt += 1) {
         try {
-          await this.hosts.perform(step, call, AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS)]));
+          await this.hosts.perform(
+            step,
+            call,
+            AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS)]),
+          );
           break;
         } catch (error) {
           const again = error instanceof HoldfastError && FAILURES[error.type].retryable;
@@ -131,5 +145,6 @@ const RESTORE_VM = [
   'resumeVm',
 ] as const satisfies readonly VmStep[];
 
-const isFailure = (error: unknown, type: FailureType) => error instanceof HoldfastError && error.type === type;
+const isFailure = (error: unknown, type: FailureType) =>
+  error instanceof HoldfastError && error.type === type;
 const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -15,7 +15,11 @@ import type { HostStore } from './store';
 /** A step that has its mailbox and goes ahead, or the answer that needs no more work. */
 type Claim =
   | { readonly answer: RecordedOutcome }
-  | { readonly intent: Intent; readonly fault: ReturnType<typeof takeFault>; readonly inPlace: boolean };
+  | {
+      readonly intent: Intent;
+      readonly fault: ReturnType<typeof takeFault>;
+      readonly inPlace: boolean;
+    };
 
 /**
  * Performs steps on a VM: durable intent → idempotent effect, command by command → observe → durable result. The
@@ -33,7 +37,9 @@ export class StepEngine {
     const waitedFrom = performance.now();
     const claim = await this.#claim(operation, step, call, key, signal);
     const recorded =
-      'answer' in claim ? claim.answer : await this.#effect(operation, step, call, key, claim, signal);
+      'answer' in claim
+        ? claim.answer
+        : await this.#effect(operation, step, call, key, claim, signal);
     const o = this.store.objects(call.hostId, call.vmId);
     const waitedMs = 'answer' in claim ? 0 : performance.now() - waitedFrom;
     return {
@@ -56,7 +62,10 @@ export class StepEngine {
     }
     for (;;) {
       const known = this.store.result(call.hostId, key);
-      if (known !== undefined) return { answer: { ...known, status: known.status === 'done' ? 'alreadyDone' : known.status } };
+      if (known !== undefined)
+        return {
+          answer: { ...known, status: known.status === 'done' ? 'alreadyDone' : known.status },
+        };
       const before = this.store.objects(call.hostId, call.vmId);
       admit(operation, step, before, call);
       refuseIfTooDark(step, before, call);
@@ -70,19 +79,28 @@ export class StepEngine {
         if (claim !== undefined) return claim;
       }
       if (signal.aborted) {
-        throw new HoldfastError('NotReachedInTime', `${step} of ${call.vmId} still waits for its turn.`);
+        throw new HoldfastError(
+          'NotReachedInTime',
+          `${step} of ${call.vmId} still waits for its turn.`,
+        );
       }
       await this.store.changed(call.hostId, signal);
     }
   }
 
-  #tryClaim(operation: StepOperation, step: VmStep, call: StepCall, key: string): Claim | undefined {
+  #tryClaim(
+    operation: StepOperation,
+    step: VmStep,
+    call: StepCall,
+    key: string,
+  ): Claim | undefined {
     return this.store.update(call.hostId, call.vmId, (o) => {
       admit(operation, step, o, call);
       const inPlace = operation.inPlace(o, call.generation);
       // An attempt whose reply was lost may be why there is nothing left to do: it is observed, not skipped.
       const own = o.vm.mailbox?.key === key ? o.vm.mailbox : null;
-      const reason = own !== null && inPlace ? undefined : operation.notApplicable?.(o, call.generation);
+      const reason =
+        own !== null && inPlace ? undefined : operation.notApplicable?.(o, call.generation);
       if (reason !== undefined) {
         if (own !== null) leaveMailboxes(o, own);
         return { answer: outcome('notApplicable', o.nowMs, 0, 1, {}, reason) };
@@ -147,7 +165,10 @@ export class StepEngine {
       this.store.update(hostId, vmId, (o) => {
         if (o.pf.mailbox?.token === intent.token) o.pf.mailbox = null;
       });
-      throw new HoldfastError('HostStepFailed', `${step} of ${vmId}: the reply was lost, its outcome is unknown.`);
+      throw new HoldfastError(
+        'HostStepFailed',
+        `${step} of ${vmId}: the reply was lost, its outcome is unknown.`,
+      );
     }
     return this.#conclude(operation, target, key, claim, evidence);
   }
@@ -164,7 +185,10 @@ export class StepEngine {
     const { hostId, vmId, step, generation } = target;
     return this.store.update(hostId, vmId, (o) => {
       if (!ownsMailbox(o, intent)) {
-        throw new HoldfastError('Fenced', `${step} of ${vmId} ended after a newer attempt or generation took over.`);
+        throw new HoldfastError(
+          'Fenced',
+          `${step} of ${vmId} ended after a newer attempt or generation took over.`,
+        );
       }
       if (operation.ready === undefined && !operation.inPlace(o, generation)) {
         throw new HoldfastError('HostStepFailed', `${step} of ${vmId} ended without its effect.`);
@@ -198,7 +222,11 @@ export class StepEngine {
     this.store.update(target.hostId, target.vmId, (o) => {
       const owner = ownsMailbox(o, intent);
       if (owner && o.vm.mailbox !== null) {
-        o.vm.mailbox = { ...o.vm.mailbox, ended: true, lastFailure: error instanceof Error ? error.message : String(error) };
+        o.vm.mailbox = {
+          ...o.vm.mailbox,
+          ended: true,
+          lastFailure: error instanceof Error ? error.message : String(error),
+        };
       }
       if (o.pf.mailbox?.token === intent.token) o.pf.mailbox = null;
       this.store.append(o.host, {
@@ -223,7 +251,12 @@ export class StepEngine {
 
   #latencyMs(call: StepCall, step: VmStep, intent: Intent): number {
     const { seed } = this.store.host(call.hostId);
-    return sampleMs(this.profile, step, seed, `${call.vmId}/${String(call.generation)}/${String(intent.attempts)}`);
+    return sampleMs(
+      this.profile,
+      step,
+      seed,
+      `${call.vmId}/${String(call.generation)}/${String(intent.attempts)}`,
+    );
   }
 }
 
@@ -236,7 +269,12 @@ function admit(operation: StepOperation, step: string, o: Objects, call: StepCal
     if (lease === null && call.generation === o.vm.generation) return;
     if (operation.notApplicable?.(o, call.generation) !== undefined) return;
   }
-  if (operation.handsLeaseOn === true && lease?.handedOnBy === call.generation && operation.inPlace(o, call.generation)) return;
+  if (
+    operation.handsLeaseOn === true &&
+    lease?.handedOnBy === call.generation &&
+    operation.inPlace(o, call.generation)
+  )
+    return;
   throw new HoldfastError(
     'Fenced',
     `${step} of ${vmId} has generation ${String(call.generation)}, but ${lease === null ? 'nobody holds it' : `generation ${String(lease.generation)} of ${lease.holder.workflowId} holds it`}.`,
@@ -249,7 +287,10 @@ function refuseIfTooDark(step: string, o: Objects, call: StepCall): void {
   const dark = darkForMs(o.vm, o.nowMs);
   if (call.latestDarkMs === undefined || dark <= call.latestDarkMs) return;
   const { attempts, lastFailure } = o.vm.mailbox ?? { attempts: 0, lastFailure: null };
-  const tried = attempts === 0 ? '' : ` after ${String(attempts)} attempts${lastFailure === null ? '' : ` (${lastFailure})`}`;
+  const tried =
+    attempts === 0
+      ? ''
+      : ` after ${String(attempts)} attempts${lastFailure === null ? '' : ` (${lastFailure})`}`;
   throw new HoldfastError(
     'BlackoutBudgetSpent',
     `${step} of ${call.vmId} was given up${tried}: the VM has been dark for ${dark.toFixed(0)} ms.`,
@@ -264,5 +305,12 @@ function outcome(
   evidence: Evidence,
   reason?: string,
 ): RecordedOutcome {
-  return { status, ...(reason === undefined ? {} : { reason }), hostTimeMs, ms, attempts, evidence };
+  return {
+    status,
+    ...(reason === undefined ? {} : { reason }),
+    hostTimeMs,
+    ms,
+    attempts,
+    evidence,
+  };
 }

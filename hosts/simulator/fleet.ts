@@ -29,7 +29,9 @@ export function createFleet(store: HostStore, shape: FleetShape): string[] {
 function createHost(store: HostStore, hostId: string, shape: FleetShape): void {
   const nowMs = hostNowMs();
   const digest = (what: string) =>
-    createHash('sha256').update(`${String(shape.seed)}/${hostId}/${what}`).digest('hex');
+    createHash('sha256')
+      .update(`${String(shape.seed)}/${hostId}/${what}`)
+      .digest('hex');
   const vmIds = Array.from({ length: shape.vms }, (_, v) => numbered('vm', v + 1));
   const host: HostState = {
     hostId,
@@ -110,8 +112,19 @@ function createVm(
       pausedAtMs: null,
       guestClockLagMs: 0,
     },
-    workerProcess: { number, state: 'running', version: host.versions.vmWorkerProcess, exitDetail: null },
-    adapter: { state: 'Running', optimizations: 'enabled', vfAssigned: true, vfIdAllocated: true, iovWeight: 100 },
+    workerProcess: {
+      number,
+      state: 'running',
+      version: host.versions.vmWorkerProcess,
+      exitDetail: null,
+    },
+    adapter: {
+      state: 'Running',
+      optimizations: 'enabled',
+      vfAssigned: true,
+      vfIdAllocated: true,
+      iovWeight: 100,
+    },
     successor: null,
     nic: { state: 'connected', saving: 'none', nextExtension: 0, blobs: [], restored: [] },
     vpci: {

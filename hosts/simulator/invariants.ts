@@ -16,7 +16,9 @@ const ALWAYS: Readonly<Record<string, Invariant>> = {
     return o.vm.vpci.device.connected ? undefined : 'the held VF device is not connected';
   },
   I4: ({ vm }) =>
-    vm.workerProcess.state === 'exited' && vm.record?.commit == null && vm.partition.state !== 'running'
+    vm.workerProcess.state === 'exited' &&
+    vm.record?.commit == null &&
+    vm.partition.state !== 'running'
       ? 'the worker process ended without a committed record'
       : undefined,
   I5: ({ pf, vm }) =>
@@ -28,11 +30,17 @@ const ALWAYS: Readonly<Record<string, Invariant>> = {
       return 'a VPort points at a VF that is not allocated';
     }
     const filter = pf.filters.find((f) => f.macAddress === vm.macAddress);
-    if (filter !== undefined && filter.vportId !== DEFAULT_VPORT && !pf.vports.some((p) => p.vportId === filter.vportId)) {
+    if (
+      filter !== undefined &&
+      filter.vportId !== DEFAULT_VPORT &&
+      !pf.vports.some((p) => p.vportId === filter.vportId)
+    ) {
       return 'a receive filter points at a VPort that does not exist';
     }
     const bound = vm.vpci.interface.state === 'bound' || vm.vpci.interface.state === 'active';
-    return bound && vm.vpci.device === null ? 'a bus interface is bound to no VF device' : undefined;
+    return bound && vm.vpci.device === null
+      ? 'a bus interface is bound to no VF device'
+      : undefined;
   },
   I9: ({ pf }) =>
     pf.vfs.length === pf.iovVfUsage && pf.iovVfUsage <= pf.iovVfCapacity
@@ -60,17 +68,16 @@ const AT_REST: Readonly<Record<string, Invariant>> = {
       : `flags and IOV weight say ${flags ? 'assigned' : 'not assigned'}, the VF device is ${assigned ? '' : 'not '}assigned`;
   },
   I5: ({ vm }) =>
-    vm.partition.state === 'running' && vm.guest.dataPath === 'vf' && vm.vpci.interface.state !== 'active'
+    vm.partition.state === 'running' &&
+    vm.guest.dataPath === 'vf' &&
+    vm.vpci.interface.state !== 'active'
       ? `the guest uses a VF whose bus interface is ${vm.vpci.interface.state}`
       : undefined,
 };
 
 /** Checks, counts and answers the breaches, worded for people. */
 export function checkInvariants(o: Objects, when: 'command' | 'result'): string[] {
-  const checks = [
-    ...Object.entries(ALWAYS),
-    ...(when === 'result' ? Object.entries(AT_REST) : []),
-  ];
+  const checks = [...Object.entries(ALWAYS), ...(when === 'result' ? Object.entries(AT_REST) : [])];
   o.host.invariants.checked += checks.length;
   const breaches = checks.flatMap(([id, check]) => {
     const breach = check(o);

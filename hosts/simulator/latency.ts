@@ -39,7 +39,9 @@ export function loadProfile(nameOrPath: string): LatencyProfile {
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new TypeError(`Latency profile ${path} is not JSON: ${(cause as Error).message}.`, { cause });
+    throw new TypeError(`Latency profile ${path} is not JSON: ${(cause as Error).message}.`, {
+      cause,
+    });
   }
   const parsed = profileSchema.safeParse(json);
   if (!parsed.success) {
@@ -51,10 +53,17 @@ export function loadProfile(nameOrPath: string): LatencyProfile {
 const NORMAL_P99 = 2.3263;
 
 /** A value of the operation's distribution, ms: the same for the same seed and key, whatever runs beside it. */
-export function sampleMs(profile: LatencyProfile, operation: string, seed: number, key: string): number {
+export function sampleMs(
+  profile: LatencyProfile,
+  operation: string,
+  seed: number,
+  key: string,
+): number {
   const distribution = profile.operations[operation];
   if (distribution === undefined || distribution.p50 === 0) return 0;
-  const digest = createHash('sha256').update(`${String(seed)}/${operation}/${key}`).digest();
+  const digest = createHash('sha256')
+    .update(`${String(seed)}/${operation}/${key}`)
+    .digest();
   const uniform = (offset: number) => (digest.readUIntBE(offset, 6) + 1) / (2 ** 48 + 1);
   const normal = Math.sqrt(-2 * Math.log(uniform(0))) * Math.cos(2 * Math.PI * uniform(6));
   const sigma = Math.log(distribution.p99 / distribution.p50) / NORMAL_P99;

@@ -43,9 +43,13 @@ export function operationOf(o: Objects, lease: Lease): Operation {
 function servicingOf(o: Objects, request: BeginRequest): ServicingState | undefined {
   const { servicing, lease } = o.host;
   if (lease !== null && !sameHolder(lease.holder, request.parent)) {
-    throw new HoldfastError('HostBusy', `Host ${o.host.hostId} is held by ${describeHolder(lease.holder)}.`, {
-      holder: lease.holder,
-    });
+    throw new HoldfastError(
+      'HostBusy',
+      `Host ${o.host.hostId} is held by ${describeHolder(lease.holder)}.`,
+      {
+        holder: lease.holder,
+      },
+    );
   }
   return servicing?.members.includes(o.vm.vmId) === true ? servicing : undefined;
 }
@@ -66,19 +70,28 @@ function issueLease(o: Objects, request: BeginRequest, kind: Lease['kind']): Lea
     order === undefined || member === undefined
       ? request.settings
       : { ...order.settings, mode: member.mode };
-  if (order === undefined) vm.faults = [...request.faults.filter((f) => (f.vmId ?? vm.vmId) === vm.vmId)];
+  if (order === undefined)
+    vm.faults = [...request.faults.filter((f) => (f.vmId ?? vm.vmId) === vm.vmId)];
   return { generation: vm.generation, holder: request.holder, kind, settings };
 }
 
 export function beginSave(o: Objects, request: BeginRequest): Operation {
   const { vm, host } = o;
-  if (vm.lease !== null && sameHolder(vm.lease.holder, request.holder)) return operationOf(o, vm.lease);
+  if (vm.lease !== null && sameHolder(vm.lease.holder, request.holder))
+    return operationOf(o, vm.lease);
   servicingOf(o, request);
   if (host.quarantine !== null) {
-    throw new HoldfastError('HostQuarantined', `Host ${host.hostId} is quarantined: ${host.quarantine}.`);
+    throw new HoldfastError(
+      'HostQuarantined',
+      `Host ${host.hostId} is quarantined: ${host.quarantine}.`,
+    );
   }
   const phase = phaseOf(vm);
-  if (phase === 'saved' || phase === 'crossed' || (phase === 'recovering' && vm.pointOfNoReturn !== null)) {
+  if (
+    phase === 'saved' ||
+    phase === 'crossed' ||
+    (phase === 'recovering' && vm.pointOfNoReturn !== null)
+  ) {
     throw new HoldfastError('AlreadySaved', `${vm.vmId} is saved already.`);
   }
   refuseIfHeld(vm, request);
@@ -141,7 +154,10 @@ export function beginRestore(o: Objects, request: BeginRequest): Operation {
   }
   const lease = issueLease(o, request, 'restore');
   emptyMailboxes(o);
-  vm.lease = { ...lease, settings: { ...lease.settings, mode: vm.record?.mode ?? lease.settings.mode } };
+  vm.lease = {
+    ...lease,
+    settings: { ...lease.settings, mode: vm.record?.mode ?? lease.settings.mode },
+  };
   if (vm.stranded !== null) {
     vm.stranded = null;
     vm.path = 'kept';
@@ -163,9 +179,13 @@ export function fence(o: Objects, holder: Holder, reason: string): Operation {
   const held = [vm.lease, vm.nextLease].find((l) => sameHolder(l?.holder, holder));
   if (held == null) {
     const by = vm.lease === null ? 'nobody' : describeHolder(vm.lease.holder);
-    throw new HoldfastError('Fenced', `${vm.vmId} is held by ${by} now, not by ${describeHolder(holder)}.`, {
-      phase: phaseOf(vm),
-    });
+    throw new HoldfastError(
+      'Fenced',
+      `${vm.vmId} is held by ${by} now, not by ${describeHolder(holder)}.`,
+      {
+        phase: phaseOf(vm),
+      },
+    );
   }
   const { settings } = held;
   vm.generation += 1;
@@ -183,7 +203,9 @@ export function fence(o: Objects, holder: Holder, reason: string): Operation {
 export function takeForDeadMan(o: Objects): Operation {
   const { vm, host, nowMs } = o;
   if (vm.deadlineMs === null || vm.deadlineMs > nowMs) {
-    throw new HoldfastError('Fenced', `${vm.vmId} is not overdue any more.`, { phase: phaseOf(vm) });
+    throw new HoldfastError('Fenced', `${vm.vmId} is not overdue any more.`, {
+      phase: phaseOf(vm),
+    });
   }
   const settings = vm.lease?.settings ?? { ...NO_SETTINGS, mode: vm.record?.mode ?? 'modified' };
   vm.generation += 1;
@@ -207,12 +229,19 @@ const NO_SETTINGS = {
 export function acquireHost(host: HostState, holder: Holder, takeOverFrom?: Holder): number {
   if (host.lease !== null && sameHolder(host.lease.holder, holder)) return host.lease.generation;
   if (host.quarantine !== null) {
-    throw new HoldfastError('HostQuarantined', `Host ${host.hostId} is quarantined: ${host.quarantine}.`);
+    throw new HoldfastError(
+      'HostQuarantined',
+      `Host ${host.hostId} is quarantined: ${host.quarantine}.`,
+    );
   }
   if (host.lease !== null && !sameHolder(host.lease.holder, takeOverFrom)) {
-    throw new HoldfastError('HostBusy', `Host ${host.hostId} is held by ${describeHolder(host.lease.holder)}.`, {
-      holder: host.lease.holder,
-    });
+    throw new HoldfastError(
+      'HostBusy',
+      `Host ${host.hostId} is held by ${describeHolder(host.lease.holder)}.`,
+      {
+        holder: host.lease.holder,
+      },
+    );
   }
   host.generation += 1;
   host.lease = { generation: host.generation, holder };

@@ -5,7 +5,12 @@ import type { Intent, Objects } from './state';
 const THIS_PROCESS = randomUUID();
 
 /** A new attempt of a step; `previous` is the attempt it supersedes, whose outcome is unknown. */
-export function newIntent(key: string, step: string, nowMs: number, previous: Intent | null): Intent {
+export function newIntent(
+  key: string,
+  step: string,
+  nowMs: number,
+  previous: Intent | null,
+): Intent {
   return {
     key,
     step,

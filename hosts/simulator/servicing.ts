@@ -38,7 +38,8 @@ export function markDown(host: HostState, vm: VmState): void {
     servicing.down.push(vm.vmId);
   }
   if (vm.nextLease !== null) {
-    vm.lease = vm.lease === null ? vm.nextLease : { ...vm.nextLease, handedOnBy: vm.lease.generation };
+    vm.lease =
+      vm.lease === null ? vm.nextLease : { ...vm.nextLease, handedOnBy: vm.lease.generation };
     vm.nextLease = null;
   }
 }
@@ -54,7 +55,9 @@ export function isTooLate(o: Objects): boolean {
   const { vm } = o;
   if (vm.deadlineMs === null) return false;
   const budgetMs = vm.lease?.settings.blackoutBudgetMs ?? 0;
-  return o.nowMs > vm.deadlineMs - Math.min(RESTORE_RESERVE.atMostMs, budgetMs * RESTORE_RESERVE.share);
+  return (
+    o.nowMs > vm.deadlineMs - Math.min(RESTORE_RESERVE.atMostMs, budgetMs * RESTORE_RESERVE.share)
+  );
 }
 
 /** At most `parallelism` restores at a time, in the order in which the VMs went dark. */

@@ -8,7 +8,14 @@ import { READABLE_RECORD_VERSIONS } from './devices/runtime-repository';
 import { describeVm } from './describe';
 import { StepEngine } from './engine';
 import type { LatencyProfile } from './latency';
-import { acquireHost, beginRestore, beginSave, fence, stopServicing, takeForDeadMan } from './leases';
+import {
+  acquireHost,
+  beginRestore,
+  beginSave,
+  fence,
+  stopServicing,
+  takeForDeadMan,
+} from './leases';
 import { refused } from './legal-moves';
 import { isDecided } from './servicing';
 import type { HostState, Objects } from './state';
@@ -52,7 +59,9 @@ export class SimulatedHosts implements HostDriver {
   }
 
   readJournal(hostId: string, query: JournalQuery = {}): Promise<readonly JournalEntry[]> {
-    return settled(() => this.store.journal(hostId, query.afterSeq ?? 0, query.limit ?? 1000, query.vmId));
+    return settled(() =>
+      this.store.journal(hostId, query.afterSeq ?? 0, query.limit ?? 1000, query.vmId),
+    );
   }
 
   beginSave(request: BeginRequest): Promise<Operation> {
@@ -64,7 +73,9 @@ export class SimulatedHosts implements HostDriver {
   }
 
   fenceOperation(hostId: string, vmId: string, holder: Holder): Promise<Operation> {
-    return this.#begin('fenceOperation', { hostId, vmId }, (o) => fence(o, holder, 'its run stopped'));
+    return this.#begin('fenceOperation', { hostId, vmId }, (o) =>
+      fence(o, holder, 'its run stopped'),
+    );
   }
 
   /** For the dead-man alone: takes the VM from whoever holds it. */
@@ -88,7 +99,8 @@ export class SimulatedHosts implements HostDriver {
         admitHost(host, call, 'armServicing');
         if (host.servicing?.generation === call.generation || host.lease === null) return;
         const unknown = order.vms.filter((vm) => !host.vmIds.includes(vm.vmId));
-        if (unknown.length > 0) throw refused(`Host ${host.hostId} has no VM ${unknown.map((v) => v.vmId).join(', ')}.`);
+        if (unknown.length > 0)
+          throw refused(`Host ${host.hostId} has no VM ${unknown.map((v) => v.vmId).join(', ')}.`);
         host.faults = order.faults.filter((f) => f.vmId === undefined);
         host.servicing = {
           generation: call.generation,
@@ -159,12 +171,28 @@ export class SimulatedHosts implements HostDriver {
   foreignCommand(
     hostId: string,
     vmId: string,
-    command: 'StopVm' | 'CheckpointVm' | 'MigrateVm' | 'SetIovWeight' | 'OID_NIC_SWITCH_FREE_VF' | 'OID_SRIOV_RESET_VF' | 'VPCI.Eject' | 'OID_NIC_SWITCH_DELETE_VPORT' | 'OID_RECEIVE_FILTER_MOVE_FILTER' | 'VPCI.UnassignDevice',
+    command:
+      | 'StopVm'
+      | 'CheckpointVm'
+      | 'MigrateVm'
+      | 'SetIovWeight'
+      | 'OID_NIC_SWITCH_FREE_VF'
+      | 'OID_SRIOV_RESET_VF'
+      | 'VPCI.Eject'
+      | 'OID_NIC_SWITCH_DELETE_VPORT'
+      | 'OID_RECEIVE_FILTER_MOVE_FILTER'
+      | 'VPCI.UnassignDevice',
   ): Promise<void> {
     return settled(() => {
-      issueCommand(this.store, { hostId, vmId, step: 'foreign', generation: 0 }, null, command, () => {
-        throw refused(`The simulator does not carry out ${command} for others.`);
-      });
+      issueCommand(
+        this.store,
+        { hostId, vmId, step: 'foreign', generation: 0 },
+        null,
+        command,
+        () => {
+          throw refused(`The simulator does not carry out ${command} for others.`);
+        },
+      );
     });
   }
 

@@ -131,7 +131,10 @@ export interface HostState {
   /** What the last flip replaced, so that it can be flipped back. */
   previous: { component: Component; version: string; updateId: string } | null;
   readonly custodyBelowVsp: boolean;
-  readonly switchExtensions: readonly { readonly extensionId: string; readonly dataBytes: number }[];
+  readonly switchExtensions: readonly {
+    readonly extensionId: string;
+    readonly dataBytes: number;
+  }[];
   mailbox: Intent | null;
   faults: Fault[];
   quarantine: string | null;

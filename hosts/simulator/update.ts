@@ -73,11 +73,20 @@ const commitUpdate: HostOperation = {
       return { flipped: false };
     }
     const perVm = staged.component === 'vmWorkerProcess';
-    const running = host.vmIds.filter((id) => store.vm(host.hostId, id).partition.state === 'running');
+    const running = host.vmIds.filter(
+      (id) => store.vm(host.hostId, id).partition.state === 'running',
+    );
     if (!perVm && running.length > 0) {
-      throw new HoldfastError('Refused', `${staged.component} is host-wide and ${running.join(', ')} run.`);
+      throw new HoldfastError(
+        'Refused',
+        `${staged.component} is host-wide and ${running.join(', ')} run.`,
+      );
     }
-    host.previous = { component: staged.component, version: host.versions[staged.component], updateId: staged.updateId };
+    host.previous = {
+      component: staged.component,
+      version: host.versions[staged.component],
+      updateId: staged.updateId,
+    };
     host.versions[staged.component] = staged.version;
     host.staged = null;
     servicing.update = 'committed';
@@ -130,7 +139,12 @@ export async function performHostStep(
   const { hostId, generation } = call;
   const operation = HOST_OPERATIONS[step];
   const key = `host/${String(generation)}/forward/${step}`;
-  const journal = (host: HostState, kind: 'intent' | 'result' | 'failed', status: string, detail: string | null) => {
+  const journal = (
+    host: HostState,
+    kind: 'intent' | 'result' | 'failed',
+    status: string,
+    detail: string | null,
+  ) => {
     store.append(host, { vmId: null, step, generation, kind, command: null, status, detail });
   };
   if (operation.arrive !== undefined) {
@@ -146,10 +160,19 @@ export async function performHostStep(
     admitHost(host, call, step);
     const reason = operation.notApplicable?.(host);
     if (reason !== undefined) {
-      return { status: 'notApplicable', reason, hostTimeMs: hostNowMs(), ms: 0, attempts: 1, darkForMs: 0, evidence: {} };
+      return {
+        status: 'notApplicable',
+        reason,
+        hostTimeMs: hostNowMs(),
+        ms: 0,
+        attempts: 1,
+        darkForMs: 0,
+        evidence: {},
+      };
     }
     if (operation.ready?.(host, store) !== false) break;
-    if (signal.aborted) throw new HoldfastError('NotReachedInTime', `${step} of ${hostId} still waits for its VMs.`);
+    if (signal.aborted)
+      throw new HoldfastError('NotReachedInTime', `${step} of ${hostId} still waits for its VMs.`);
     await store.changed(hostId, signal);
   }
   const { intent, fault, inPlace } = store.updateHost(hostId, (host, nowMs) => {
@@ -159,19 +182,34 @@ export async function performHostStep(
     host.mailbox = begun;
     const met = takeFault(host, step);
     operation.begin?.(host, store);
-    journal(host, 'intent', previous === null ? 'begun' : 'observing', met === undefined ? null : `fault ${met.kind}`);
+    journal(
+      host,
+      'intent',
+      previous === null ? 'begun' : 'observing',
+      met === undefined ? null : `fault ${met.kind}`,
+    );
     return { intent: begun, fault: met, inPlace: operation.inPlace(host) };
   });
   try {
-    if (fault?.kind === 'fail-before') throw new HoldfastError('HostStepFailed', `${step} of ${hostId} failed before its effect.`);
+    if (fault?.kind === 'fail-before')
+      throw new HoldfastError('HostStepFailed', `${step} of ${hostId} failed before its effect.`);
     if (fault?.kind === 'stuck') {
       while (!signal.aborted) await store.changed(hostId, signal);
       throw new HoldfastError('HostStepFailed', `${step} of ${hostId} did not answer.`);
     }
     if (fault?.kind === 'slow') await delay(fault.delayMs);
-    if (!inPlace) await delay(sampleMs(profile, step, store.host(hostId).seed, `${String(generation)}/${String(intent.attempts)}`));
+    if (!inPlace)
+      await delay(
+        sampleMs(
+          profile,
+          step,
+          store.host(hostId).seed,
+          `${String(generation)}/${String(intent.attempts)}`,
+        ),
+      );
     const evidence = inPlace ? {} : changeHost();
-    if (fault?.kind === 'fail-after') throw new HoldfastError('HostStepFailed', `${step} of ${hostId}: the reply was lost.`);
+    if (fault?.kind === 'fail-after')
+      throw new HoldfastError('HostStepFailed', `${step} of ${hostId}: the reply was lost.`);
     const concluded = concludeHost(evidence);
     while (operation.answerable?.(store.host(hostId)) === false && !signal.aborted) {
       await store.changed(hostId, signal);
@@ -179,7 +217,12 @@ export async function performHostStep(
     return concluded;
   } catch (error) {
     store.updateHost(hostId, (host) => {
-      journal(host, 'failed', error instanceof HoldfastError ? error.type : 'HostStepFailed', error instanceof Error ? error.message : String(error));
+      journal(
+        host,
+        'failed',
+        error instanceof HoldfastError ? error.type : 'HostStepFailed',
+        error instanceof Error ? error.message : String(error),
+      );
     });
     throw error;
   }
@@ -187,16 +230,24 @@ export async function performHostStep(
   function changeHost() {
     return store.updateHost(hostId, (host) => {
       admitHost(host, call, step);
-      if (host.mailbox?.token !== intent.token) throw new HoldfastError('Fenced', `${step} of ${hostId} was overtaken.`);
+      if (host.mailbox?.token !== intent.token)
+        throw new HoldfastError('Fenced', `${step} of ${hostId} was overtaken.`);
       return operation.effect(host, store);
     });
   }
   function concludeHost(evidence: Readonly<Record<string, unknown>>): StepOutcome {
     return store.updateHost(hostId, (host, nowMs) => {
-      if (host.mailbox?.token !== intent.token) throw new HoldfastError('Fenced', `${step} of ${hostId} was overtaken.`);
+      if (host.mailbox?.token !== intent.token)
+        throw new HoldfastError('Fenced', `${step} of ${hostId} was overtaken.`);
       host.mailbox = null;
       const ms = intent.spentMs + nowMs - intent.startedAtMs;
-      const recorded: RecordedOutcome = { status: 'done', hostTimeMs: nowMs, ms, attempts: intent.attempts, evidence };
+      const recorded: RecordedOutcome = {
+        status: 'done',
+        hostTimeMs: nowMs,
+        ms,
+        attempts: intent.attempts,
+        evidence,
+      };
       if (step !== 'verifyHost') store.putResult(hostId, key, recorded);
       journal(host, 'result', 'done', null);
       return { ...recorded, darkForMs: 0 };

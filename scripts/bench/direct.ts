@@ -54,7 +54,9 @@ export async function directBlackouts(vms: number, rounds: number): Promise<numb
     const { signal } = new AbortController();
     const blackouts: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
-      await Promise.all(store.host(hostId).vmIds.map((vmId) => saveAndRestore(hosts, hostId, vmId, round, signal)));
+      await Promise.all(
+        store.host(hostId).vmIds.map((vmId) => saveAndRestore(hosts, hostId, vmId, round, signal)),
+      );
       const { vms: seen } = await hosts.describe(hostId);
       blackouts.push(...seen.map((vm) => vm.facts.blackoutMs));
     }
@@ -79,6 +81,7 @@ async function saveAndRestore(
     [() => hosts.beginRestore({ ...request, holder: holder('restore') }), RESTORE],
   ] as const) {
     const { generation } = await begin();
-    for (const step of steps) await hosts.perform(step, { hostId, vmId, generation, direction: 'forward' }, signal);
+    for (const step of steps)
+      await hosts.perform(step, { hostId, vmId, generation, direction: 'forward' }, signal);
   }
 }

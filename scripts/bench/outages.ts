@@ -35,7 +35,8 @@ export async function outageBlackouts(placement: StepPlacement): Promise<Record<
       await happen(stack);
       const { result } = await serviced;
       const [vm] = result.vms;
-      if (vm?.facts.path !== 'kept') throw new Error(`${name}: vm-01 came back as ${String(vm?.facts.path)}`);
+      if (vm?.facts.path !== 'kept')
+        throw new Error(`${name}: vm-01 came back as ${String(vm?.facts.path)}`);
       return Math.round(vm.facts.blackoutMs);
     });
   }

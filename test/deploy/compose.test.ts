@@ -201,7 +201,7 @@ describe('the Temporal server', () => {
       .record(z.string(), z.array(z.object({ value: z.unknown() })).length(1))
       .parse(parse(read('deploy/temporal-dynamic-config.yaml')));
     const flags = Object.entries(settings).map(
-      ([key, [entry]]) => `${key}=${String(entry?.value)}`,
+      ([key, [entry]]) => `${key}=${JSON.stringify(entry?.value)}`,
     );
 
     const devServer = serverArguments({

@@ -18,7 +18,12 @@ const TABLE: Record<Component, { without: boolean; with: boolean; conventional: 
   hypervisor: { without: false, with: false, conventional: false },
 };
 
-function expected(component: Component, mode: Mode, custody: boolean, onCannotKeep: OnCannotKeep): Verdict {
+function expected(
+  component: Component,
+  mode: Mode,
+  custody: boolean,
+  onCannotKeep: OnCannotKeep,
+): Verdict {
   const row = TABLE[component];
   const keeps = custody ? row.with : row.without;
   if (mode === 'modified' && keeps) return 'keep';
@@ -27,38 +32,83 @@ function expected(component: Component, mode: Mode, custody: boolean, onCannotKe
 }
 
 const cases = COMPONENTS.flatMap((component) =>
-  MODES.flatMap((mode) => CUSTODY.flatMap((custody) => CANNOT.map((onCannotKeep) => ({ component, mode, custody, onCannotKeep, verdict: expected(component, mode, custody, onCannotKeep) })))),
+  MODES.flatMap((mode) =>
+    CUSTODY.flatMap((custody) =>
+      CANNOT.map((onCannotKeep) => ({
+        component,
+        mode,
+        custody,
+        onCannotKeep,
+        verdict: expected(component, mode, custody, onCannotKeep),
+      })),
+    ),
+  ),
 );
 
-it.each(cases)('$component, mode $mode, custody below the VSP $custody, onCannotKeep $onCannotKeep: $verdict', ({ component, mode, custody, onCannotKeep, verdict }) => {
-  const host = hostWith({ vms: [vmWith(), vmWith({ vmId: 'vm-02' })], custodyBelowVsp: custody });
-  const verdicts = preflight(host, { update: { component, version: '2.0.0' }, mode, onCannotKeep });
-  expect(verdicts.map((v) => [v.vmId, v.verdict])).toEqual([['vm-01', verdict], ['vm-02', verdict]]);
-  for (const { reason } of verdicts) expect(reason).not.toBe('');
-});
-
-it('an update of the hypervisor says that migrating is the way', () => {
-  const [verdict] = preflight(hostWith({ vms: [vmWith()] }), { update: { component: 'hypervisor', version: '2' }, mode: 'modified', onCannotKeep: 'conventional' });
-  expect(verdict).toMatchObject({ verdict: 'blocked', reason: expect.stringContaining('migrate') });
-});
-
-it.each(['preparing', 'paused', 'crossed', 'saved', 'restoring', 'recovering', 'stranded'] satisfies VmPhase[])(
-  'a VM that is %s blocks, and the others are still judged',
-  (phase) => {
-    const host = hostWith({ vms: [vmWith({ phase }), vmWith({ vmId: 'vm-02' })] });
-    const verdicts = preflight(host, { update: { component: 'vmWorkerProcess', version: '2' }, mode: 'modified', onCannotKeep: 'refuse' });
-    expect(verdicts.map((v) => v.verdict)).toEqual(['blocked', 'keep']);
-    expect(verdicts[0]?.reason).toBe(`the VM is ${phase}, not running`);
+it.each(cases)(
+  '$component, mode $mode, custody below the VSP $custody, onCannotKeep $onCannotKeep: $verdict',
+  ({ component, mode, custody, onCannotKeep, verdict }) => {
+    const host = hostWith({ vms: [vmWith(), vmWith({ vmId: 'vm-02' })], custodyBelowVsp: custody });
+    const verdicts = preflight(host, {
+      update: { component, version: '2.0.0' },
+      mode,
+      onCannotKeep,
+    });
+    expect(verdicts.map((v) => [v.vmId, v.verdict])).toEqual([
+      ['vm-01', verdict],
+      ['vm-02', verdict],
+    ]);
+    for (const { reason } of verdicts) expect(reason).not.toBe('');
   },
 );
 
+it('an update of the hypervisor says that migrating is the way', () => {
+  const [verdict] = preflight(hostWith({ vms: [vmWith()] }), {
+    update: { component: 'hypervisor', version: '2' },
+    mode: 'modified',
+    onCannotKeep: 'conventional',
+  });
+  expect(verdict).toMatchObject({ verdict: 'blocked', reason: expect.stringContaining('migrate') });
+});
+
+it.each([
+  'preparing',
+  'paused',
+  'crossed',
+  'saved',
+  'restoring',
+  'recovering',
+  'stranded',
+] satisfies VmPhase[])('a VM that is %s blocks, and the others are still judged', (phase) => {
+  const host = hostWith({ vms: [vmWith({ phase }), vmWith({ vmId: 'vm-02' })] });
+  const verdicts = preflight(host, {
+    update: { component: 'vmWorkerProcess', version: '2' },
+    mode: 'modified',
+    onCannotKeep: 'refuse',
+  });
+  expect(verdicts.map((v) => v.verdict)).toEqual(['blocked', 'keep']);
+  expect(verdicts[0]?.reason).toBe(`the VM is ${phase}, not running`);
+});
+
 it('a host without a record version that both stacks read is blocked', () => {
   const host: HostDescription = hostWith({ vms: [vmWith()], recordVersions: [] });
-  expect(preflight(host, { update: { component: 'vmWorkerProcess', version: '2' }, mode: 'modified', onCannotKeep: 'conventional' })).toMatchObject([{ verdict: 'blocked' }]);
+  expect(
+    preflight(host, {
+      update: { component: 'vmWorkerProcess', version: '2' },
+      mode: 'modified',
+      onCannotKeep: 'conventional',
+    }),
+  ).toMatchObject([{ verdict: 'blocked' }]);
 });
 
 it('a host without VMs has no verdicts', () => {
-  expect(preflight(hostWith({ vms: [] }), { update: { component: 'vmWorkerProcess', version: '2' }, mode: 'modified', onCannotKeep: 'refuse' })).toEqual([]);
+  expect(
+    preflight(hostWith({ vms: [] }), {
+      update: { component: 'vmWorkerProcess', version: '2' },
+      mode: 'modified',
+      onCannotKeep: 'refuse',
+    }),
+  ).toEqual([]);
 });
 
 it('a verdict names the mode of the save', () => {

@@ -8,17 +8,27 @@ import { factsWith, hostWith, vmWith } from './descriptions';
 
 const input = z.parse(serviceHostInput, { hostId: 'host-01', update: { version: '2.0.0' } });
 const verdict = (vmId: string, v: Verdict) => ({ vmId, verdict: v, reason: 'because' });
-const vm = (path: (typeof PATHS)[number], more: { mode?: 'modified' | 'conventional'; running?: boolean } = {}) => ({
+const vm = (
+  path: (typeof PATHS)[number],
+  more: { mode?: 'modified' | 'conventional'; running?: boolean } = {},
+) => ({
   mode: more.mode ?? ('modified' as const),
   facts: factsWith({ path, running: more.running ?? path !== 'stranded' }),
 });
 
 describe('the order', () => {
   it('names every VM that is serviced with its mode, in ms, and no blocked one', () => {
-    const order = servicingOrder(input, [verdict('vm-01', 'keep'), verdict('vm-02', 'conventional'), verdict('vm-03', 'blocked')]);
+    const order = servicingOrder(input, [
+      verdict('vm-01', 'keep'),
+      verdict('vm-02', 'conventional'),
+      verdict('vm-03', 'blocked'),
+    ]);
     expect(order).toMatchObject({
       update: { component: 'vmWorkerProcess', version: '2.0.0' },
-      vms: [{ vmId: 'vm-01', mode: 'modified' }, { vmId: 'vm-02', mode: 'conventional' }],
+      vms: [
+        { vmId: 'vm-01', mode: 'modified' },
+        { vmId: 'vm-02', mode: 'conventional' },
+      ],
       settings: { blackoutBudgetMs: 10_000, holdMode: 'instruct-skip', stepPlacement: 'in-place' },
       onSaveFailure: 'undo-all',
       parallelism: 16,
@@ -29,11 +39,29 @@ describe('the order', () => {
 
 it.each([
   ['all kept', true, [vm('kept'), vm('kept')], null, 'updated'],
-  ['a conventional VM with a new VF', true, [vm('reattached', { mode: 'conventional' })], null, 'updated'],
-  ['a conventional VM that kept its VF', true, [vm('kept', { mode: 'conventional' })], null, 'updated'],
+  [
+    'a conventional VM with a new VF',
+    true,
+    [vm('reattached', { mode: 'conventional' })],
+    null,
+    'updated',
+  ],
+  [
+    'a conventional VM that kept its VF',
+    true,
+    [vm('kept', { mode: 'conventional' })],
+    null,
+    'updated',
+  ],
   ['a modified VM with a new VF', true, [vm('kept'), vm('reattached')], null, 'degraded'],
   ['a VM on the synthetic path', true, [vm('synthetic-only')], null, 'degraded'],
-  ['a conventional VM on the synthetic path', true, [vm('synthetic-only', { mode: 'conventional' })], null, 'degraded'],
+  [
+    'a conventional VM on the synthetic path',
+    true,
+    [vm('synthetic-only', { mode: 'conventional' })],
+    null,
+    'degraded',
+  ],
   ['a VM that was left out', true, [vm('kept')], 'vm-02 could not be saved', 'degraded'],
   ['the old version', false, [vm('kept')], 'aborted', 'notUpdated'],
   ['the old version and no VM', false, [], null, 'notUpdated'],
@@ -41,13 +69,23 @@ it.each([
   ['a restarted VM', true, [vm('kept'), vm('restarted')], null, 'restarted'],
   ['a restarted VM on the old version', false, [vm('restarted')], 'x', 'restarted'],
   ['a stranded VM', true, [vm('restarted'), vm('stranded')], null, 'stranded'],
-  ['a VM that does not run, whatever its path', true, [vm('kept', { running: false })], null, 'stranded'],
+  [
+    'a VM that does not run, whatever its path',
+    true,
+    [vm('kept', { running: false })],
+    null,
+    'stranded',
+  ],
 ] as const)('the worst names the outcome: %s', (_, updated, vms, reason, outcome) => {
   expect(hostOutcome(updated, vms, reason)).toBe(outcome);
 });
 
 describe('the result', () => {
-  const before = hostWith({ vms: [vmWith()], forbiddenCommands: 3, invariants: { checked: 100, violated: 1 } });
+  const before = hostWith({
+    vms: [vmWith()],
+    forbiddenCommands: 3,
+    invariants: { checked: 100, violated: 1 },
+  });
   const after = hostWith({
     vms: [vmWith(), vmWith({ vmId: 'vm-02', facts: factsWith({ path: 'reattached' }) })],
     versions: { ...before.versions, vmWorkerProcess: '2.0.0' },
@@ -66,17 +104,40 @@ describe('the result', () => {
       forbiddenCommands: 0,
       invariants: { checked: 50, violated: 0 },
     });
-    expect(result.vms.map((v) => [v.vmId, v.mode])).toEqual([['vm-01', 'modified'], ['vm-02', 'conventional']]);
+    expect(result.vms.map((v) => [v.vmId, v.mode])).toEqual([
+      ['vm-01', 'modified'],
+      ['vm-02', 'conventional'],
+    ]);
   });
 
   it('carries the steps of each VM, and none for a VM without any', () => {
-    const steps = [{ name: 'pauseVm', status: 'done', direction: 'forward', ms: 3, attempts: 1 }] as const;
-    const result = servicingResult(input, before, after, new Map([['vm-02', steps]]), verdicts, null);
+    const steps = [
+      { name: 'pauseVm', status: 'done', direction: 'forward', ms: 3, attempts: 1 },
+    ] as const;
+    const result = servicingResult(
+      input,
+      before,
+      after,
+      new Map([['vm-02', steps]]),
+      verdicts,
+      null,
+    );
     expect(result.vms.map((v) => v.steps)).toEqual([[], steps]);
   });
 
   it('is not updated when the host says that the version is the old one', () => {
-    const result = servicingResult(input, before, { ...after, versions: before.versions }, new Map(), verdicts, 'aborted');
-    expect(result).toMatchObject({ outcome: 'notUpdated', reason: 'aborted', versionAfter: '1.0.0' });
+    const result = servicingResult(
+      input,
+      before,
+      { ...after, versions: before.versions },
+      new Map(),
+      verdicts,
+      'aborted',
+    );
+    expect(result).toMatchObject({
+      outcome: 'notUpdated',
+      reason: 'aborted',
+      versionAfter: '1.0.0',
+    });
   });
 });

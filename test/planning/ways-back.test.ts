@@ -23,10 +23,13 @@ it.each<[VmStep, FailureType, WayBack]>([
   expect(wayBack(step, type)).toBe(way);
 });
 
-it.each(VM_STEP_NAMES)('whatever happens at %s: a fenced run leaves the VM to its holder, a breach goes no further', (step) => {
-  expect(wayBack(step, 'Fenced')).toBe('leaveToHolder');
-  expect(wayBack(step, 'InvariantBreach')).toBe('strand');
-});
+it.each(VM_STEP_NAMES)(
+  'whatever happens at %s: a fenced run leaves the VM to its holder, a breach goes no further',
+  (step) => {
+    expect(wayBack(step, 'Fenced')).toBe('leaveToHolder');
+    expect(wayBack(step, 'InvariantBreach')).toBe('strand');
+  },
+);
 
 it('guest memory is given up only when it is lost already', () => {
   for (const type of Object.keys(FAILURES) as FailureType[]) {

@@ -93,18 +93,32 @@ export class Suite {
   }
 
   /** Waits until a step of a VM (or of the host) has got as far as `kind`. */
-  async until(hostId: string, vmId: string | null, step: string, kind: JournalEntry['kind']): Promise<void> {
+  async until(
+    hostId: string,
+    vmId: string | null,
+    step: string,
+    kind: JournalEntry['kind'],
+  ): Promise<void> {
     const deadline = Date.now() + 30_000;
-    while (!this.journal(hostId).some((e) => e.vmId === vmId && e.step === step && e.kind === kind)) {
-      if (Date.now() > deadline) throw new Error(`${String(vmId)} of ${hostId} never came to ${step} (${kind})`);
+    while (
+      !this.journal(hostId).some((e) => e.vmId === vmId && e.step === step && e.kind === kind)
+    ) {
+      if (Date.now() > deadline)
+        throw new Error(`${String(vmId)} of ${hostId} never came to ${step} (${kind})`);
       await delay(5);
     }
   }
 
-  async untilPhase(hostId: string, vmId: string, phase: VmDescription['phase'], withinMs = 20_000): Promise<void> {
+  async untilPhase(
+    hostId: string,
+    vmId: string,
+    phase: VmDescription['phase'],
+    withinMs = 20_000,
+  ): Promise<void> {
     const deadline = Date.now() + withinMs;
     while (this.vm(hostId, vmId).phase !== phase) {
-      if (Date.now() > deadline) throw new Error(`${vmId} is ${this.vm(hostId, vmId).phase}, not ${phase}`);
+      if (Date.now() > deadline)
+        throw new Error(`${vmId} is ${this.vm(hostId, vmId).phase}, not ${phase}`);
       await delay(20);
     }
   }
@@ -118,8 +132,10 @@ export async function ending(handle: WorkflowHandle): Promise<Ended> {
   } catch (error) {
     if (!(error instanceof WorkflowFailedError)) throw error;
     const { cause } = error;
-    if (cause instanceof CancelledFailure) return { type: 'Cancelled', message: cause.message, details: undefined };
-    if (!(cause instanceof ApplicationFailure)) throw new Error(`an untyped end: ${String(cause)}`, { cause: error });
+    if (cause instanceof CancelledFailure)
+      return { type: 'Cancelled', message: cause.message, details: undefined };
+    if (!(cause instanceof ApplicationFailure))
+      throw new Error(`an untyped end: ${String(cause)}`, { cause: error });
     return { type: cause.type ?? '', message: cause.message, details: cause.details?.[0] };
   }
 }

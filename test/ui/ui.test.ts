@@ -5,11 +5,17 @@ import type { ServiceHostResult } from '../../contract/results';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
 import { Suite, required } from '../support/suite';
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path));
+const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
+  (path) => existsSync(path),
+);
 
 // CI installs a browser; on a machine without one this is said, not hidden.
-const withBrowser = CHROMIUM === undefined && process.env['CI'] === undefined ? describe.skip : describe;
-if (CHROMIUM === undefined) process.stderr.write('No Chromium found: the tests of the web UI need one (apt-get install chromium).\n');
+const withBrowser =
+  CHROMIUM === undefined && process.env['CI'] === undefined ? describe.skip : describe;
+if (CHROMIUM === undefined)
+  process.stderr.write(
+    'No Chromium found: the tests of the web UI need one (apt-get install chromium).\n',
+  );
 
 withBrowser('the Temporal UI as the front door', () => {
   let suite: Suite;
@@ -20,7 +26,15 @@ withBrowser('the Temporal UI as the front door', () => {
     suite = await Suite.start('ui', { hosts: 2 });
     browser = await chromium.launch({
       executablePath: CHROMIUM ?? 'chromium',
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      args: [
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
     });
     page = await browser.newPage({ viewport: { width: 1400, height: 1100 } });
   });
@@ -39,8 +53,14 @@ withBrowser('the Temporal UI as the front door', () => {
     await page.screenshot({ path: join(directory, `${name}.png`) });
   };
 
-  async function startFromForm(workflowType: string, workflowId: string, input: object): Promise<void> {
-    await page.goto(ui(`workflows/start-workflow?workflowType=${workflowType}&taskQueue=${HOLDFAST_QUEUE}`));
+  async function startFromForm(
+    workflowType: string,
+    workflowId: string,
+    input: object,
+  ): Promise<void> {
+    await page.goto(
+      ui(`workflows/start-workflow?workflowType=${workflowType}&taskQueue=${HOLDFAST_QUEUE}`),
+    );
     await page.getByLabel('Workflow ID').fill(workflowId);
     const editor = page.locator('.cm-content').first();
     await editor.click();
@@ -56,7 +76,9 @@ withBrowser('the Temporal UI as the front door', () => {
   test('a person starts a servicing run from the form with the smallest input and sees it end', async () => {
     const input = { hostId: 'host-01', update: { version: '2.0.0' } };
     await startFromForm('serviceHost', 'from-the-ui', input);
-    const result = (await suite.stack.client.workflow.getHandle('from-the-ui').result()) as ServiceHostResult;
+    const result = (await suite.stack.client.workflow
+      .getHandle('from-the-ui')
+      .result()) as ServiceHostResult;
     expect(result.outcome).toBe('updated');
     await page.goto(ui('workflows/from-the-ui'));
     await page.getByText('Completed').first().waitFor();
@@ -76,7 +98,9 @@ withBrowser('the Temporal UI as the front door', () => {
 
   test('wrong input ends with a failure that names the field', async () => {
     await startFromForm('fastSave', 'wrong-from-the-ui', { hostId: 'host-01', vmid: 'vm-01' });
-    await expect(suite.stack.client.workflow.getHandle('wrong-from-the-ui').result()).rejects.toThrow();
+    await expect(
+      suite.stack.client.workflow.getHandle('wrong-from-the-ui').result(),
+    ).rejects.toThrow();
     await page.goto(ui('workflows/wrong-from-the-ui'));
     await page.getByText('vmId must be a string', { exact: false }).first().waitFor();
     await picture('invalid-input');

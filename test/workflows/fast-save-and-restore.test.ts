@@ -23,7 +23,10 @@ describe('a save and a restore on their own', () => {
   test('a restore obeys the mode that the save recorded', async () => {
     await suite.run('fastSave', { ...vm('host-02'), mode: 'conventional' });
     const restored = await suite.run('fastRestore', vm('host-02'));
-    expect(restored).toMatchObject({ mode: 'conventional', vm: { path: 'reattached', guestVisibleEvents: 2 } });
+    expect(restored).toMatchObject({
+      mode: 'conventional',
+      vm: { path: 'reattached', guestVisibleEvents: 2 },
+    });
   });
 
   test('the host restores a saved VM by itself when maxSavedFor is over', async () => {
@@ -43,11 +46,23 @@ describe('bad input ends within seconds, typed, and changes nothing', () => {
     ['text', 'host-03', ['input']],
     ['wrong types', { hostId: 3, vmId: null }, ['hostId', 'vmId']],
     ['a negative duration', { ...vm('host-03'), blackoutBudget: '-1s' }, ['blackoutBudget']],
-    ['a budget over the hard limit', { ...vm('host-03'), blackoutBudget: '31s' }, ['blackoutBudget', '30s']],
+    [
+      'a budget over the hard limit',
+      { ...vm('host-03'), blackoutBudget: '31s' },
+      ['blackoutBudget', '30s'],
+    ],
     ['an unknown field', { ...vm('host-03'), blackoutBuget: '1s' }, ['blackoutBuget']],
     ['an unknown mode', { ...vm('host-03'), mode: 'fast' }, ['mode', 'conventional']],
-    ['an unknown step in a fault', { ...vm('host-03'), faults: [{ step: 'reboot', kind: 'slow' }] }, ['faults.0.step']],
-    ['an absurd number', { ...vm('host-03'), faults: [{ step: 'saveVm', kind: 'slow', times: -5 }] }, ['faults.0.times']],
+    [
+      'an unknown step in a fault',
+      { ...vm('host-03'), faults: [{ step: 'reboot', kind: 'slow' }] },
+      ['faults.0.step'],
+    ],
+    [
+      'an absurd number',
+      { ...vm('host-03'), faults: [{ step: 'saveVm', kind: 'slow', times: -5 }] },
+      ['faults.0.times'],
+    ],
   ])('%s', async (_, input, named) => {
     const before = generation();
     const ended = await suite.fails('fastSave', input);
@@ -57,8 +72,15 @@ describe('bad input ends within seconds, typed, and changes nothing', () => {
   });
 
   test('parallelism of a servicing run has bounds', async () => {
-    const ended = await suite.fails('serviceHost', { hostId: 'host-03', update: { version: '2' }, parallelism: 0 });
-    expect(ended).toMatchObject({ type: 'InvalidInput', message: expect.stringContaining('parallelism') as string });
+    const ended = await suite.fails('serviceHost', {
+      hostId: 'host-03',
+      update: { version: '2' },
+      parallelism: 0,
+    });
+    expect(ended).toMatchObject({
+      type: 'InvalidInput',
+      message: expect.stringContaining('parallelism') as string,
+    });
   });
 
   test('a VM that the host does not have', async () => {
@@ -109,7 +131,11 @@ describe('failing and stopping', () => {
     });
     expect(ended.type).toBe('SaveUndone');
     expect(ended.message).toContain('saveSyntheticAdapter');
-    expect(suite.vm('host-04', 'vm-01')).toMatchObject({ phase: 'running', identity: before, dataPath: 'vf' });
+    expect(suite.vm('host-04', 'vm-01')).toMatchObject({
+      phase: 'running',
+      identity: before,
+      dataPath: 'vf',
+    });
     expect(suite.vm('host-04', 'vm-01').facts.guestVisibleEvents).toBe(0);
   });
 
@@ -122,7 +148,9 @@ describe('failing and stopping', () => {
     await handle.cancel();
     expect((await ending(handle)).type).toBe('Cancelled');
     expect(suite.vm('host-05', 'vm-01')).toMatchObject({ phase: 'running', dataPath: 'vf' });
-    expect(suite.journal('host-05', 'vm-01').some((e) => e.command === 'PointOfNoReturn.Cross')).toBe(false);
+    expect(
+      suite.journal('host-05', 'vm-01').some((e) => e.command === 'PointOfNoReturn.Cross'),
+    ).toBe(false);
   });
 
   test('a cancel after it brings the VM back first', async () => {
@@ -133,7 +161,10 @@ describe('failing and stopping', () => {
     await suite.until('host-05', 'vm-02', 'tearDownSyntheticAdapter', 'intent');
     await handle.cancel();
     expect((await ending(handle)).type).toBe('Cancelled');
-    expect(suite.vm('host-05', 'vm-02')).toMatchObject({ phase: 'running', facts: { path: 'kept' } });
+    expect(suite.vm('host-05', 'vm-02')).toMatchObject({
+      phase: 'running',
+      facts: { path: 'kept' },
+    });
   });
 
   test('a save that was terminated in the dark is taken over by the next, which undoes it first', async () => {
@@ -175,8 +206,10 @@ describe('what people see', () => {
       SaveMode: ['modified'],
     });
     expect(description.memo?.['nextAction']).toContain('fastRestore');
-    const metadata: { definition?: { queryDefinitions?: { name?: string; description?: string }[] }; currentDetails?: string } =
-      await handle.query('__temporal_workflow_metadata');
+    const metadata: {
+      definition?: { queryDefinitions?: { name?: string; description?: string }[] };
+      currentDetails?: string;
+    } = await handle.query('__temporal_workflow_metadata');
     const progress = metadata.definition?.queryDefinitions?.find((q) => q.name === 'progress');
     expect(progress?.description).toMatch(/steps/);
     expect(metadata.currentDetails).toContain('disableOptimizations');

@@ -24,9 +24,17 @@ describe('servicing a host', () => {
     });
     expect(result.invariants.checked).toBeGreaterThan(100);
     for (const { facts } of result.vms) {
-      expect(facts).toMatchObject({ path: 'kept', guestVisibleEvents: 0, stackVersion: '2.0.0', withinBudget: true });
+      expect(facts).toMatchObject({
+        path: 'kept',
+        guestVisibleEvents: 0,
+        stackVersion: '2.0.0',
+        withinBudget: true,
+      });
       expect(facts.identityAfter).toEqual(facts.identityBefore);
-      expect(facts.identityAfter).toMatchObject({ vfId: expect.any(Number), luid: expect.any(String) });
+      expect(facts.identityAfter).toMatchObject({
+        vfId: expect.any(Number),
+        luid: expect.any(String),
+      });
       expect(facts.blackoutMs).toBeGreaterThan(0);
       expect(facts.vfOutageMs).toBeCloseTo(facts.blackoutMs, 3);
     }
@@ -35,8 +43,10 @@ describe('servicing a host', () => {
   test('pauses no VM before all are prepared, and crosses with none before all are saved', async () => {
     await suite.run('serviceHost', { hostId: 'host-02', update });
     const journal = suite.journal('host-02');
-    const last = (step: string) => Math.max(...journal.filter((e) => e.step === step && e.kind === 'result').map((e) => e.seq));
-    const first = (command: string) => Math.min(...journal.filter((e) => e.command === command).map((e) => e.seq));
+    const last = (step: string) =>
+      Math.max(...journal.filter((e) => e.step === step && e.kind === 'result').map((e) => e.seq));
+    const first = (command: string) =>
+      Math.min(...journal.filter((e) => e.command === command).map((e) => e.seq));
     expect(last('reserveResources')).toBeLessThan(first('Hypervisor.SuspendVirtualProcessors'));
     expect(last('disableOptimizations')).toBeLessThan(first('Hypervisor.SuspendVirtualProcessors'));
     expect(last('saveVm')).toBeLessThan(first('PointOfNoReturn.Cross'));
@@ -57,7 +67,11 @@ describe('servicing a host', () => {
   });
 
   test('the conventional way costs each guest two events and a new device', async () => {
-    const result = await suite.run('serviceHost', { hostId: 'host-03', update, mode: 'conventional' });
+    const result = await suite.run('serviceHost', {
+      hostId: 'host-03',
+      update,
+      mode: 'conventional',
+    });
     expect(result.outcome).toBe('updated');
     for (const { mode, facts } of result.vms) {
       expect(mode).toBe('conventional');
@@ -67,7 +81,10 @@ describe('servicing a host', () => {
   });
 
   test('what cannot keep VFs is refused, unless the conventional way is asked for', async () => {
-    const wish = { hostId: 'host-04', update: { component: 'vmSwitch', version: '9.0.0' } } as const;
+    const wish = {
+      hostId: 'host-04',
+      update: { component: 'vmSwitch', version: '9.0.0' },
+    } as const;
     const refused = await suite.fails('serviceHost', wish);
     expect(refused.type).toBe('CannotKeep');
     expect(refused.message).toContain('vm-01');
@@ -95,7 +112,11 @@ describe('when something fails', () => {
     expect(ended.type).toBe('HostNotUpdated');
     expect(ended.message).toContain('vm-02');
     const result = ended.details as ServiceHostResult;
-    expect(result).toMatchObject({ outcome: 'notUpdated', versionAfter: '1.0.0', invariants: { violated: 0 } });
+    expect(result).toMatchObject({
+      outcome: 'notUpdated',
+      versionAfter: '1.0.0',
+      invariants: { violated: 0 },
+    });
     expect(paths(result)).toEqual(['kept', 'kept', 'kept']);
     for (const { facts } of result.vms) expect(facts.identityAfter).toEqual(facts.identityBefore);
     expect(allRun('host-05')).toBe(true);
@@ -138,7 +159,9 @@ describe('when something fails', () => {
       hostId: 'host-07',
       update,
       blackoutBudget: '3s',
-      faults: [{ vmId: 'vm-03', step: 'restoreVirtualFunctionState', kind: 'fail-before', times: 1000 }],
+      faults: [
+        { vmId: 'vm-03', step: 'restoreVirtualFunctionState', kind: 'fail-before', times: 1000 },
+      ],
     });
     expect(result.outcome).toBe('degraded');
     expect(paths(result)).toEqual(['kept', 'kept', 'reattached']);
@@ -155,7 +178,11 @@ describe('when something fails', () => {
       ],
     });
     expect(result.outcome).toBe('degraded');
-    expect(result.vms[0]?.facts).toMatchObject({ path: 'synthetic-only', running: true, identityAfter: null });
+    expect(result.vms[0]?.facts).toMatchObject({
+      path: 'synthetic-only',
+      running: true,
+      identityAfter: null,
+    });
     expect(result.vms[0]?.facts.pathReason).toContain('allocated');
   });
 
@@ -214,7 +241,9 @@ describe('stopping a run', () => {
     await handle.cancel();
     expect((await ending(handle)).type).toBe('Cancelled');
     expect(allRun('host-10')).toBe(true);
-    expect(suite.journal('host-10').some((e) => e.step === 'pauseVm' && e.kind === 'result')).toBe(false);
+    expect(suite.journal('host-10').some((e) => e.step === 'pauseVm' && e.kind === 'result')).toBe(
+      false,
+    );
     expect(suite.stack.store.host('host-10').versions.vmWorkerProcess).toBe('1.0.0');
   });
 
@@ -257,8 +286,12 @@ describe('stopping a run', () => {
     });
     await suite.until('host-12', null, 'commitUpdate', 'intent');
     await first.terminate('a person pressed the wrong button');
-    for (const vmId of ['vm-01', 'vm-02', 'vm-03']) await suite.untilPhase('host-12', vmId, 'running');
-    const result = await suite.run('serviceHost', { hostId: 'host-12', update: { version: '4.0.0' } });
+    for (const vmId of ['vm-01', 'vm-02', 'vm-03'])
+      await suite.untilPhase('host-12', vmId, 'running');
+    const result = await suite.run('serviceHost', {
+      hostId: 'host-12',
+      update: { version: '4.0.0' },
+    });
     expect(result).toMatchObject({ outcome: 'updated', versionAfter: '4.0.0' });
   });
 });

@@ -18,9 +18,11 @@ export interface ServerSettings {
  * The first five keep the dev server from being slow: it has one history shard, and with the server's defaults every
  * hand-off of a task waits up to 50 ms (8 steps: 850 ms, with these about 150 ms, measured).
  */
-const DYNAMIC_CONFIG: Readonly<Record<string, number | boolean>> = {
+const DYNAMIC_CONFIG: Readonly<Record<string, number | boolean | string>> = {
   'history.transferProcessorMaxPollRPS': 2000,
   'history.timerProcessorMaxPollRPS': 2000,
+  // How long a timer may be late: by default a retry over the task queue waits up to a second more than it asked for.
+  'history.timerProcessorMaxTimeShift': '5ms',
   'history.visibilityProcessorMaxPollRPS': 200,
   'matching.numTaskqueueReadPartitions': 1,
   'matching.numTaskqueueWritePartitions': 1,
@@ -43,13 +45,16 @@ export function serverArguments(settings: ServerSettings): string[] {
     ...(uiPort !== undefined && help.includes('--ui-disable-news-fetch')
       ? ['--ui-disable-news-fetch']
       : []),
-    ...repeated('--dynamic-config-value', DYNAMIC_CONFIG),
+    ...repeated('--dynamic-config-value', inJson(DYNAMIC_CONFIG)),
     ...repeated('--search-attribute', SEARCH_ATTRIBUTES),
     ...(dbFilename === undefined
       ? []
       : ['--db-filename', dbFilename, ...repeated('--sqlite-pragma', SQLITE_PRAGMAS)]),
   ];
 }
+
+const inJson = (values: Readonly<Record<string, unknown>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(values).map(([key, value]) => [key, JSON.stringify(value)]));
 
 function repeated(flag: string, values: Readonly<Record<string, unknown>>): string[] {
   return Object.entries(values).flatMap(([key, value]) => [flag, `${key}=${String(value)}`]);

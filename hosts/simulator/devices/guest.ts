@@ -56,7 +56,8 @@ export function guestPaused(g: GuestState, vf: VirtualFunction | undefined, nowM
 /** Posted interrupts are replayed and the ring is drained; what did not fit was dropped by the device. */
 export function guestResumed(g: GuestState, vf: VirtualFunction | undefined, nowMs: number): void {
   if (g.dataPath !== 'vf') return;
-  if (vf === undefined) throw new HoldfastError('InvariantBreach', 'The guest resumes on a VF that is gone.');
+  if (vf === undefined)
+    throw new HoldfastError('InvariantBreach', 'The guest resumes on a VF that is gone.');
   const backlog = consume(g, vf, nowMs);
   g.droppedPackets += Math.max(0, backlog - RING_SIZE);
   g.interruptsReplayed += Math.min(backlog, RING_SIZE);
@@ -68,7 +69,11 @@ export const guestKnowsVf = (g: GuestState): boolean =>
   g.dataPath === 'vf' || g.vfDriverBound || g.events.at(-1)?.kind === 'offer';
 
 /** The guest removes the VF NIC; traffic fails over to the synthetic adapter. */
-export function guestLosesVf(g: GuestState, kind: 'eject' | 'surpriseRemoval', nowMs: number): void {
+export function guestLosesVf(
+  g: GuestState,
+  kind: 'eject' | 'surpriseRemoval',
+  nowMs: number,
+): void {
   g.events.push({ atMs: nowMs, kind });
   forceSynthetic(g, nowMs);
 }
@@ -94,7 +99,10 @@ export function guestBindsVf(g: GuestState, vf: VirtualFunction, nowMs: number):
 /** NVSP SWITCH_DATA_PATH to the VF. */
 export function guestSwitchesToVf(g: GuestState, vf: VirtualFunction, nowMs: number): void {
   if (!g.vfDriverBound) {
-    throw new HoldfastError('Refused', 'The data path cannot go to a VF whose driver is not bound.');
+    throw new HoldfastError(
+      'Refused',
+      'The data path cannot go to a VF whose driver is not bound.',
+    );
   }
   g.dataPath = 'vf';
   g.ring = { consumed: produced(vf.ring, nowMs), configEpoch: vf.configEpoch };

@@ -34,7 +34,9 @@ export function suspendVirtualProcessors(p: PartitionState, nowMs: number): void
 /** Saving needs every virtual processor explicitly suspended (HCS_E_INVALID_STATE otherwise). */
 export function preservePartition(p: PartitionState): void {
   if (p.state === 'running') {
-    throw refused('The partition cannot be saved while it runs (HCS_E_INVALID_STATE): pause it first.');
+    throw refused(
+      'The partition cannot be saved while it runs (HCS_E_INVALID_STATE): pause it first.',
+    );
   }
   go(p, 'preserved');
 }

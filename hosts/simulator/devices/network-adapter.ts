@@ -83,7 +83,10 @@ export function allocateVf(
   nowMs: number,
 ): VirtualFunction {
   if (vfOf(pf, ownerVmId) !== undefined) {
-    throw invalidParameter('OID_NIC_SWITCH_ALLOCATE_VF', `the adapter of ${ownerVmId} has a VF already`);
+    throw invalidParameter(
+      'OID_NIC_SWITCH_ALLOCATE_VF',
+      `the adapter of ${ownerVmId} has a VF already`,
+    );
   }
   if (pf.vfs.length >= pf.iovVfCapacity) {
     throw new HoldfastError(

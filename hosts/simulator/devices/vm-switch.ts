@@ -84,7 +84,8 @@ export function restoreNicBlob(
   blob: SwitchBlob,
   extensions: readonly { readonly extensionId: string }[],
 ): 'SUCCESS' | 'UNOWNED' {
-  if (nic.saving !== 'restoring') throw refused('OID_SWITCH_NIC_RESTORE outside a restore of this NIC.');
+  if (nic.saving !== 'restoring')
+    throw refused('OID_SWITCH_NIC_RESTORE outside a restore of this NIC.');
   nic.restored.push(blob.extensionId);
   return extensions.some((e) => e.extensionId === blob.extensionId) ? 'SUCCESS' : 'UNOWNED';
 }
@@ -93,7 +94,8 @@ export const completeNicRestore = (nic: SwitchNicState): void => savePhase(nic, 
 
 /** A NIC whose VF is assigned must not be disconnected: the VF would be taken off the switch under the guest. */
 export function disconnectNic(nic: SwitchNicState, vfAssigned: boolean): void {
-  if (vfAssigned) throw refused('The switch NIC cannot be disconnected while a VF is assigned to it.');
+  if (vfAssigned)
+    throw refused('The switch NIC cannot be disconnected while a VF is assigned to it.');
   nic.state = move('switch NIC', MOVES, nic.state, 'disconnected');
 }
 export const deleteNic = (nic: SwitchNicState): void => {

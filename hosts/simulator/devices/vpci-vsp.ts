@@ -52,7 +52,10 @@ export function createBusInterface(v: VpciState, workerProcess: number): void {
 export function adoptDevice(v: VpciState, vmId: string, vfId: number, luid: string): void {
   const device = v.device;
   if (device === null) {
-    throw new HoldfastError('VirtualFunctionLost', `VF device ${luid} of ${vmId} is not assigned any more.`);
+    throw new HoldfastError(
+      'VirtualFunctionLost',
+      `VF device ${luid} of ${vmId} is not assigned any more.`,
+    );
   }
   if (device.ownerVmId !== vmId || device.vfId !== vfId || device.luid !== luid) {
     throw new HoldfastError(
@@ -80,7 +83,9 @@ export function assignNewDevice(v: VpciState, vmId: string, vfId: number, luid: 
 /** The tail of bus creation, after assignment (claim 13): re-binds a kept connection, or attaches a new device. */
 export function connectDevice(v: VpciState): void {
   if (v.device === null || v.interface.state !== 'bound') {
-    throw refused(`A VF device cannot be connected on an interface that is ${v.interface.state}: bind it first.`);
+    throw refused(
+      `A VF device cannot be connected on an interface that is ${v.interface.state}: bind it first.`,
+    );
   }
   moveInterface(v, 'active');
   if (!v.device.connected) {

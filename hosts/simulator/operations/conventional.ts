@@ -1,4 +1,11 @@
-import { EJECT_GRACE_MS, guestBindsVf, guestKnowsVf, guestLosesVf, guestOfferedVf, guestSwitchesToVf } from '../devices/guest';
+import {
+  EJECT_GRACE_MS,
+  guestBindsVf,
+  guestKnowsVf,
+  guestLosesVf,
+  guestOfferedVf,
+  guestSwitchesToVf,
+} from '../devices/guest';
 import {
   DEFAULT_VPORT,
   allocateVf,
@@ -123,7 +130,9 @@ export const createVPort: StepOperation = {
   usesPf: true,
   inPlace: (o) => o.pf.vports.some((p) => p.vfId === vf(o)?.vfId),
   effect: (c) =>
-    c.run('OID_NIC_SWITCH_CREATE_VPORT', (o) => ({ vportId: createVPortOnSwitch(o.pf, neededVf(o).vfId).vportId })),
+    c.run('OID_NIC_SWITCH_CREATE_VPORT', (o) => ({
+      vportId: createVPortOnSwitch(o.pf, neededVf(o).vfId).vportId,
+    })),
 };
 
 const vportOf = (o: Objects) => o.pf.vports.find((p) => p.vfId === vf(o)?.vfId);
@@ -132,7 +141,10 @@ export const moveFiltersToVirtualFunction: StepOperation = {
   usesPf: true,
   inPlace: (o) => {
     const vport = vportOf(o);
-    return vport !== undefined && o.pf.filters.some((f) => f.macAddress === o.vm.macAddress && f.vportId === vport.vportId);
+    return (
+      vport !== undefined &&
+      o.pf.filters.some((f) => f.macAddress === o.vm.macAddress && f.vportId === vport.vportId)
+    );
   },
   effect: (c) => {
     c.run('OID_RECEIVE_FILTER_MOVE_FILTER', (o) => {
@@ -149,7 +161,8 @@ export const offerVirtualFunction: StepOperation = {
   inPlace: ({ vm }) => vm.guest.events.at(-1)?.kind === 'offer',
   effect: (c) => {
     c.run('VMBus.Offer', ({ vm, nowMs }) => {
-      if (vm.vpci.interface.state !== 'active') throw refused('A VF device that is not connected cannot be offered.');
+      if (vm.vpci.interface.state !== 'active')
+        throw refused('A VF device that is not connected cannot be offered.');
       guestOfferedVf(vm.guest, nowMs);
     });
     return {};
@@ -160,7 +173,12 @@ export const offerVirtualFunction: StepOperation = {
 export const probeVirtualFunction: StepOperation = {
   inPlace: ({ vm }) => vm.guest.vfDriverBound,
   effect: (c) => {
-    for (const message of ['QUERY_PROTOCOL_VERSION', 'QUERY_BUS_RELATIONS', 'D0_ENTRY', 'RESOURCES_ASSIGNED']) {
+    for (const message of [
+      'QUERY_PROTOCOL_VERSION',
+      'QUERY_BUS_RELATIONS',
+      'D0_ENTRY',
+      'RESOURCES_ASSIGNED',
+    ]) {
       c.run(`VPCI.${message}`, () => undefined);
     }
     c.run('Guest.BindVfDriver', (o) => {

@@ -4,8 +4,17 @@ import { handPartitionTo, reattachPartition } from '../devices/hypervisor-partit
 import { findVf, vfOf } from '../devices/network-adapter';
 import { blockCount, claimRecord } from '../devices/runtime-repository';
 import * as adapter from '../devices/synthetic-network-adapter';
-import { adoptDevice, assignNewDevice, connectDevice, createBusInterface } from '../devices/vpci-vsp';
-import { custodianName, prepareWorkerProcess, startWorkerProcess } from '../devices/vm-worker-process';
+import {
+  adoptDevice,
+  assignNewDevice,
+  connectDevice,
+  createBusInterface,
+} from '../devices/vpci-vsp';
+import {
+  custodianName,
+  prepareWorkerProcess,
+  startWorkerProcess,
+} from '../devices/vm-worker-process';
 import { identityOf } from '../identity';
 import { refused } from '../legal-moves';
 import type { Objects } from '../state';
@@ -29,7 +38,9 @@ function prepareSuccessor(o: Objects): void {
 }
 
 const successorRuns = ({ vm }: Objects): string | undefined =>
-  vm.record?.state === 'claimed' && vm.workerProcess.state === 'running' ? 'the successor runs already' : undefined;
+  vm.record?.state === 'claimed' && vm.workerProcess.state === 'running'
+    ? 'the successor runs already'
+    : undefined;
 
 export const initializeSyntheticAdapter: StepOperation = {
   preparation: true,
@@ -50,7 +61,8 @@ export const reserveResources: StepOperation = {
   inPlace: ({ vm }) => vm.successor?.adapter.state === 'ResourcesReserved',
   effect: (c) => {
     c.run('VDEV.StartReservingResources', ({ vm }) => {
-      if (vm.successor === null) throw refused('Resources cannot be reserved before the adapter is initialized.');
+      if (vm.successor === null)
+        throw refused('Resources cannot be reserved before the adapter is initialized.');
     });
     c.run('VDEV.FinishReservingResources', ({ vm }) => {
       if (vm.successor !== null) adapter.finishReservingResources(vm.successor.adapter);
@@ -64,7 +76,8 @@ function checkIdentity(o: Objects): VirtualFunctionIdentity | null {
   const { vm } = o;
   if (noVfToRestore(o) !== undefined) return null;
   const info = vm.record?.blocks.vfInfo;
-  if (info === undefined) throw new HoldfastError('VmStateLost', `The record of ${vm.vmId} has no VF info.`);
+  if (info === undefined)
+    throw new HoldfastError('VmStateLost', `The record of ${vm.vmId} has no VF info.`);
   const now = identityOf(o);
   if (now === null) {
     throw new HoldfastError(
@@ -72,7 +85,9 @@ function checkIdentity(o: Objects): VirtualFunctionIdentity | null {
       `VF ${String(info.vfId)} of ${vm.vmId} is not allocated and assigned any more.`,
     );
   }
-  const differing = (Object.keys(now) as (keyof VirtualFunctionIdentity)[]).filter((k) => now[k] !== info[k]);
+  const differing = (Object.keys(now) as (keyof VirtualFunctionIdentity)[]).filter(
+    (k) => now[k] !== info[k],
+  );
   if (differing.length > 0) {
     throw new HoldfastError(
       'IdentityMismatch',
@@ -94,7 +109,9 @@ const readVfInfo = (c: CommandRunner) => c.run('Repository.ReadVirtualFunctionIn
 /** Two worker processes would both own the partition, and an adapter without resources cannot power on. */
 function refuseUnlessSuccessorReady({ vm }: Objects): void {
   if (vm.workerProcess.state === 'running') {
-    throw refused(`Worker process ${String(vm.workerProcess.number)} still runs ${vm.vmId}; its successor cannot start.`);
+    throw refused(
+      `Worker process ${String(vm.workerProcess.number)} still runs ${vm.vmId}; its successor cannot start.`,
+    );
   }
   const prepared = vm.successor?.adapter.state ?? 'not prepared';
   if (prepared !== 'ResourcesReserved') {
@@ -133,7 +150,10 @@ export const powerOnRestore: StepOperation = {
     c.run('VDEV.PowerOnRestore (begin)', () => undefined);
     const vdevVersion = c.run('Repository.ReadVdevVersion', (o) => recordOf(o).vdevVersion);
     const blocks = c.run('Repository.ReadBlockCount', (o) => blockCount(recordOf(o)));
-    const oneStep = c.run('Repository.ReadSettings', ({ vm }) => vm.lease?.settings.virtualFunctionRestore === 'one-step');
+    const oneStep = c.run(
+      'Repository.ReadSettings',
+      ({ vm }) => vm.lease?.settings.virtualFunctionRestore === 'one-step',
+    );
     // Claim 10: the adapter retrieves the ids here; with claim 17 the combined step retrieves them.
     const identity = oneStep ? null : readVfInfo(c);
     c.run('VDEV.PowerOnRestore (end)', ({ vm }) => {
@@ -145,7 +165,8 @@ export const powerOnRestore: StepOperation = {
 
 export const createVpciBus: StepOperation = {
   notApplicable: noVfToRestore,
-  inPlace: ({ vm }) => vm.vpci.interface.state !== 'none' && vm.vpci.interface.madeBy === vm.workerProcess.number,
+  inPlace: ({ vm }) =>
+    vm.vpci.interface.state !== 'none' && vm.vpci.interface.madeBy === vm.workerProcess.number,
   effect: (c) => {
     c.run('VPCI.CreateBus', ({ vm }) => {
       createBusInterface(vm.vpci, vm.workerProcess.number);
@@ -157,7 +178,8 @@ export const createVpciBus: StepOperation = {
 /** Adopts the held device by its stored ids, or, for a running VM, assigns a new one; then the tail of bus creation. */
 export const assignVirtualFunction: StepOperation = {
   notApplicable: noVfToRestore,
-  inPlace: ({ vm }) => vm.vpci.interface.state === 'active' && vm.vpci.interface.madeBy === vm.workerProcess.number,
+  inPlace: ({ vm }) =>
+    vm.vpci.interface.state === 'active' && vm.vpci.interface.madeBy === vm.workerProcess.number,
   effect: (c) => {
     c.run('VPCI.AssignDevice', (o) => {
       const { vm } = o;
@@ -166,7 +188,12 @@ export const assignVirtualFunction: StepOperation = {
         const vf = vfOf(o.pf, vm.vmId);
         if (vf === undefined) throw refused('No VF is allocated that could be assigned.');
         o.host.nextLuid += 1;
-        assignNewDevice(vm.vpci, vm.vmId, vf.vfId, `00000000:${o.host.nextLuid.toString(16).padStart(8, '0')}`);
+        assignNewDevice(
+          vm.vpci,
+          vm.vmId,
+          vf.vfId,
+          `00000000:${o.host.nextLuid.toString(16).padStart(8, '0')}`,
+        );
         return;
       }
       const info = recordOf(o).blocks.vfInfo;
@@ -203,7 +230,10 @@ export const restoreVirtualFunctionState: StepOperation = {
       if (vm.vpci.interface.state !== 'active') throw refused('The VF device is not connected.');
       const epoch = vfOf(o.pf, vm.vmId)?.configEpoch;
       if (state?.configEpoch !== epoch) {
-        throw new HoldfastError('ConfigEpochChanged', `The saved state of the VF of ${vm.vmId} is of another epoch.`);
+        throw new HoldfastError(
+          'ConfigEpochChanged',
+          `The saved state of the VF of ${vm.vmId} is of another epoch.`,
+        );
       }
       vm.restored.vfState = true;
       return { configEpoch: epoch };
@@ -216,7 +246,8 @@ export const retrieveAndRestoreVirtualFunction: StepOperation = {
   inPlace: ({ vm }) => vm.restored.vfState && vm.vpci.interface.state === 'active',
   effect: async (c) => {
     const identity = readVfInfo(c);
-    if (!c.run('VPCI.ReadInterface', (o) => createVpciBus.inPlace(o, c.generation))) await createVpciBus.effect(c);
+    if (!c.run('VPCI.ReadInterface', (o) => createVpciBus.inPlace(o, c.generation)))
+      await createVpciBus.effect(c);
     if (!c.run('VPCI.ReadInterface', (o) => assignVirtualFunction.inPlace(o, c.generation))) {
       await assignVirtualFunction.effect(c);
     }
@@ -230,9 +261,13 @@ export const restoreVm: StepOperation = {
   effect: (c) =>
     c.run('Hypervisor.RestorePartition', (o) => {
       const { vm } = o;
-      if (recordOf(o).state !== 'claimed') throw refused(`The record of ${vm.vmId} was not claimed by a restore.`);
+      if (recordOf(o).state !== 'claimed')
+        throw refused(`The record of ${vm.vmId} was not claimed by a restore.`);
       if (recordOf(o).blocks.vmState === undefined || vm.partition.state === 'gone') {
-        throw new HoldfastError('VmStateLost', `The state of ${vm.vmId} is not in its record, or its partition is gone.`);
+        throw new HoldfastError(
+          'VmStateLost',
+          `The state of ${vm.vmId} is not in its record, or its partition is gone.`,
+        );
       }
       reattachPartition(vm.partition);
       handPartitionTo(vm.partition, custodianName(vm.workerProcess));
@@ -247,7 +282,10 @@ export const markVirtualFunctionAssigned: StepOperation = {
   effect: (c) =>
     c.run('VDEV.MarkVirtualFunctionAssigned', ({ vm }) => {
       if (vm.vpci.device === null) {
-        throw new HoldfastError('VirtualFunctionLost', `The VF device of ${vm.vmId} is not assigned any more.`);
+        throw new HoldfastError(
+          'VirtualFunctionLost',
+          `The VF device of ${vm.vmId} is not assigned any more.`,
+        );
       }
       adapter.markAssigned(vm.adapter, vm.configuredIovWeight);
       return { iovWeight: vm.configuredIovWeight };

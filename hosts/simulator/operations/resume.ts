@@ -6,7 +6,12 @@ import { resumeVirtualProcessors } from '../devices/hypervisor-partition';
 import { vfOf } from '../devices/network-adapter';
 import { consumeRecord } from '../devices/runtime-repository';
 import * as adapter from '../devices/synthetic-network-adapter';
-import { completeNicRestore, createAndConnectNic, restoreNicBlob, startNicRestore } from '../devices/vm-switch';
+import {
+  completeNicRestore,
+  createAndConnectNic,
+  restoreNicBlob,
+  startNicRestore,
+} from '../devices/vm-switch';
 import { releaseHold } from '../devices/vpci-vsp';
 import { identityOf } from '../identity';
 import { sameHolder } from '../leases';
@@ -34,7 +39,9 @@ export const resumeSyntheticAdapter: StepOperation = {
     });
     const blobs = c.run('Repository.ReadSwitchBlobs', (o) => recordOf(o).blocks.switchBlobs ?? []);
     const owners = blobs.map((blob) =>
-      c.run('OID_SWITCH_NIC_RESTORE', ({ host, vm }) => restoreNicBlob(vm.nic, blob, host.switchExtensions)),
+      c.run('OID_SWITCH_NIC_RESTORE', ({ host, vm }) =>
+        restoreNicBlob(vm.nic, blob, host.switchExtensions),
+      ),
     );
     c.run('OID_SWITCH_NIC_RESTORE_COMPLETE', ({ vm }) => {
       completeNicRestore(vm.nic);
@@ -52,7 +59,8 @@ export const resumeVm: StepOperation = {
   effect: (c) =>
     c.run('Hypervisor.ResumeVirtualProcessors', (o) => {
       const { vm, nowMs } = o;
-      if (vm.record?.state === 'committed') throw refused('A saved VM cannot resume without its record being claimed.');
+      if (vm.record?.state === 'committed')
+        throw refused('A saved VM cannot resume without its record being claimed.');
       if (vm.record?.state === 'claimed') {
         if (!vm.restored.vmState) throw refused('The VM state was not restored.');
         if (vm.vpci.device !== null && noVfToRestore(o) === undefined && !vm.restored.vfState) {
@@ -60,7 +68,8 @@ export const resumeVm: StepOperation = {
         }
         consumeRecord(vm.record);
       } else if (vm.adapter.state === 'Paused') adapter.resume(vm.adapter);
-      if (vm.adapter.state !== 'Running') throw refused(`The VM cannot resume: its adapter is ${vm.adapter.state}.`);
+      if (vm.adapter.state !== 'Running')
+        throw refused(`The VM cannot resume: its adapter is ${vm.adapter.state}.`);
       guestResumed(vm.guest, vfOf(o.pf, vm.vmId), nowMs);
       vm.blackoutMs = resumeVirtualProcessors(vm.partition, nowMs);
       vm.withinBudget = vm.blackoutMs <= (vm.lease?.settings.blackoutBudgetMs ?? Infinity);
@@ -83,7 +92,8 @@ export const enableOptimizations: StepOperation = {
   effect: (c) => {
     const skipped = c.run('VDEV.EnableOptimizations', ({ vm }) => {
       // A hold on a VM that is dark ends by an authorised release only.
-      if (vm.partition.state !== 'running') throw refused(`${vm.vmId} is ${vm.partition.state}: its VF stays held.`);
+      if (vm.partition.state !== 'running')
+        throw refused(`${vm.vmId} is ${vm.partition.state}: its VF stays held.`);
       if (vm.adapter.optimizations !== 'enabled') adapter.enableOptimizations(vm.adapter);
       return vm.adapter.vfAssigned ? ['CreateBus', 'AllocateVf', 'AssignDevice'] : [];
     });
@@ -103,8 +113,10 @@ export const verifyRestore: StepOperation = {
   effect: (c) =>
     c.run('Lease.Release', (o) => {
       const { vm } = o;
-      if (vm.partition.state !== 'running') throw refused(`${vm.vmId} is ${vm.partition.state}: there is nothing to verify yet.`);
-      if (vm.custody !== null) throw refused(`The VF of ${vm.vmId} is still held; its lease cannot be given back.`);
+      if (vm.partition.state !== 'running')
+        throw refused(`${vm.vmId} is ${vm.partition.state}: there is nothing to verify yet.`);
+      if (vm.custody !== null)
+        throw refused(`The VF of ${vm.vmId} is still held; its lease cannot be given back.`);
       if (vm.path === 'kept') {
         const [before, after] = [vm.identityBefore, identityOf(o)];
         const events = vm.guest.events.length - vm.before.events;

@@ -1,10 +1,20 @@
 import { wallTime } from '../clock';
 import { guestPaused } from '../devices/guest';
-import { preservePartition, handPartitionTo, suspendVirtualProcessors } from '../devices/hypervisor-partition';
+import {
+  preservePartition,
+  handPartitionTo,
+  suspendVirtualProcessors,
+} from '../devices/hypervisor-partition';
 import { vfOf } from '../devices/network-adapter';
 import { commitRecord, startRecord, type SavedRecord } from '../devices/runtime-repository';
 import * as adapter from '../devices/synthetic-network-adapter';
-import { completeNicSave, issueNicSave, startNicSave, deleteNic, disconnectNic } from '../devices/vm-switch';
+import {
+  completeNicSave,
+  issueNicSave,
+  startNicSave,
+  deleteNic,
+  disconnectNic,
+} from '../devices/vm-switch';
 import { resetBusInterface, setHold } from '../devices/vpci-vsp';
 import { exitWorkerProcess } from '../devices/vm-worker-process';
 import { refused } from '../legal-moves';
@@ -21,14 +31,18 @@ function openRecord(o: Objects, generation: number): SavedRecord {
   return vm.record;
 }
 const recordOf = (o: Objects, generation: number) =>
-  o.vm.record?.state === 'writing' && o.vm.record.generation === generation ? o.vm.record : undefined;
+  o.vm.record?.state === 'writing' && o.vm.record.generation === generation
+    ? o.vm.record
+    : undefined;
 
 const isPaused = (o: Objects) => o.vm.partition.state !== 'running';
 
 /** Saving needs every virtual processor suspended (HCS_E_INVALID_STATE otherwise) and the switch-side offloads off. */
 function refuseUnlessSavable({ vm }: Objects): void {
   if (vm.partition.state === 'running') {
-    throw refused(`${vm.vmId} cannot be saved while it runs (HCS_E_INVALID_STATE): pause it first.`);
+    throw refused(
+      `${vm.vmId} cannot be saved while it runs (HCS_E_INVALID_STATE): pause it first.`,
+    );
   }
   if (vm.adapter.optimizations !== 'disabled') {
     throw refused(`${vm.vmId} cannot be saved while network optimizations are on.`);
@@ -53,12 +67,15 @@ function determine(o: Objects): string | null {
   const assigned = o.vm.vpci.device !== null;
   if (allocated && assigned) return null;
   if (!allocated && !assigned) return 'the VF is neither allocated nor assigned any more';
-  return allocated ? 'the VF is allocated but not assigned any more' : 'the VF is not allocated any more';
+  return allocated
+    ? 'the VF is allocated but not assigned any more'
+    : 'the VF is not allocated any more';
 }
 
 /** Claim 1 and ¶31, without the revocation: offloads off, the hold set, nothing for the guest to see. */
 export const disableOptimizations: StepOperation = {
-  inPlace: ({ vm }) => vm.adapter.optimizations === 'disabled' && (vm.vpci.device === null || vm.custody !== null),
+  inPlace: ({ vm }) =>
+    vm.adapter.optimizations === 'disabled' && (vm.vpci.device === null || vm.custody !== null),
   effect: (c) => {
     c.run('VDEV.StartDisableOptimizations', ({ vm }) => {
       if (vm.adapter.optimizations === 'enabled') adapter.startDisableOptimizations(vm.adapter);
@@ -84,7 +101,8 @@ export const pauseVm: StepOperation = {
   inPlace: isPaused,
   effect: (c) => {
     c.run('VPCI.DrainTransactions', ({ vm }) => {
-      if (vm.guest.dataPathSwitchPending) throw refused('A data-path switch is pending; the VM cannot pause.');
+      if (vm.guest.dataPathSwitchPending)
+        throw refused('A data-path switch is pending; the VM cannot pause.');
     });
     return c.run('Hypervisor.SuspendVirtualProcessors', (o) => {
       const { vm, nowMs } = o;
@@ -102,7 +120,9 @@ export const pauseVm: StepOperation = {
 export const saveVirtualFunctionState: StepOperation = {
   inPlace: (o, generation) => {
     const record = recordOf(o, generation);
-    return record !== undefined && (record.blocks.vfState !== undefined || record.withoutVf !== null);
+    return (
+      record !== undefined && (record.blocks.vfState !== undefined || record.withoutVf !== null)
+    );
   },
   effect: (c) => {
     // The check is an event of its own and is repeated after the blob is written: a port may be removed in between.
@@ -125,7 +145,9 @@ export const saveVirtualFunctionState: StepOperation = {
         };
       });
     }
-    const gone = c.run('SyntheticNic.DetermineVfAllocatedAndAssigned', (o) => withoutVfIfGone(o, c.generation));
+    const gone = c.run('SyntheticNic.DetermineVfAllocatedAndAssigned', (o) =>
+      withoutVfIfGone(o, c.generation),
+    );
     return { withoutVfRecord: gone };
   },
   observed: ({ vm }) => ({ withoutVfRecord: vm.record?.withoutVf ?? null }),
@@ -138,7 +160,9 @@ export const writeVirtualFunctionInfo: StepOperation = {
   notApplicable: withoutVf,
   inPlace: (o, generation) => {
     const record = recordOf(o, generation);
-    return record !== undefined && (record.blocks.vfInfo !== undefined || record.withoutVf !== null);
+    return (
+      record !== undefined && (record.blocks.vfInfo !== undefined || record.withoutVf !== null)
+    );
   },
   effect: (c) =>
     c.run('Repository.WriteVirtualFunctionInfo', (o) => {
@@ -147,7 +171,8 @@ export const writeVirtualFunctionInfo: StepOperation = {
       if (gone !== null) return { withoutVfRecord: gone };
       const identity = o.vm.identityBefore;
       const vf = vfOf(o.pf, o.vm.vmId);
-      if (identity === null || vf === undefined) throw refused('There is no VF whose identity could be written.');
+      if (identity === null || vf === undefined)
+        throw refused('There is no VF whose identity could be written.');
       openRecord(o, c.generation).blocks.vfInfo = { ...identity, configEpoch: vf.configEpoch };
       return { vfId: identity.vfId, luid: identity.luid };
     }),
@@ -178,7 +203,8 @@ export const saveSyntheticAdapter: StepOperation = {
       const { vm } = o;
       if (vm.nic.saving === 'saving') completeNicSave(vm.nic);
       const record = openRecord(o, c.generation);
-      if (record.mode === 'conventional') record.withoutVf = 'conventional save: the VF was given back';
+      if (record.mode === 'conventional')
+        record.withoutVf = 'conventional save: the VF was given back';
       record.blocks.switchBlobs = vm.nic.blobs;
       if (vm.adapter.state === 'Paused') adapter.save(vm.adapter);
     });
@@ -193,18 +219,24 @@ function missingBlocks({ blocks, withoutVf }: SavedRecord): string[] {
 }
 
 export const saveVm: StepOperation = {
-  inPlace: ({ vm }, generation) => vm.record?.state === 'committed' && vm.record.generation === generation,
+  inPlace: ({ vm }, generation) =>
+    vm.record?.state === 'committed' && vm.record.generation === generation,
   effect: (c) => {
     c.run('Hypervisor.SavePartition', (o) => {
       const { vm } = o;
       if (vm.partition.state !== 'preserved') preservePartition(vm.partition);
-      openRecord(o, c.generation).blocks.vmState = { guestClockMs: Math.round(o.nowMs), virtualProcessors: 4 };
+      openRecord(o, c.generation).blocks.vmState = {
+        guestClockMs: Math.round(o.nowMs),
+        virtualProcessors: 4,
+      };
     });
     return c.run('Repository.Commit', (o) => {
       const record = openRecord(o, c.generation);
       const missing = missingBlocks(record);
       if (missing.length > 0) {
-        throw refused(`The record of ${o.vm.vmId} cannot be committed without ${missing.join(', ')}.`);
+        throw refused(
+          `The record of ${o.vm.vmId} cannot be committed without ${missing.join(', ')}.`,
+        );
       }
       commitRecord(record);
       markSaved(o.host, o.vm.vmId);
@@ -220,12 +252,15 @@ const restoreHasBegun = (vm: VmState): string | undefined =>
 /** Claims 6 and 7. A left-over interface would make the successor's D0 entry fail; no FLR, no unassign. */
 export const resetVpciBusInterface: StepOperation = {
   notApplicable: ({ vm }) =>
-    restoreHasBegun(vm) ?? (vm.vpci.interface.state === 'none' ? 'the bus interface is inactive already' : undefined),
+    restoreHasBegun(vm) ??
+    (vm.vpci.interface.state === 'none' ? 'the bus interface is inactive already' : undefined),
   inPlace: ({ vm }) => vm.vpci.interface.state === 'none',
   effect: (c) =>
     c.run('VPCI.ResetBusInterface', ({ vm }) => {
       if (vm.pointOfNoReturn === null) {
-        throw refused('The bus interface cannot be reset before the point of no return is crossed.');
+        throw refused(
+          'The bus interface cannot be reset before the point of no return is crossed.',
+        );
       }
       resetBusInterface(vm.vpci);
       return {};
@@ -237,7 +272,9 @@ export const disconnectSyntheticAdapter: StepOperation = {
   effect: (c) => {
     c.run('OID_SWITCH_NIC_DISCONNECT', ({ vm }) => {
       if (vm.pointOfNoReturn === null) {
-        throw refused('The switch NIC cannot be disconnected before the point of no return is crossed.');
+        throw refused(
+          'The switch NIC cannot be disconnected before the point of no return is crossed.',
+        );
       }
       if (vm.nic.state === 'connected') disconnectNic(vm.nic, vm.vpci.device !== null);
     });
@@ -256,13 +293,17 @@ export const tearDownSyntheticAdapter: StepOperation = {
   effect: (c) => {
     c.run('VDEV.Teardown', ({ vm }) => {
       if (vm.record?.commit == null || vm.pointOfNoReturn === null) {
-        throw refused('The adapter cannot be torn down without a committed record and a crossed point of no return.');
+        throw refused(
+          'The adapter cannot be torn down without a committed record and a crossed point of no return.',
+        );
       }
       if (vm.adapter.state !== 'TornDown') adapter.tearDown(vm.adapter);
     });
     return c.run('VMWP.Exit', ({ host, vm }) => {
       const detail =
-        vm.record?.mode === 'conventional' ? 'Save' : 'FastSavePreservePartitionHandleTransferNetworking';
+        vm.record?.mode === 'conventional'
+          ? 'Save'
+          : 'FastSavePreservePartitionHandleTransferNetworking';
       exitWorkerProcess(vm.workerProcess, detail);
       handPartitionTo(vm.partition, 'hypervisor');
       markDown(host, vm);
@@ -274,9 +315,12 @@ export const tearDownSyntheticAdapter: StepOperation = {
 /** A save on its own leaves the VM dark: the lease is given back, and the dead-man restores it when the time is up. */
 export const concludeSave: StepOperation = {
   releasesLease: true,
-  notApplicable: (o) => (memberOf(o) === undefined ? undefined : 'the restore of the servicing run holds the VM'),
+  notApplicable: (o) =>
+    memberOf(o) === undefined ? undefined : 'the restore of the servicing run holds the VM',
   inPlace: ({ vm }, generation) => vm.lease?.generation !== generation,
-  observed: ({ vm, nowMs }) => ({ restoredByHostInMs: Math.max(0, (vm.deadlineMs ?? nowMs) - nowMs) }),
+  observed: ({ vm, nowMs }) => ({
+    restoredByHostAt: wallTime(Math.max(0, (vm.deadlineMs ?? nowMs) - nowMs)),
+  }),
   effect: (c) =>
     c.run('Lease.Release', ({ vm, nowMs }) => {
       if (vm.workerProcess.state !== 'exited' || vm.record?.state !== 'committed') {

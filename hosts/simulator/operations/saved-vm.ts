@@ -9,6 +9,7 @@ export const noVfToRestore = (o: Objects): string | undefined =>
   isRunning(o) ? undefined : (o.vm.vfAbandoned ?? o.vm.record?.withoutVf ?? undefined);
 
 export const recordOf = (o: Objects): SavedRecord => {
-  if (o.vm.record === null) throw new HoldfastError('NoRecord', `${o.vm.vmId} has no saved record.`);
+  if (o.vm.record === null)
+    throw new HoldfastError('NoRecord', `${o.vm.vmId} has no saved record.`);
   return o.vm.record;
 };

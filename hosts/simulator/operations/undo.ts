@@ -59,8 +59,10 @@ export const endOperation: StepOperation = {
   inPlace: ({ vm }, generation) => vm.lease?.generation !== generation,
   effect: (c) => {
     c.run('Lease.Release', ({ vm }) => {
-      if (vm.partition.state !== 'running') throw refused(`${vm.vmId} is ${vm.partition.state}; its lease cannot be given back.`);
-      if (vm.custody !== null) throw refused(`The VF of ${vm.vmId} is still held; its lease cannot be given back.`);
+      if (vm.partition.state !== 'running')
+        throw refused(`${vm.vmId} is ${vm.partition.state}; its lease cannot be given back.`);
+      if (vm.custody !== null)
+        throw refused(`The VF of ${vm.vmId} is still held; its lease cannot be given back.`);
       vm.lease = null;
       vm.deadlineMs = null;
       vm.nextLease = null;

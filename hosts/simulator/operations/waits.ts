@@ -1,5 +1,13 @@
 import { HoldfastError } from '../../../contract/failures';
-import { isDecided, isNextToRestore, isPrepared, isTooLate, markAdmitted, markRestoreWaiting, memberOf } from '../servicing';
+import {
+  isDecided,
+  isNextToRestore,
+  isPrepared,
+  isTooLate,
+  markAdmitted,
+  markRestoreWaiting,
+  memberOf,
+} from '../servicing';
 import type { StepOperation } from './operation';
 
 const alone = 'the VM is not part of a servicing run';
@@ -11,7 +19,10 @@ export const awaitPause: StepOperation = {
     const servicing = memberOf(o);
     if (servicing === undefined) return true;
     if (servicing.aborted !== null) {
-      throw new HoldfastError('BarrierBroken', `${o.vm.vmId} does not pause: ${servicing.aborted}.`);
+      throw new HoldfastError(
+        'BarrierBroken',
+        `${o.vm.vmId} does not pause: ${servicing.aborted}.`,
+      );
     }
     return isPrepared(servicing);
   },
@@ -25,7 +36,10 @@ export const crossPointOfNoReturn: StepOperation = {
     const servicing = memberOf(o);
     if (servicing === undefined || servicing.crossed) return true;
     if (servicing.aborted !== null) {
-      throw new HoldfastError('BarrierBroken', `${o.vm.vmId} does not cross: ${servicing.aborted}.`);
+      throw new HoldfastError(
+        'BarrierBroken',
+        `${o.vm.vmId} does not cross: ${servicing.aborted}.`,
+      );
     }
     return servicing.members.every((id) => servicing.saved.includes(id));
   },
@@ -35,7 +49,10 @@ export const crossPointOfNoReturn: StepOperation = {
       const servicing = memberOf(o);
       if (servicing !== undefined) {
         if (servicing.aborted !== null && !servicing.crossed) {
-          throw new HoldfastError('BarrierBroken', `${o.vm.vmId} does not cross: ${servicing.aborted}.`);
+          throw new HoldfastError(
+            'BarrierBroken',
+            `${o.vm.vmId} does not cross: ${servicing.aborted}.`,
+          );
         }
         servicing.crossed = true;
       }
@@ -51,7 +68,8 @@ export const awaitUpdate: StepOperation = {
     markRestoreWaiting(host, vm.vmId);
   },
   notApplicable: (o, generation) => {
-    const undone = o.vm.lease?.generation !== generation && o.vm.nextLease?.generation !== generation;
+    const undone =
+      o.vm.lease?.generation !== generation && o.vm.nextLease?.generation !== generation;
     if (undone) return 'saveUndone';
     return memberOf(o) === undefined ? alone : undefined;
   },

@@ -1,6 +1,13 @@
 import { forceSynthetic, guestKnowsVf, guestLosesVf } from '../devices/guest';
 import { handPartitionTo, startCold } from '../devices/hypervisor-partition';
-import { DEFAULT_VPORT, deleteVPort, freeVf, moveFilter, resetVf, vfOf } from '../devices/network-adapter';
+import {
+  DEFAULT_VPORT,
+  deleteVPort,
+  freeVf,
+  moveFilter,
+  resetVf,
+  vfOf,
+} from '../devices/network-adapter';
 import { discardRecord } from '../devices/runtime-repository';
 import * as adapter from '../devices/synthetic-network-adapter';
 import { releaseHold, unassignDevice } from '../devices/vpci-vsp';
@@ -26,9 +33,13 @@ function detach(c: CommandRunner): Evidence {
   c.run('Custody.AuthorisedRelease', ({ vm }) => {
     vm.custody = null;
     releaseHold(vm.vpci);
-    vm.vfAbandoned ??= 'the held VF could not be restored, so it was detached while the VM was paused';
+    vm.vfAbandoned ??=
+      'the held VF could not be restored, so it was detached while the VM was paused';
   });
-  const vf = c.run('SyntheticNic.DetermineVfAllocatedAndAssigned', (o) => vfOf(o.pf, o.vm.vmId) ?? null);
+  const vf = c.run(
+    'SyntheticNic.DetermineVfAllocatedAndAssigned',
+    (o) => vfOf(o.pf, o.vm.vmId) ?? null,
+  );
   if (vf !== null) {
     c.run('OID_RECEIVE_FILTER_MOVE_FILTER', ({ pf }) => {
       moveFilter(pf, vf.macAddress, DEFAULT_VPORT);
@@ -59,10 +70,14 @@ function detach(c: CommandRunner): Evidence {
 export const detachHeldFunction: StepOperation = {
   usesPf: true,
   inPlace: (o) =>
-    o.vm.vfAbandoned !== null && o.vm.vpci.device === null && vfOf(o.pf, o.vm.vmId) === undefined && o.vm.guest.dataPath === 'synthetic',
+    o.vm.vfAbandoned !== null &&
+    o.vm.vpci.device === null &&
+    vfOf(o.pf, o.vm.vmId) === undefined &&
+    o.vm.guest.dataPath === 'synthetic',
   effect: (c) => {
     c.run('Hypervisor.ReadPartition', ({ vm }) => {
-      if (vm.partition.state === 'running') throw refused('A running guest gives its VF up by an eject.');
+      if (vm.partition.state === 'running')
+        throw refused('A running guest gives its VF up by an eject.');
     });
     c.run('PointOfNoReturn.Read', refuseBeforeCrossing);
     return detach(c);
@@ -92,7 +107,8 @@ export const coldStartVm: StepOperation = {
     c.run('PointOfNoReturn.Read', refuseBeforeCrossing);
     detach(c);
     c.run('Repository.Discard', ({ vm }) => {
-      if (vm.record?.state === 'committed' || vm.record?.state === 'claimed') discardRecord(vm.record);
+      if (vm.record?.state === 'committed' || vm.record?.state === 'claimed')
+        discardRecord(vm.record);
     });
     c.run('VMWP.Start', (o) => {
       const { vm, host } = o;

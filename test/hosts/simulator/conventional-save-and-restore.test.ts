@@ -66,7 +66,9 @@ it('issues the commands in the order of the driver documents', async () => {
   fleet = new SimulatedFleet();
   await (await VmRun.save(fleet, 'vm-01', conventional)).performAll(SAVE);
   await (await VmRun.restore(fleet)).performAll(RESTORE);
-  const oids = (await fleet.commands()).filter((c) => /^(OID_(?!SWITCH)|VPCI|VMBus|Guest|NVSP)/.test(c));
+  const oids = (await fleet.commands()).filter((c) =>
+    /^(OID_(?!SWITCH)|VPCI|VMBus|Guest|NVSP)/.test(c),
+  );
   expect(oids).toEqual([
     'VPCI.Eject',
     'VPCI.EjectComplete',
@@ -124,7 +126,11 @@ it.each([
   const started = performance.now();
   expect((await save.perform('ejectVirtualFunction')).evidence).toEqual({ kind });
   expect(performance.now() - started).toBeLessThan(2000);
-  expect(fleet.objects().vm.guest).toMatchObject({ dataPath: 'synthetic', vfDriverBound: false, events: [{ kind }] });
+  expect(fleet.objects().vm.guest).toMatchObject({
+    dataPath: 'synthetic',
+    vfDriverBound: false,
+    events: [{ kind }],
+  });
 });
 
 it('an undone conventional save ends with a VF again, reported as reattached', async () => {
@@ -141,7 +147,11 @@ it('an undone conventional save ends with a VF again, reported as reattached', a
     ...ATTACH_VIRTUAL_FUNCTION,
     'endOperation',
   ]);
-  expect(await fleet.facts()).toMatchObject({ phase: 'running', dataPath: 'vf', facts: { path: 'reattached' } });
+  expect(await fleet.facts()).toMatchObject({
+    phase: 'running',
+    dataPath: 'vf',
+    facts: { path: 'reattached' },
+  });
   await fleet.expectUnharmed();
 });
 
@@ -154,7 +164,9 @@ it('a VM that finds no free VF runs on the synthetic path, and says so', async (
   fleet.change(({ pf }) => {
     Object.assign(pf, { iovVfCapacity: 0 });
   });
-  await expect(restore.perform('allocateVirtualFunction')).rejects.toMatchObject({ type: 'VirtualFunctionsExhausted' });
+  await expect(restore.perform('allocateVirtualFunction')).rejects.toMatchObject({
+    type: 'VirtualFunctionsExhausted',
+  });
   await restore.perform('verifyRestore');
   expect((await fleet.facts()).facts).toMatchObject({ running: true, path: 'synthetic-only' });
 });

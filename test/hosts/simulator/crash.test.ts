@@ -44,19 +44,42 @@ it(`every VM runs with its VF after ${String(KILLS)} kills at random instants`, 
     await lineOf(last, (line) => line === 'ended');
     await exited;
 
-    const { vms, forbiddenCommands, invariants, quarantine } = await fleet.hosts.describe('host-01');
+    const { vms, forbiddenCommands, invariants, quarantine } =
+      await fleet.hosts.describe('host-01');
     expect(vms.map((vm) => vm.identity)).toEqual(before);
-    for (const vm of vms) expect(vm).toMatchObject({ phase: 'running', holder: null, dataPath: 'vf', facts: { path: 'kept', guestVisibleEvents: 0 } });
-    expect({ forbiddenCommands, violated: invariants.violated, quarantine }).toEqual({ forbiddenCommands: 0, violated: 0, quarantine: null });
+    for (const vm of vms)
+      expect(vm).toMatchObject({
+        phase: 'running',
+        holder: null,
+        dataPath: 'vf',
+        facts: { path: 'kept', guestVisibleEvents: 0 },
+      });
+    expect({ forbiddenCommands, violated: invariants.violated, quarantine }).toEqual({
+      forbiddenCommands: 0,
+      violated: 0,
+      quarantine: null,
+    });
     expect(vms.every((vm) => vm.generation > 2)).toBe(true);
 
     // No effect happened twice: between two resumes of a VM there is one pause, one commit, one exit.
     for (const id of fleet.store.host('host-01').vmIds) {
       const seen = (await fleet.commands(id)).filter((c) =>
-        ['Hypervisor.SuspendVirtualProcessors', 'Repository.Commit', 'VMWP.Exit', 'Hypervisor.ResumeVirtualProcessors'].includes(c),
+        [
+          'Hypervisor.SuspendVirtualProcessors',
+          'Repository.Commit',
+          'VMWP.Exit',
+          'Hypervisor.ResumeVirtualProcessors',
+        ].includes(c),
       );
       for (const [i, command] of seen.entries()) {
-        expect(command).toBe(['Hypervisor.SuspendVirtualProcessors', 'Repository.Commit', 'VMWP.Exit', 'Hypervisor.ResumeVirtualProcessors'][i % 4]);
+        expect(command).toBe(
+          [
+            'Hypervisor.SuspendVirtualProcessors',
+            'Repository.Commit',
+            'VMWP.Exit',
+            'Hypervisor.ResumeVirtualProcessors',
+          ][i % 4],
+        );
       }
     }
   } finally {

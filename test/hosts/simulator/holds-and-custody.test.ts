@@ -67,21 +67,26 @@ describe.each(HOLD_MODES)('with hold mode %s', (holdMode) => {
     expect(journaled).toHaveLength(refusedAt.length);
     expect((await fleet.facts()).facts).toMatchObject({ path: 'kept', guestVisibleEvents: 0 });
     // Released, the same command is no breach of custody any more.
-    await expect(fleet.hosts.foreignCommand('host-01', 'vm-01', command)).rejects.toMatchObject({ type: 'Refused' });
+    await expect(fleet.hosts.foreignCommand('host-01', 'vm-01', command)).rejects.toMatchObject({
+      type: 'Refused',
+    });
   });
 });
 
-it.each(['ejectVirtualFunction', 'moveFiltersToDefaultVPort', 'deleteVPort', 'resetVirtualFunction', 'freeVirtualFunction'] as const)(
-  'our own %s is stopped by custody as well, whoever asks for it',
-  async (step) => {
-    const save = await VmRun.save(fleet);
-    await save.perform('disableOptimizations');
-    const before = fleet.photograph();
-    await expect(save.perform(step)).rejects.toMatchObject({ type: 'ForbiddenCommand' });
-    expect(fleet.photograph()).toBe(before);
-    expect((await fleet.hosts.describe('host-01')).forbiddenCommands).toBe(1);
-  },
-);
+it.each([
+  'ejectVirtualFunction',
+  'moveFiltersToDefaultVPort',
+  'deleteVPort',
+  'resetVirtualFunction',
+  'freeVirtualFunction',
+] as const)('our own %s is stopped by custody as well, whoever asks for it', async (step) => {
+  const save = await VmRun.save(fleet);
+  await save.perform('disableOptimizations');
+  const before = fleet.photograph();
+  await expect(save.perform(step)).rejects.toMatchObject({ type: 'ForbiddenCommand' });
+  expect(fleet.photograph()).toBe(before);
+  expect((await fleet.hosts.describe('host-01')).forbiddenCommands).toBe(1);
+});
 
 it('an authorised release gives the VF up in the legal order while the VM is paused', async () => {
   await (await VmRun.save(fleet)).performAll(SAVE);
@@ -102,8 +107,19 @@ it('an authorised release gives the VF up in the legal order while the VM is pau
     'OID_NIC_SWITCH_FREE_VF',
     'Guest.ForceSyntheticDataPath',
   ]);
-  await restore.performAll(['powerOnRestore', 'restoreVm', 'markVirtualFunctionAssigned', 'resumeSyntheticAdapter', 'resumeVm', 'enableOptimizations']);
-  expect((await fleet.facts()).facts).toMatchObject({ running: true, path: 'synthetic-only', guestVisibleEvents: 1 });
+  await restore.performAll([
+    'powerOnRestore',
+    'restoreVm',
+    'markVirtualFunctionAssigned',
+    'resumeSyntheticAdapter',
+    'resumeVm',
+    'enableOptimizations',
+  ]);
+  expect((await fleet.facts()).facts).toMatchObject({
+    running: true,
+    path: 'synthetic-only',
+    guestVisibleEvents: 1,
+  });
   await fleet.expectUnharmed();
 });
 
@@ -112,6 +128,11 @@ it('a hold of a saved VM does not end by time', async () => {
   fleet.change(({ vm }) => {
     if (vm.partition.pausedAtMs !== null) vm.partition.pausedAtMs -= 86_400_000;
   });
-  expect(fleet.objects().vm).toMatchObject({ custody: { vfId: 0, lost: false }, vpci: { hold: 'instruct-skip' } });
-  await expect(fleet.hosts.foreignCommand('host-01', 'vm-01', 'OID_NIC_SWITCH_FREE_VF')).rejects.toMatchObject({ type: 'ForbiddenCommand' });
+  expect(fleet.objects().vm).toMatchObject({
+    custody: { vfId: 0, lost: false },
+    vpci: { hold: 'instruct-skip' },
+  });
+  await expect(
+    fleet.hosts.foreignCommand('host-01', 'vm-01', 'OID_NIC_SWITCH_FREE_VF'),
+  ).rejects.toMatchObject({ type: 'ForbiddenCommand' });
 });

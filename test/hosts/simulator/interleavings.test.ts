@@ -9,9 +9,25 @@ const VMS = ['vm-01', 'vm-02'] as const;
 const FAULTY = [...SAVE, ...RESTORE].filter((s) => s !== 'awaitPause' && s !== 'awaitUpdate');
 /** Steps that come at the wrong time: most are refused, the rest must do no harm. */
 const STRAYS = [
-  'saveVm', 'tearDownSyntheticAdapter', 'unsaveVm', 'restoreSwitchState', 'discardSavedState', 'resumeVm', 'concludeSave',
-  'enableOptimizations', 'endOperation', 'verifyRestore', 'createVpciBus', 'resetVpciBusInterface', 'detachHeldFunction',
-  'freeVirtualFunction', 'deleteVPort', 'ejectVirtualFunction', 'disconnectSyntheticAdapter', 'powerOnRestore', 'coldStartVm',
+  'saveVm',
+  'tearDownSyntheticAdapter',
+  'unsaveVm',
+  'restoreSwitchState',
+  'discardSavedState',
+  'resumeVm',
+  'concludeSave',
+  'enableOptimizations',
+  'endOperation',
+  'verifyRestore',
+  'createVpciBus',
+  'resetVpciBusInterface',
+  'detachHeldFunction',
+  'freeVirtualFunction',
+  'deleteVPort',
+  'ejectVirtualFunction',
+  'disconnectSyntheticAdapter',
+  'powerOnRestore',
+  'coldStartVm',
 ] as const satisfies readonly VmStep[];
 
 const act = fc.record({
@@ -19,7 +35,10 @@ const act = fc.record({
   what: fc.oneof(
     { weight: 14, arbitrary: fc.constant({ kind: 'next' } as const) },
     { weight: 1, arbitrary: fc.constant({ kind: 'repeat' } as const) },
-    { weight: 1, arbitrary: fc.constantFrom(...STRAYS).map((step) => ({ kind: 'stray', step }) as const) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(...STRAYS).map((step) => ({ kind: 'stray', step }) as const),
+    },
     { weight: 1, arbitrary: fc.constant({ kind: 'fence' } as const) },
     { weight: 1, arbitrary: fc.constant({ kind: 'takeOver' } as const) },
   ),
@@ -52,7 +71,11 @@ class Traveller {
     const takeOver = vm.lease === null ? {} : { takeOverFrom: vm.lease.holder };
     this.order = kind === 'beginSave' ? SAVE : RESTORE;
     this.at = 0;
-    this.run = await VmRun.begin(this.fleet, kind, this.vmId, { holder, faults: this.faults, ...takeOver });
+    this.run = await VmRun.begin(this.fleet, kind, this.vmId, {
+      holder,
+      faults: this.faults,
+      ...takeOver,
+    });
   }
 
   async next(): Promise<void> {
@@ -65,41 +88,63 @@ class Traveller {
 
 it('never breaks an invariant, and every VM can always be brought back', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(act, { minLength: 10, maxLength: 70 }), fc.array(someFault, { maxLength: 3 }), async (acts, faults) => {
-      const fleet = new SimulatedFleet({ vms: 2 });
-      try {
-        const before = (await fleet.hosts.describe('host-01')).vms.map((vm) => vm.identity);
-        const travellers = new Map(VMS.map((id) => [id, new Traveller(fleet, id, faults.filter((f) => f.vmId === id).map((f) => fault(f.step, f.kind, f)))]));
-        for (const { vm, what } of acts) {
-          const traveller = travellers.get(vm);
-          if (traveller === undefined) continue;
-          try {
-            if (what.kind === 'next') await traveller.next();
-            else if (what.kind === 'takeOver') await traveller.begin();
-            else if (what.kind === 'fence') await traveller.run?.fence('recover');
-            else {
-              const step = what.kind === 'stray' ? what.step : traveller.order[Math.max(0, traveller.at - 1)];
-              if (step !== undefined) await traveller.run?.perform(step, AbortSignal.timeout(50));
+    fc.asyncProperty(
+      fc.array(act, { minLength: 10, maxLength: 70 }),
+      fc.array(someFault, { maxLength: 3 }),
+      async (acts, faults) => {
+        const fleet = new SimulatedFleet({ vms: 2 });
+        try {
+          const before = (await fleet.hosts.describe('host-01')).vms.map((vm) => vm.identity);
+          const travellers = new Map(
+            VMS.map((id) => [
+              id,
+              new Traveller(
+                fleet,
+                id,
+                faults.filter((f) => f.vmId === id).map((f) => fault(f.step, f.kind, f)),
+              ),
+            ]),
+          );
+          for (const { vm, what } of acts) {
+            const traveller = travellers.get(vm);
+            if (traveller === undefined) continue;
+            try {
+              if (what.kind === 'next') await traveller.next();
+              else if (what.kind === 'takeOver') await traveller.begin();
+              else if (what.kind === 'fence') await traveller.run?.fence('recover');
+              else {
+                const step =
+                  what.kind === 'stray'
+                    ? what.step
+                    : traveller.order[Math.max(0, traveller.at - 1)];
+                if (step !== undefined) await traveller.run?.perform(step, AbortSignal.timeout(50));
+              }
+            } catch (error) {
+              // Refused, fenced or failed, but typed, and never a breach.
+              if (!(error instanceof HoldfastError) || error.type === 'InvariantBreach')
+                throw error;
             }
-          } catch (error) {
-            // Refused, fenced or failed, but typed, and never a breach.
-            if (!(error instanceof HoldfastError) || error.type === 'InvariantBreach') throw error;
+            const host = fleet.store.host('host-01');
+            if (host.invariants.violations.length > 0)
+              throw new Error(host.invariants.violations.join('; '));
           }
-          const host = fleet.store.host('host-01');
-          if (host.invariants.violations.length > 0) throw new Error(host.invariants.violations.join('; '));
+          await bringAllBack(fleet);
+          const after = await fleet.hosts.describe('host-01');
+          for (const [i, vm] of after.vms.entries()) {
+            expect(vm).toMatchObject({ phase: 'running', holder: null, dataPath: 'vf' });
+            if (vm.facts.path === 'kept' && fleet.objects(vm.vmId).vm.guest.events.length === 0)
+              expect(vm.identity).toEqual(before[i]);
+          }
+          expect(after.invariants.violated).toBe(0);
+        } finally {
+          await fleet.close();
         }
-        await bringAllBack(fleet);
-        const after = await fleet.hosts.describe('host-01');
-        for (const [i, vm] of after.vms.entries()) {
-          expect(vm).toMatchObject({ phase: 'running', holder: null, dataPath: 'vf' });
-          if (vm.facts.path === 'kept' && fleet.objects(vm.vmId).vm.guest.events.length === 0) expect(vm.identity).toEqual(before[i]);
-        }
-        expect(after.invariants.violated).toBe(0);
-      } finally {
-        await fleet.close();
-      }
-    }),
-    { numRuns: Number(process.env['RUNS'] ?? 40), ...(process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']) }) },
+      },
+    ),
+    {
+      numRuns: Number(process.env['RUNS'] ?? 40),
+      ...(process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']) }),
+    },
   );
 });
 
@@ -116,7 +161,9 @@ async function bringAllBack(fleet: SimulatedFleet): Promise<void> {
   }
   const said: string[] = [];
   const stop = new AbortController();
-  const watching = new DeadMan(fleet.store, fleet.hosts, (line) => said.push(line)).watch(stop.signal);
+  const watching = new DeadMan(fleet.store, fleet.hosts, (line) => said.push(line)).watch(
+    stop.signal,
+  );
   for (const until = Date.now() + 5_000; out().length > 0;) {
     if (Date.now() > until) throw new Error(`not back: ${out().join(', ')}: ${said.join('; ')}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -127,6 +174,16 @@ async function bringAllBack(fleet: SimulatedFleet): Promise<void> {
   for (const id of VMS) {
     if (fleet.objects(id).vm.guest.dataPath === 'vf') continue;
     const run = await VmRun.save(fleet, id, { holder: { workflowId: 'attach', runId: id } });
-    await run.performAll(['allocateVirtualFunction', 'createVPort', 'moveFiltersToVirtualFunction', 'createVpciBus', 'assignVirtualFunction', 'offerVirtualFunction', 'probeVirtualFunction', 'switchDataPath', 'endOperation']);
+    await run.performAll([
+      'allocateVirtualFunction',
+      'createVPort',
+      'moveFiltersToVirtualFunction',
+      'createVpciBus',
+      'assignVirtualFunction',
+      'offerVirtualFunction',
+      'probeVirtualFunction',
+      'switchDataPath',
+      'endOperation',
+    ]);
   }
 }

@@ -5,10 +5,16 @@ import { join } from 'node:path';
 import { HOST_STEPS, VM_STEPS, VM_STEP_NAMES } from '../../../contract/steps';
 import { loadProfile, sampleMs, type LatencyProfile } from '../../../hosts/simulator/latency';
 
-const profile: LatencyProfile = { timeScale: 1, operations: { pauseVm: { p50: 5, p99: 50 }, constant: { p50: 70, p99: 70 } } };
+const profile: LatencyProfile = {
+  timeScale: 1,
+  operations: { pauseVm: { p50: 5, p99: 50 }, constant: { p50: 70, p99: 70 } },
+};
 const samples = (operation: string, n: number, scale = 1) =>
-  Array.from({ length: n }, (_, i) => sampleMs({ ...profile, timeScale: scale }, operation, 1, `vm/${String(i)}`)).sort((a, b) => a - b);
-const quantile = (sorted: readonly number[], q: number) => sorted[Math.floor(sorted.length * q)] ?? NaN;
+  Array.from({ length: n }, (_, i) =>
+    sampleMs({ ...profile, timeScale: scale }, operation, 1, `vm/${String(i)}`),
+  ).sort((a, b) => a - b);
+const quantile = (sorted: readonly number[], q: number) =>
+  sorted[Math.floor(sorted.length * q)] ?? NaN;
 
 it('the same seed and key give the same value, another seed or key another', () => {
   const value = sampleMs(profile, 'pauseVm', 1, 'vm-01/1/1');
@@ -38,9 +44,19 @@ it('the default profile names every step that does something, and no step that t
   const { operations } = loadProfile('default');
   const steps = [...VM_STEP_NAMES, ...HOST_STEPS] as string[];
   expect(Object.keys(operations).filter((o) => !steps.includes(o))).toEqual([]);
-  const free = ['concludeSave', 'crossPointOfNoReturn', 'discardSavedState', 'endOperation', 'strandVm', 'verifyRestore', 'verifyHost'];
+  const free = [
+    'concludeSave',
+    'crossPointOfNoReturn',
+    'discardSavedState',
+    'endOperation',
+    'strandVm',
+    'verifyRestore',
+    'verifyHost',
+  ];
   const waiting = VM_STEP_NAMES.filter((s) => VM_STEPS[s] === 'waits');
-  expect(steps.filter((s) => !(s in operations)).sort()).toEqual([...new Set([...free, ...waiting])].sort());
+  expect(steps.filter((s) => !(s in operations)).sort()).toEqual(
+    [...new Set([...free, ...waiting])].sort(),
+  );
   for (const { p50, p99 } of Object.values(operations)) expect(p99).toBeGreaterThanOrEqual(p50);
 });
 
@@ -54,11 +70,23 @@ describe('a bad profile', () => {
     rmSync(directory, { recursive: true });
   });
   it.each([
-    ['that is not there', undefined, /There is no latency profile ".*"; use "default", "zero", or the path/],
+    [
+      'that is not there',
+      undefined,
+      /There is no latency profile ".*"; use "default", "zero", or the path/,
+    ],
     ['that is not JSON', '{ p50', /Latency profile .*is not JSON/],
     ['with a wrong type', '{"timeScale":"fast","operations":{}}', /timeScale/],
-    ['with a negative time', '{"timeScale":1,"operations":{"pauseVm":{"p50":-1,"p99":5}}}', /operations\.pauseVm\.p50/],
-    ['whose 99th percentile is below its median', '{"timeScale":1,"operations":{"pauseVm":{"p50":9,"p99":5}}}', /p99 must not be below p50\s+→ at operations.pauseVm/],
+    [
+      'with a negative time',
+      '{"timeScale":1,"operations":{"pauseVm":{"p50":-1,"p99":5}}}',
+      /operations\.pauseVm\.p50/,
+    ],
+    [
+      'whose 99th percentile is below its median',
+      '{"timeScale":1,"operations":{"pauseVm":{"p50":9,"p99":5}}}',
+      /p99 must not be below p50\s+→ at operations.pauseVm/,
+    ],
     ['with a key it does not know', '{"timeScale":1,"operations":{},"scale":2}', /scale/],
   ])('%s is named', (_, text, says) => {
     const path = join(directory, `${Math.random().toString(36).slice(2)}.json`);

@@ -32,12 +32,16 @@ describe('a lease', () => {
   it('of a host is refused to another, naming the holder', async () => {
     use();
     const first = await HostRun.arm(fleet, {}, holder('first'));
-    await expect(fleet.hosts.acquireHost('host-01', holder('first'))).resolves.toBe(first.generation);
+    await expect(fleet.hosts.acquireHost('host-01', holder('first'))).resolves.toBe(
+      first.generation,
+    );
     await expect(fleet.hosts.acquireHost('host-01', holder('second'))).rejects.toMatchObject({
       type: 'HostBusy',
       facts: { holder: holder('first') },
     });
-    await expect(VmRun.save(fleet, 'vm-01', { holder: holder('second') })).rejects.toMatchObject({ type: 'HostBusy' });
+    await expect(VmRun.save(fleet, 'vm-01', { holder: holder('second') })).rejects.toMatchObject({
+      type: 'HostBusy',
+    });
     await expect(VmRun.save(fleet, 'vm-01', { parent: holder('first') })).resolves.toBeDefined();
   });
 
@@ -47,8 +51,12 @@ describe('a lease', () => {
     const wrong = { holder: holder('second'), takeOverFrom: holder('somebody else') };
     await expect(VmRun.save(fleet, 'vm-01', wrong)).rejects.toMatchObject({ type: 'VmBusy' });
     await HostRun.arm(fleet, {}, holder('first'));
-    await expect(fleet.hosts.acquireHost('host-01', holder('second'), holder('somebody else'))).rejects.toMatchObject({ type: 'HostBusy' });
-    await expect(fleet.hosts.acquireHost('host-01', holder('second'), holder('first'))).resolves.toBe(2);
+    await expect(
+      fleet.hosts.acquireHost('host-01', holder('second'), holder('somebody else')),
+    ).rejects.toMatchObject({ type: 'HostBusy' });
+    await expect(
+      fleet.hosts.acquireHost('host-01', holder('second'), holder('first')),
+    ).resolves.toBe(2);
   });
 
   it('is never taken over from the dead-man', async () => {
@@ -59,7 +67,9 @@ describe('a lease', () => {
       vm.deadlineMs = 0;
     });
     await fleet.hosts.takeForDeadMan('host-01', 'vm-01');
-    await expect(VmRun.restore(fleet, 'vm-01', { takeOverFrom: DEAD_MAN })).rejects.toMatchObject({ type: 'VmBusy' });
+    await expect(VmRun.restore(fleet, 'vm-01', { takeOverFrom: DEAD_MAN })).rejects.toMatchObject({
+      type: 'VmBusy',
+    });
   });
 });
 
@@ -68,10 +78,19 @@ describe('a take-over', () => {
     use();
     const first = await VmRun.save(fleet, 'vm-01', { holder: holder('first') });
     await first.performAll(['disableOptimizations', 'pauseVm']);
-    const second = await VmRun.save(fleet, 'vm-01', { holder: holder('second'), takeOverFrom: holder('first') });
-    expect(second.lease).toMatchObject({ generation: first.lease.generation + 1, phase: 'paused', crossed: false });
+    const second = await VmRun.save(fleet, 'vm-01', {
+      holder: holder('second'),
+      takeOverFrom: holder('first'),
+    });
+    expect(second.lease).toMatchObject({
+      generation: first.lease.generation + 1,
+      phase: 'paused',
+      crossed: false,
+    });
     const before = fleet.photograph();
-    await expect(first.perform('saveVirtualFunctionState')).rejects.toMatchObject({ type: 'Fenced' });
+    await expect(first.perform('saveVirtualFunctionState')).rejects.toMatchObject({
+      type: 'Fenced',
+    });
     expect(fleet.photograph()).toBe(before);
     // What was finished before is still answered.
     expect((await first.perform('pauseVm')).status).toBe('alreadyDone');
@@ -84,16 +103,22 @@ describe('a take-over', () => {
     await first.fence('undo');
     const taken = { holder: holder('second'), takeOverFrom: first.holder };
     await expect(VmRun.save(fleet, 'vm-01', taken)).rejects.toMatchObject({ type: 'AlreadySaved' });
-    await expect(VmRun.restore(fleet, 'vm-01', taken)).resolves.toMatchObject({ lease: { crossed: true } });
+    await expect(VmRun.restore(fleet, 'vm-01', taken)).resolves.toMatchObject({
+      lease: { crossed: true },
+    });
   });
 
   it('of a host leaves the barrier of the run before it shut', async () => {
     use();
     const host = await HostRun.arm(fleet, {}, holder('first'));
     const { save } = await host.begin('vm-01');
-    await save.performAll(SAVE.slice(0, SAVE.indexOf('crossPointOfNoReturn')).filter((s) => s !== 'awaitPause'));
+    await save.performAll(
+      SAVE.slice(0, SAVE.indexOf('crossPointOfNoReturn')).filter((s) => s !== 'awaitPause'),
+    );
     await fleet.hosts.acquireHost('host-01', holder('second'), holder('first'));
-    await expect(save.perform('crossPointOfNoReturn')).rejects.toMatchObject({ type: 'BarrierBroken' });
+    await expect(save.perform('crossPointOfNoReturn')).rejects.toMatchObject({
+      type: 'BarrierBroken',
+    });
     await expect(host.perform('stageUpdate')).rejects.toMatchObject({ type: 'Fenced' });
   });
 });
@@ -103,7 +128,9 @@ describe('a fence', () => {
     use();
     const save = await VmRun.save(fleet);
     const old = save.lease.generation;
-    await expect(fleet.hosts.fenceOperation('host-01', 'vm-01', holder('other'))).rejects.toMatchObject({ type: 'Fenced' });
+    await expect(
+      fleet.hosts.fenceOperation('host-01', 'vm-01', holder('other')),
+    ).rejects.toMatchObject({ type: 'Fenced' });
     await save.fence('undo');
     expect(save.lease.generation).toBe(old + 1);
   });
@@ -122,15 +149,22 @@ describe('a fence', () => {
   it('frees the PF of a request that nobody waits for any more', async () => {
     use({ vms: 2 });
     const conventional = { settings: { mode: 'conventional' } } as const;
-    const first = await VmRun.save(fleet, 'vm-01', { ...conventional, faults: [fault('moveFiltersToDefaultVPort', 'stuck')] });
+    const first = await VmRun.save(fleet, 'vm-01', {
+      ...conventional,
+      faults: [fault('moveFiltersToDefaultVPort', 'stuck')],
+    });
     await first.perform('ejectVirtualFunction');
     const stuck = first.perform('moveFiltersToDefaultVPort');
     stuck.catch(() => undefined);
     const second = await VmRun.save(fleet, 'vm-02', conventional);
     await second.perform('ejectVirtualFunction');
-    await expect(second.perform('moveFiltersToDefaultVPort', AbortSignal.timeout(50))).rejects.toMatchObject({ type: 'NotReachedInTime' });
+    await expect(
+      second.perform('moveFiltersToDefaultVPort', AbortSignal.timeout(50)),
+    ).rejects.toMatchObject({ type: 'NotReachedInTime' });
     await first.fence('undo');
-    await expect(second.perform('moveFiltersToDefaultVPort', AbortSignal.timeout(2000))).resolves.toMatchObject({ status: 'done' });
+    await expect(
+      second.perform('moveFiltersToDefaultVPort', AbortSignal.timeout(2000)),
+    ).resolves.toMatchObject({ status: 'done' });
     await expect(stuck).rejects.toMatchObject({ type: 'HostStepFailed' });
   });
 });
@@ -144,16 +178,28 @@ describe('a key', () => {
       const first = await save.perform(step);
       const before = await fleet.commands();
       const again = await save.perform(step);
-      expect(again).toMatchObject({ status: 'alreadyDone', evidence: first.evidence, attempts: first.attempts });
+      expect(again).toMatchObject({
+        status: 'alreadyDone',
+        evidence: first.evidence,
+        attempts: first.attempts,
+      });
       expect(await fleet.commands()).toEqual(before);
     }
     const restore = await VmRun.restore(fleet);
     for (const step of RESTORE.filter((s) => s !== 'awaitUpdate')) {
       const first = await restore.perform(step);
-      expect(await restore.perform(step)).toMatchObject({ status: 'alreadyDone', evidence: first.evidence });
+      expect(await restore.perform(step)).toMatchObject({
+        status: 'alreadyDone',
+        evidence: first.evidence,
+      });
     }
     const commands = await fleet.commands();
-    for (const once of ['Repository.Commit', 'VMWP.Exit', 'VMWP.Start', 'Hypervisor.ResumeVirtualProcessors']) {
+    for (const once of [
+      'Repository.Commit',
+      'VMWP.Exit',
+      'VMWP.Start',
+      'Hypervisor.ResumeVirtualProcessors',
+    ]) {
       expect(commands.filter((c) => c === once)).toHaveLength(1);
     }
   });
@@ -166,13 +212,17 @@ describe('a key', () => {
     const again = await save.perform('disableOptimizations');
     // Not the stored answer: the effect was observed to be there.
     expect(again).toMatchObject({ status: 'alreadyDone', evidence: {} });
-    const intents = (await fleet.journal('intent')).filter((e) => e.step === 'disableOptimizations');
+    const intents = (await fleet.journal('intent')).filter(
+      (e) => e.step === 'disableOptimizations',
+    );
     expect(intents).toHaveLength(2);
   });
 
   it('has its older attempt superseded by the newer one: the late completion has no effect', async () => {
     use();
-    const save = await VmRun.save(fleet, 'vm-01', { faults: [fault('pauseVm', 'slow', { delay: '80ms' })] });
+    const save = await VmRun.save(fleet, 'vm-01', {
+      faults: [fault('pauseVm', 'slow', { delay: '80ms' })],
+    });
     await save.perform('disableOptimizations');
     const older = save.perform('pauseVm');
     older.catch(() => undefined);
@@ -182,7 +232,9 @@ describe('a key', () => {
     const pausedAt = fleet.objects().vm.partition.pausedAtMs;
     await expect(older).rejects.toMatchObject({ type: 'Fenced' });
     expect(fleet.objects().vm.partition.pausedAtMs).toBe(pausedAt);
-    expect((await fleet.commands()).filter((c) => c === 'Hypervisor.SuspendVirtualProcessors')).toHaveLength(1);
+    expect(
+      (await fleet.commands()).filter((c) => c === 'Hypervisor.SuspendVirtualProcessors'),
+    ).toHaveLength(1);
   });
 
   it('of a finished step is answered even when a restore holds the VM, anything else of the save is fenced', async () => {
@@ -202,17 +254,28 @@ it('a VM does one step at a time, whoever asks', async () => {
   use({}, { timeScale: 1, operations: { pauseVm: { p50: 40, p99: 40 } } });
   const save = await VmRun.save(fleet);
   await save.perform('disableOptimizations');
-  const [pause, state] = await Promise.all([save.perform('pauseVm'), save.perform('saveVirtualFunctionState')]);
+  const [pause, state] = await Promise.all([
+    save.perform('pauseVm'),
+    save.perform('saveVirtualFunctionState'),
+  ]);
   expect(state.hostTimeMs).toBeGreaterThan(pause.hostTimeMs);
   expect(fleet.objects().vm.record?.blocks.vfState).toBeDefined();
 });
 
 it('an unknown host, VM or generation is named in the refusal', async () => {
   use();
-  await expect(fleet.hosts.describe('host-09')).rejects.toMatchObject({ type: 'UnknownHost', message: expect.stringContaining('host-01') });
-  await expect(VmRun.save(fleet, 'vm-09')).rejects.toMatchObject({ type: 'UnknownVm', message: expect.stringContaining('vm-01') });
+  await expect(fleet.hosts.describe('host-09')).rejects.toMatchObject({
+    type: 'UnknownHost',
+    message: expect.stringContaining('host-01'),
+  });
+  await expect(VmRun.save(fleet, 'vm-09')).rejects.toMatchObject({
+    type: 'UnknownVm',
+    message: expect.stringContaining('vm-01'),
+  });
   const call = { hostId: 'host-01', vmId: 'vm-01', generation: 7, direction: 'forward' } as const;
   for (const step of ['pauseVm', 'endOperation', 'verifyRestore', 'concludeSave'] as const) {
-    await expect(fleet.hosts.perform(step, call, patient())).rejects.toMatchObject({ type: 'Fenced' });
+    await expect(fleet.hosts.perform(step, call, patient())).rejects.toMatchObject({
+      type: 'Fenced',
+    });
   }
 });

@@ -24,52 +24,87 @@ const ring = (vmId = 'vm-01') => {
   const { pf, vm, nowMs } = fleet.objects(vmId);
   const vf = vfOf(pf, vmId);
   if (vf === undefined) throw new Error('the VF is gone');
-  return { produced: produced(vf.ring, nowMs), consumed: vm.guest.ring?.consumed ?? -1, epoch: vf.configEpoch };
+  return {
+    produced: produced(vf.ring, nowMs),
+    consumed: vm.guest.ring?.consumed ?? -1,
+    epoch: vf.configEpoch,
+  };
 };
 
 describe.each(HOLD_MODES)('with hold mode %s', (holdMode) => {
   it.each([
     ['step by step', 'step-by-step', RESTORE],
     ['as one step (claim 17)', 'one-step', RESTORE_IN_ONE_STEP],
-  ] as const)('keeps the VF of every VM when VMs are saved and restored interleaved, %s', async (_, how, order) => {
-    use({ vms: 3 });
-    const settings = { holdMode, virtualFunctionRestore: how };
-    const vmIds = ['vm-01', 'vm-02', 'vm-03'];
-    const before = await Promise.all(vmIds.map((id) => fleet.facts(id)));
-    const rings = vmIds.map((id) => ring(id));
+  ] as const)(
+    'keeps the VF of every VM when VMs are saved and restored interleaved, %s',
+    async (_, how, order) => {
+      use({ vms: 3 });
+      const settings = { holdMode, virtualFunctionRestore: how };
+      const vmIds = ['vm-01', 'vm-02', 'vm-03'];
+      const before = await Promise.all(vmIds.map((id) => fleet.facts(id)));
+      const rings = vmIds.map((id) => ring(id));
 
-    const saves = await Promise.all(vmIds.map((id) => VmRun.save(fleet, id, { settings })));
-    for (const step of SAVE) await Promise.all(saves.map((save) => save.perform(step)));
-    for (const id of vmIds) {
-      const { pf, vm } = fleet.objects(id);
-      expect(vfOf(pf, id)?.ring.active).toBe(true);
-      expect(vm.vpci.device).toMatchObject({ connected: true, iommuAttachCount: 1, writesWhileHeld: 0 });
-      expect(vm.vpci.interface.state).toBe('none');
-      expect(vm.partition).toMatchObject({ state: 'preserved', custodian: 'hypervisor', pagesPinned: true });
-      expect(vm.workerProcess).toMatchObject({
-        state: 'exited',
-        exitDetail: 'FastSavePreservePartitionHandleTransferNetworking',
-      });
-      expect(vm.nic.state).toBe('connected');
-    }
-    const restores = await Promise.all(vmIds.map((id) => VmRun.restore(fleet, id, { settings })));
-    for (const step of order) await Promise.all(restores.map((restore) => restore.perform(step)));
+      const saves = await Promise.all(vmIds.map((id) => VmRun.save(fleet, id, { settings })));
+      for (const step of SAVE) await Promise.all(saves.map((save) => save.perform(step)));
+      for (const id of vmIds) {
+        const { pf, vm } = fleet.objects(id);
+        expect(vfOf(pf, id)?.ring.active).toBe(true);
+        expect(vm.vpci.device).toMatchObject({
+          connected: true,
+          iommuAttachCount: 1,
+          writesWhileHeld: 0,
+        });
+        expect(vm.vpci.interface.state).toBe('none');
+        expect(vm.partition).toMatchObject({
+          state: 'preserved',
+          custodian: 'hypervisor',
+          pagesPinned: true,
+        });
+        expect(vm.workerProcess).toMatchObject({
+          state: 'exited',
+          exitDetail: 'FastSavePreservePartitionHandleTransferNetworking',
+        });
+        expect(vm.nic.state).toBe('connected');
+      }
+      const restores = await Promise.all(vmIds.map((id) => VmRun.restore(fleet, id, { settings })));
+      for (const step of order) await Promise.all(restores.map((restore) => restore.perform(step)));
 
-    for (const [i, id] of vmIds.entries()) {
-      const after = await fleet.facts(id);
-      expect(after.identity).toEqual(before[i]?.identity);
-      expect(after).toMatchObject({ phase: 'running', holder: null, dataPath: 'vf', crossed: false, darkForMs: 0 });
-      expect(after.facts).toMatchObject({ path: 'kept', guestVisibleEvents: 0, droppedPackets: 0, withinBudget: true });
-      expect(after.facts.blackoutMs).toBeGreaterThan(0);
-      const { vm } = fleet.objects(id);
-      expect(vm.vpci).toMatchObject({ hold: null, device: { iommuAttachCount: 1 }, interface: { state: 'active' } });
-      expect(vm.adapter).toMatchObject({ optimizations: 'enabled', vfAssigned: true, vfIdAllocated: true, iovWeight: 100 });
-      expect(vm.record?.state).toBe('consumed');
-      expect(ring(id).epoch).toBe(rings[i]?.epoch);
-      expect(ring(id).consumed).toBeGreaterThan(rings[i]?.consumed ?? Infinity);
-    }
-    await fleet.expectUnharmed();
-  });
+      for (const [i, id] of vmIds.entries()) {
+        const after = await fleet.facts(id);
+        expect(after.identity).toEqual(before[i]?.identity);
+        expect(after).toMatchObject({
+          phase: 'running',
+          holder: null,
+          dataPath: 'vf',
+          crossed: false,
+          darkForMs: 0,
+        });
+        expect(after.facts).toMatchObject({
+          path: 'kept',
+          guestVisibleEvents: 0,
+          droppedPackets: 0,
+          withinBudget: true,
+        });
+        expect(after.facts.blackoutMs).toBeGreaterThan(0);
+        const { vm } = fleet.objects(id);
+        expect(vm.vpci).toMatchObject({
+          hold: null,
+          device: { iommuAttachCount: 1 },
+          interface: { state: 'active' },
+        });
+        expect(vm.adapter).toMatchObject({
+          optimizations: 'enabled',
+          vfAssigned: true,
+          vfIdAllocated: true,
+          iovWeight: 100,
+        });
+        expect(vm.record?.state).toBe('consumed');
+        expect(ring(id).epoch).toBe(rings[i]?.epoch);
+        expect(ring(id).consumed).toBeGreaterThan(rings[i]?.consumed ?? Infinity);
+      }
+      await fleet.expectUnharmed();
+    },
+  );
 });
 
 it('reads VDEV version, block count and VF info in this order within power-on-restore (claim 10)', async () => {
@@ -92,9 +127,13 @@ it('reads VDEV version, block count and VF info in this order within power-on-re
 it('leaves the retrieval of the ids to the combined step when that is asked for (claim 17)', async () => {
   use();
   await saved();
-  const restore = await VmRun.restore(fleet, 'vm-01', { settings: { virtualFunctionRestore: 'one-step' } });
+  const restore = await VmRun.restore(fleet, 'vm-01', {
+    settings: { virtualFunctionRestore: 'one-step' },
+  });
   await restore.performBefore('restoreVm', RESTORE_IN_ONE_STEP);
-  const seen = (await fleet.journal('command')).filter((e) => e.command === 'Repository.ReadVirtualFunctionInfo');
+  const seen = (await fleet.journal('command')).filter(
+    (e) => e.command === 'Repository.ReadVirtualFunctionInfo',
+  );
   expect(seen.map((e) => e.step)).toEqual(['retrieveAndRestoreVirtualFunction']);
 });
 
@@ -103,10 +142,15 @@ it('connects at the tail of bus creation, after the assignment, and re-binds the
   await saved();
   const restore = await VmRun.restore(fleet);
   await restore.performBefore('assignVirtualFunction', RESTORE);
-  expect(fleet.objects().vm.vpci).toMatchObject({ interface: { state: 'created' }, device: { iommuAttachCount: 1 } });
+  expect(fleet.objects().vm.vpci).toMatchObject({
+    interface: { state: 'created' },
+    device: { iommuAttachCount: 1 },
+  });
   const { evidence } = await restore.perform('assignVirtualFunction');
   expect(evidence).toMatchObject({ iommuAttachCount: 1 });
-  const bus = (await fleet.commands()).filter((c) => c.startsWith('VPCI.CreateBus') || c === 'VPCI.AssignDevice');
+  const bus = (await fleet.commands()).filter(
+    (c) => c.startsWith('VPCI.CreateBus') || c === 'VPCI.AssignDevice',
+  );
   expect(bus).toEqual(['VPCI.CreateBus', 'VPCI.AssignDevice', 'VPCI.CreateBus (connect)']);
 });
 
@@ -118,7 +162,10 @@ it('skips bus creation, allocation and assignment when optimizations are enabled
   const before = (await fleet.commands()).length;
   const { evidence } = await restore.perform('enableOptimizations');
   expect(evidence['skipped']).toEqual(['CreateBus', 'AllocateVf', 'AssignDevice']);
-  expect((await fleet.commands()).slice(before)).toEqual(['VDEV.EnableOptimizations', 'VPCI.ReleaseHold']);
+  expect((await fleet.commands()).slice(before)).toEqual([
+    'VDEV.EnableOptimizations',
+    'VPCI.ReleaseHold',
+  ]);
 });
 
 it('skips them after an undo, too (claim 18)', async () => {
@@ -138,7 +185,10 @@ it('resets a bus interface that is still active, without FLR or unassign (claims
   const { device } = fleet.objects().vm.vpci;
   const { epoch } = ring();
   expect((await save.perform('resetVpciBusInterface')).status).toBe('done');
-  expect(fleet.objects().vm.vpci).toMatchObject({ interface: { state: 'none', madeBy: null }, device });
+  expect(fleet.objects().vm.vpci).toMatchObject({
+    interface: { state: 'none', madeBy: null },
+    device,
+  });
   expect(ring().epoch).toBe(epoch);
 });
 
@@ -208,10 +258,14 @@ it('goes on without a VF record when the VF is gone at the check, and says which
 
 it('checks again after the state is written: a port removed in between leaves no stale record (claim 3)', async () => {
   use();
-  const save = await VmRun.save(fleet, 'vm-01', { faults: [fault('writeVirtualFunctionInfo', 'vf-gone')] });
+  const save = await VmRun.save(fleet, 'vm-01', {
+    faults: [fault('writeVirtualFunctionInfo', 'vf-gone')],
+  });
   await save.performBefore('writeVirtualFunctionInfo', SAVE);
   expect(fleet.objects().vm.record?.blocks.vfState).toBeDefined();
   await save.perform('writeVirtualFunctionInfo');
-  expect(fleet.objects().vm.record?.withoutVf).toBe('the VF is neither allocated nor assigned any more');
+  expect(fleet.objects().vm.record?.withoutVf).toBe(
+    'the VF is neither allocated nor assigned any more',
+  );
   expect(fleet.objects().vm.record?.blocks.vfState).toBeUndefined();
 });

@@ -49,7 +49,11 @@ if (hostId === undefined) throw new Error('no host');
 const rounds = Number(process.env['ROUNDS'] ?? Infinity);
 
 /** One half of a round; its own run, so that a later one is another holder. */
-async function half(vmId: string, kind: 'save' | 'restore', steps: readonly VmStep[]): Promise<void> {
+async function half(
+  vmId: string,
+  kind: 'save' | 'restore',
+  steps: readonly VmStep[],
+): Promise<void> {
   if (hostId === undefined) return;
   const request = {
     hostId,
@@ -59,9 +63,15 @@ async function half(vmId: string, kind: 'save' | 'restore', steps: readonly VmSt
     settings,
     faults: [],
   };
-  const { generation } = await (kind === 'save' ? hosts.beginSave(request) : hosts.beginRestore(request));
+  const { generation } = await (kind === 'save'
+    ? hosts.beginSave(request)
+    : hosts.beginRestore(request));
   for (const step of steps) {
-    await hosts.perform(step, { hostId, vmId, generation, direction: 'forward' }, new AbortController().signal);
+    await hosts.perform(
+      step,
+      { hostId, vmId, generation, direction: 'forward' },
+      new AbortController().signal,
+    );
   }
 }
 

@@ -1,10 +1,23 @@
 /** The gates of a servicing run, which the host keeps: all pause together, nobody crosses alone, the darkest comes back first. */
 import { UNDO_SAVE, type StepOutcome } from '../../../contract/steps';
-import { HostRun, PREPARE_RESTORE, RESTORE, SAVE, SimulatedFleet, VmRun, failsAs, fault, patient } from './simulated-fleet';
+import {
+  HostRun,
+  PREPARE_RESTORE,
+  RESTORE,
+  SAVE,
+  SimulatedFleet,
+  VmRun,
+  failsAs,
+  fault,
+  patient,
+} from './simulated-fleet';
 
 let fleet: SimulatedFleet;
-const use = (vms: number, more: object = {}, profile?: ConstructorParameters<typeof SimulatedFleet>[1]) =>
-  (fleet = new SimulatedFleet({ vms, ...more }, profile));
+const use = (
+  vms: number,
+  more: object = {},
+  profile?: ConstructorParameters<typeof SimulatedFleet>[1],
+) => (fleet = new SimulatedFleet({ vms, ...more }, profile));
 afterEach(() => fleet.close());
 
 const ids = () => fleet.store.host('host-01').vmIds;
@@ -28,13 +41,19 @@ const pairOf = (pairs: Map<string, Pair>, id: string): Pair => {
   return pair;
 };
 const prepared = (pairs: Map<string, Pair>) =>
-  Promise.all([...pairs.values()].map(({ restore }) => restore.performAll(['initializeSyntheticAdapter', 'reserveResources'])));
+  Promise.all(
+    [...pairs.values()].map(({ restore }) =>
+      restore.performAll(['initializeSyntheticAdapter', 'reserveResources']),
+    ),
+  );
 
 /** What the workflows do: restores wait at their gate, the commit is armed, then the saves go. Answers how each ended. */
 async function serviceAll(host: HostRun, pairs: Map<string, Pair>) {
   await prepared(pairs);
   const runs = [...pairs.values()];
-  const restores = runs.map(({ restore }) => restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')), true));
+  const restores = runs.map(({ restore }) =>
+    restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')), true),
+  );
   const commit = host.perform('commitUpdate');
   const saves = runs.map(({ save }) => save.performAll(IN_SERVICING_SAVE, true));
   return {
@@ -50,18 +69,30 @@ it('services every VM of a host: new version, same VFs, one flip', async () => {
   const host = await HostRun.arm(fleet);
   await host.perform('stageUpdate');
   const ended = await serviceAll(host, await beginAll(host));
-  expect([...ended.saves, ...ended.restores, ...ended.commit].filter((e) => e.status === 'rejected')).toEqual([]);
+  expect(
+    [...ended.saves, ...ended.restores, ...ended.commit].filter((e) => e.status === 'rejected'),
+  ).toEqual([]);
 
   const after = await fleet.hosts.describe('host-01');
   expect(after.versions.vmWorkerProcess).toBe('2.0.0');
   for (const [i, vm] of after.vms.entries()) {
     expect(vm.identity).toEqual(before.vms[i]?.identity);
-    expect(vm).toMatchObject({ phase: 'running', holder: null, facts: { path: 'kept', stackVersion: '2.0.0', guestVisibleEvents: 0 } });
+    expect(vm).toMatchObject({
+      phase: 'running',
+      holder: null,
+      facts: { path: 'kept', stackVersion: '2.0.0', guestVisibleEvents: 0 },
+    });
   }
   // The commit is answered from its result, and the slots do not flip back.
   expect((await host.perform('commitUpdate')).status).toBe('alreadyDone');
-  expect(fleet.store.host('host-01')).toMatchObject({ staged: null, previous: { version: '1.0.0' } });
-  expect((await host.perform('verifyHost')).evidence).toEqual({ notRunning: [], update: 'committed' });
+  expect(fleet.store.host('host-01')).toMatchObject({
+    staged: null,
+    previous: { version: '1.0.0' },
+  });
+  expect((await host.perform('verifyHost')).evidence).toEqual({
+    notRunning: [],
+    update: 'committed',
+  });
   await fleet.hosts.releaseHost(host.call);
   await fleet.expectUnharmed();
 });
@@ -73,7 +104,8 @@ it('nobody pauses before all are prepared and the commit is armed', async () => 
   const pairs = await beginAll(host);
   await prepared(pairs);
   const [first, second] = [pairOf(pairs, 'vm-01'), pairOf(pairs, 'vm-02')];
-  for (const { restore } of pairs.values()) restore.perform('awaitUpdate', AbortSignal.timeout(300)).catch(() => undefined);
+  for (const { restore } of pairs.values())
+    restore.perform('awaitUpdate', AbortSignal.timeout(300)).catch(() => undefined);
   await first.save.perform('disableOptimizations');
   const pausing = first.save.perform('awaitPause');
   const passed = jest.fn();
@@ -91,7 +123,10 @@ it('nobody crosses before all are saved, and all do then', async () => {
   use(3);
   const host = await HostRun.arm(fleet);
   const pairs = await beginAll(host);
-  const upToMark = IN_SERVICING_SAVE.slice(0, IN_SERVICING_SAVE.indexOf('crossPointOfNoReturn')).filter((s) => s !== 'awaitPause');
+  const upToMark = IN_SERVICING_SAVE.slice(
+    0,
+    IN_SERVICING_SAVE.indexOf('crossPointOfNoReturn'),
+  ).filter((s) => s !== 'awaitPause');
   const [last, ...others] = [...pairs.values()];
   if (last === undefined) throw new Error('no VM');
   await Promise.all(others.map(({ save }) => save.performAll(upToMark)));
@@ -107,7 +142,9 @@ it('nobody crosses before all are saved, and all do then', async () => {
 
 it('one VM that cannot be saved breaks the barrier: all are undone on the old version', async () => {
   use(3);
-  const host = await HostRun.arm(fleet, { faults: [fault('saveVm', 'fail-before', { vmId: 'vm-02', times: 1000 })] });
+  const host = await HostRun.arm(fleet, {
+    faults: [fault('saveVm', 'fail-before', { vmId: 'vm-02', times: 1000 })],
+  });
   await host.perform('stageUpdate');
   const pairs = await beginAll(host);
   const before = await fleet.hosts.describe('host-01');
@@ -123,7 +160,8 @@ it('one VM that cannot be saved breaks the barrier: all are undone on the old ve
   const commit = host.perform('commitUpdate');
   await Promise.all([...pairs.values()].map(bring));
   // Each restore learns that there is nothing to restore.
-  for (const turn of await Promise.all(restores)) expect(turn).toMatchObject({ status: 'notApplicable', reason: 'saveUndone' });
+  for (const turn of await Promise.all(restores))
+    expect(turn).toMatchObject({ status: 'notApplicable', reason: 'saveUndone' });
   expect(await commit).toMatchObject({ status: 'notApplicable', reason: 'aborted' });
   const after = await fleet.hosts.describe('host-01');
   expect(after.versions).toEqual(before.versions);
@@ -135,20 +173,29 @@ it('one VM that cannot be saved breaks the barrier: all are undone on the old ve
 it.each([
   { component: 'vmWorkerProcess', leftOut: ['vm-02'], aborted: null },
   { component: 'vpciVsp', leftOut: [], aborted: 'vm-02 could not be saved: its run stopped' },
-] as const)('by policy a VM is left out of an update of $component only where that is per VM', async ({ component, leftOut, aborted }) => {
-  use(2, { custodyBelowVsp: true });
-  const host = await HostRun.arm(fleet, { onSaveFailure: 'leave-out', update: { component, version: '2.0.0' } });
-  const pairs = await beginAll(host);
-  const { save } = pairOf(pairs, 'vm-02');
-  await save.performAll(['disableOptimizations', 'pauseVm']);
-  await save.fence('undo');
-  expect(servicing().leftOut.map((v) => v.vmId)).toEqual(leftOut);
-  expect(servicing().aborted).toBe(aborted);
-});
+] as const)(
+  'by policy a VM is left out of an update of $component only where that is per VM',
+  async ({ component, leftOut, aborted }) => {
+    use(2, { custodyBelowVsp: true });
+    const host = await HostRun.arm(fleet, {
+      onSaveFailure: 'leave-out',
+      update: { component, version: '2.0.0' },
+    });
+    const pairs = await beginAll(host);
+    const { save } = pairOf(pairs, 'vm-02');
+    await save.performAll(['disableOptimizations', 'pauseVm']);
+    await save.fence('undo');
+    expect(servicing().leftOut.map((v) => v.vmId)).toEqual(leftOut);
+    expect(servicing().aborted).toBe(aborted);
+  },
+);
 
 it('the others of a run that left one out go on, and that one keeps the old version', async () => {
   use(3);
-  const host = await HostRun.arm(fleet, { onSaveFailure: 'leave-out', faults: [fault('saveVm', 'fail-before', { vmId: 'vm-02', times: 1000 })] });
+  const host = await HostRun.arm(fleet, {
+    onSaveFailure: 'leave-out',
+    faults: [fault('saveVm', 'fail-before', { vmId: 'vm-02', times: 1000 })],
+  });
   await host.perform('stageUpdate');
   const pairs = await beginAll(host);
   const left = pairOf(pairs, 'vm-02');
@@ -171,14 +218,26 @@ it('an abort before the barrier lets no VM cross', async () => {
   const host = await HostRun.arm(fleet);
   const pairs = await beginAll(host);
   const { save } = pairOf(pairs, 'vm-01');
-  await save.performAll(['disableOptimizations', 'pauseVm', 'saveVirtualFunctionState', 'writeVirtualFunctionInfo', 'saveSyntheticAdapter', 'saveVm']);
+  await save.performAll([
+    'disableOptimizations',
+    'pauseVm',
+    'saveVirtualFunctionState',
+    'writeVirtualFunctionInfo',
+    'saveSyntheticAdapter',
+    'saveVm',
+  ]);
   const crossing = save.perform('crossPointOfNoReturn');
   crossing.catch(() => undefined);
   await settledSoon(20);
   expect(await fleet.hosts.abortServicing(host.call, 'for the test')).toEqual({ crossed: false });
   await expect(crossing).rejects.toMatchObject(failsAs('BarrierBroken', /for the test/));
-  await expect(pairOf(pairs, 'vm-02').save.perform('awaitPause')).rejects.toMatchObject({ type: 'BarrierBroken' });
-  expect(await host.perform('commitUpdate')).toMatchObject({ status: 'notApplicable', reason: 'aborted' });
+  await expect(pairOf(pairs, 'vm-02').save.perform('awaitPause')).rejects.toMatchObject({
+    type: 'BarrierBroken',
+  });
+  expect(await host.perform('commitUpdate')).toMatchObject({
+    status: 'notApplicable',
+    reason: 'aborted',
+  });
 });
 
 it('an abort after the barrier brings all back on the old version, VFs kept', async () => {
@@ -187,14 +246,35 @@ it('an abort after the barrier brings all back on the old version, VFs kept', as
   await host.perform('stageUpdate');
   const pairs = await beginAll(host);
   await prepared(pairs);
-  for (const { save } of pairs.values()) await save.performAll(IN_SERVICING_SAVE.filter((s) => s !== 'awaitPause' && s !== 'crossPointOfNoReturn' && s !== 'resetVpciBusInterface' && s !== 'tearDownSyntheticAdapter'));
-  for (const { save } of pairs.values()) await save.performAll(['crossPointOfNoReturn', 'resetVpciBusInterface', 'tearDownSyntheticAdapter']);
+  for (const { save } of pairs.values())
+    await save.performAll(
+      IN_SERVICING_SAVE.filter(
+        (s) =>
+          s !== 'awaitPause' &&
+          s !== 'crossPointOfNoReturn' &&
+          s !== 'resetVpciBusInterface' &&
+          s !== 'tearDownSyntheticAdapter',
+      ),
+    );
+  for (const { save } of pairs.values())
+    await save.performAll([
+      'crossPointOfNoReturn',
+      'resetVpciBusInterface',
+      'tearDownSyntheticAdapter',
+    ]);
   expect(await fleet.hosts.abortServicing(host.call, 'for the test')).toEqual({ crossed: true });
-  for (const { restore } of pairs.values()) await restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')));
-  expect(await host.perform('commitUpdate')).toMatchObject({ status: 'notApplicable', reason: 'notUpdated' });
+  for (const { restore } of pairs.values())
+    await restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')));
+  expect(await host.perform('commitUpdate')).toMatchObject({
+    status: 'notApplicable',
+    reason: 'notUpdated',
+  });
   const { vms, versions } = await fleet.hosts.describe('host-01');
   expect(versions.vmWorkerProcess).toBe('1.0.0');
-  expect(vms.map((vm) => [vm.facts.path, vm.facts.stackVersion])).toEqual([['kept', '1.0.0'], ['kept', '1.0.0']]);
+  expect(vms.map((vm) => [vm.facts.path, vm.facts.stackVersion])).toEqual([
+    ['kept', '1.0.0'],
+    ['kept', '1.0.0'],
+  ]);
   await fleet.expectUnharmed();
 });
 
@@ -206,16 +286,29 @@ it('restores one after the other, the darkest first, when parallelism is 1', asy
   await prepared(pairs);
   // The order in which they go dark is not the order of their names.
   const order = ['vm-03', 'vm-01', 'vm-04', 'vm-02'];
-  const toMark = IN_SERVICING_SAVE.slice(0, IN_SERVICING_SAVE.indexOf('crossPointOfNoReturn')).filter((s) => s !== 'awaitPause');
+  const toMark = IN_SERVICING_SAVE.slice(
+    0,
+    IN_SERVICING_SAVE.indexOf('crossPointOfNoReturn'),
+  ).filter((s) => s !== 'awaitPause');
   for (const id of order) await pairOf(pairs, id).save.performAll(toMark);
-  for (const id of [...order].reverse()) await pairOf(pairs, id).save.performAll(['crossPointOfNoReturn', 'resetVpciBusInterface', 'tearDownSyntheticAdapter']);
+  for (const id of [...order].reverse())
+    await pairOf(pairs, id).save.performAll([
+      'crossPointOfNoReturn',
+      'resetVpciBusInterface',
+      'tearDownSyntheticAdapter',
+    ]);
   const commit = host.perform('commitUpdate');
-  const restores = [...pairs.values()].map(({ restore }) => restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate'))));
+  const restores = [...pairs.values()].map(({ restore }) =>
+    restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate'))),
+  );
   await Promise.all([...restores, commit]);
   expect(servicing().admitted).toEqual(order);
   expect(servicing().resumed).toEqual(order);
   const journal = await fleet.hosts.readJournal('host-01', { limit: 100_000 });
-  const turns = journal.filter((e) => e.command === 'Servicing.AdmitRestore' || e.command === 'Hypervisor.ResumeVirtualProcessors');
+  const turns = journal.filter(
+    (e) =>
+      e.command === 'Servicing.AdmitRestore' || e.command === 'Hypervisor.ResumeVirtualProcessors',
+  );
   expect(turns.map((e) => e.vmId)).toEqual(order.flatMap((id) => [id, id]));
 });
 
@@ -225,23 +318,40 @@ it('a VM that a way back takes past the gate, or that is stranded, does not hold
   await host.perform('stageUpdate');
   const pairs = await beginAll(host);
   await prepared(pairs);
-  const toMark = IN_SERVICING_SAVE.slice(0, IN_SERVICING_SAVE.indexOf('crossPointOfNoReturn')).filter((s) => s !== 'awaitPause');
+  const toMark = IN_SERVICING_SAVE.slice(
+    0,
+    IN_SERVICING_SAVE.indexOf('crossPointOfNoReturn'),
+  ).filter((s) => s !== 'awaitPause');
   for (const { save } of pairs.values()) await save.performAll(toMark);
-  for (const { save } of pairs.values()) await save.performAll(['crossPointOfNoReturn', 'resetVpciBusInterface', 'tearDownSyntheticAdapter']);
+  for (const { save } of pairs.values())
+    await save.performAll([
+      'crossPointOfNoReturn',
+      'resetVpciBusInterface',
+      'tearDownSyntheticAdapter',
+    ]);
   await fleet.hosts.abortServicing(host.call, 'for the test');
   const [first, second, third] = ['vm-01', 'vm-02', 'vm-03'].map((id) => pairOf(pairs, id).restore);
   if (first === undefined || second === undefined || third === undefined) throw new Error('no VM');
   await first.fence('recover');
-  await expect(second.perform('awaitUpdate', AbortSignal.timeout(30))).rejects.toMatchObject({ type: 'NotReachedInTime' });
+  await expect(second.perform('awaitUpdate', AbortSignal.timeout(30))).rejects.toMatchObject({
+    type: 'NotReachedInTime',
+  });
   await first.perform('strandVm');
   await second.performAll(['awaitUpdate', ...RESTORE.slice(RESTORE.indexOf('powerOnRestore'))]);
   await third.performAll(['awaitUpdate', ...RESTORE.slice(RESTORE.indexOf('powerOnRestore'))]);
-  expect((await fleet.hosts.describe('host-01')).vms.map((vm) => vm.phase)).toEqual(['stranded', 'running', 'running']);
+  expect((await fleet.hosts.describe('host-01')).vms.map((vm) => vm.phase)).toEqual([
+    'stranded',
+    'running',
+    'running',
+  ]);
 });
 
 it('gives the update up when waiting longer would leave too little of the budget for the restore', async () => {
   use(1);
-  const host = await HostRun.arm(fleet, { settings: { blackoutBudgetMs: 200 }, faults: [fault('commitUpdate', 'slow', { delay: '400ms' })].map(({ vmId: _, ...f }) => f) });
+  const host = await HostRun.arm(fleet, {
+    settings: { blackoutBudgetMs: 200 },
+    faults: [fault('commitUpdate', 'slow', { delay: '400ms' })].map(({ vmId: _, ...f }) => f),
+  });
   await host.perform('stageUpdate');
   const started = performance.now();
   const ended = await serviceAll(host, await beginAll(host));
@@ -249,84 +359,21 @@ it('gives the update up when waiting longer would leave too little of the budget
   expect(performance.now() - started).toBeGreaterThan(150);
   const { vms, versions } = await fleet.hosts.describe('host-01');
   expect(versions.vmWorkerProcess).toBe('1.0.0');
-  expect(vms[0]?.facts).toMatchObject({ running: true, path: 'kept', stackVersion: '1.0.0', withinBudget: true });
+  expect(vms[0]?.facts).toMatchObject({
+    running: true,
+    path: 'kept',
+    stackVersion: '1.0.0',
+    withinBudget: true,
+  });
   // The late commit finds that it was given up.
   expect(ended.commit[0]).toMatchObject({ value: { evidence: { flipped: false } } });
 });
 
-describe('the update', () => {
-  const down = async (vms = 1, arm: Parameters<typeof HostRun.arm>[1] = {}, profile?: ConstructorParameters<typeof SimulatedFleet>[1]) => {
-    use(vms, { custodyBelowVsp: true }, profile);
-    const host = await HostRun.arm(fleet, arm);
-    await host.perform('stageUpdate');
-    const pairs = await beginAll(host);
-    await prepared(pairs);
-    const toMark = IN_SERVICING_SAVE.slice(0, IN_SERVICING_SAVE.indexOf('crossPointOfNoReturn')).filter((s) => s !== 'awaitPause');
-    for (const { save } of pairs.values()) await save.performAll(toMark);
-    for (const { save } of pairs.values()) await save.performAll(['crossPointOfNoReturn', 'resetVpciBusInterface', 'tearDownSyntheticAdapter']);
-    return { host, pairs };
-  };
-  const hostFault = (step: 'commitUpdate' | 'stageUpdate', kind: 'fail-before' | 'fail-after' | 'stuck') => [{ step, kind, times: 1, delay: '1s' }];
-
-  it('flips once although its reply was lost', async () => {
-    const { host, pairs } = await down(1, { faults: hostFault('commitUpdate', 'fail-after') });
-    await expect(host.perform('commitUpdate')).rejects.toMatchObject({ type: 'HostStepFailed' });
-    const commit = host.perform('commitUpdate');
-    await pairOf(pairs, 'vm-01').restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')));
-    expect(await commit).toMatchObject({ status: 'done', attempts: 2 });
-    expect(fleet.store.host('host-01')).toMatchObject({ versions: { vmWorkerProcess: '2.0.0' }, previous: { version: '1.0.0' } });
-  });
-
-  it.each(['fail-before', 'stuck'] as const)('that met %s is done by the next attempt', async (kind) => {
-    const { host, pairs } = await down(1, { faults: hostFault('commitUpdate', kind) });
-    await expect(host.perform('commitUpdate', AbortSignal.timeout(30))).rejects.toMatchObject({ type: 'HostStepFailed' });
-    const commit = host.perform('commitUpdate');
-    await pairOf(pairs, 'vm-01').restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')));
-    expect((await commit).evidence).toMatchObject({ flipped: true });
-  });
-
-  it('is rolled back after its commit as long as no VM came back on it', async () => {
-    const { host, pairs } = await down();
-    const commit = host.perform('commitUpdate');
-    await settledSoon(20);
-    expect(fleet.store.host('host-01').versions.vmWorkerProcess).toBe('2.0.0');
-    await host.perform('rollBackUpdate');
-    await pairOf(pairs, 'vm-01').restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')));
-    await commit;
-    const { vms, versions } = await fleet.hosts.describe('host-01');
-    expect(versions.vmWorkerProcess).toBe('1.0.0');
-    expect(vms[0]?.facts).toMatchObject({ path: 'kept', stackVersion: '1.0.0' });
-  });
-
-  it('is not rolled back under a VM that came back on it', async () => {
-    const { host, pairs } = await down();
-    const commit = host.perform('commitUpdate');
-    await pairOf(pairs, 'vm-01').restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')));
-    await commit;
-    expect(await host.perform('rollBackUpdate')).toMatchObject({ status: 'notApplicable', reason: expect.stringContaining('vm-01') });
-    expect((await fleet.hosts.describe('host-01')).versions.vmWorkerProcess).toBe('2.0.0');
-  });
-
-  it('given up before its commit opens the gates for the old version', async () => {
-    const { host, pairs } = await down();
-    await host.perform('rollBackUpdate');
-    expect(await host.perform('commitUpdate')).toMatchObject({ status: 'notApplicable', reason: 'notUpdated' });
-    await pairOf(pairs, 'vm-01').restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')));
-    expect((await fleet.facts()).facts).toMatchObject({ path: 'kept', stackVersion: '1.0.0' });
-  });
-
-  it('of a host-wide component flips when every VM is down', async () => {
-    const { host, pairs } = await down(2, { update: { component: 'vpciVsp', version: '2.0.0' } });
-    const commit = host.perform('commitUpdate');
-    await Promise.all([...pairs.values()].map(({ restore }) => restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')))));
-    await commit;
-    expect((await fleet.hosts.describe('host-01')).versions).toMatchObject({ vpciVsp: '2.0.0', vmWorkerProcess: '1.0.0' });
-  });
-});
-
 it('the reply of a teardown is lost after the lease went to the restore: it is observed, and the restore goes on', async () => {
   use(1);
-  const host = await HostRun.arm(fleet, { faults: [fault('tearDownSyntheticAdapter', 'fail-after')] });
+  const host = await HostRun.arm(fleet, {
+    faults: [fault('tearDownSyntheticAdapter', 'fail-after')],
+  });
   await host.perform('stageUpdate');
   const ended = await serviceAll(host, await beginAll(host));
   expect(ended.saves.map((e) => e.status)).toEqual(['fulfilled']);
@@ -340,11 +387,22 @@ it('a save that handed its lease on can still be told apart from one that was fe
   const host = await HostRun.arm(fleet);
   const { save, restore } = await host.begin('vm-01');
   await save.performAll(SAVE.filter((s) => s !== 'awaitPause' && s !== 'concludeSave'));
-  const call = { hostId: 'host-01', vmId: 'vm-01', generation: save.lease.generation, direction: 'undo' } as const;
-  expect((await fleet.hosts.perform('tearDownSyntheticAdapter', call, patient())).status).toBe('alreadyDone');
-  await expect(fleet.hosts.perform('resetVpciBusInterface', call, patient())).rejects.toMatchObject({ type: 'Fenced' });
+  const call = {
+    hostId: 'host-01',
+    vmId: 'vm-01',
+    generation: save.lease.generation,
+    direction: 'undo',
+  } as const;
+  expect((await fleet.hosts.perform('tearDownSyntheticAdapter', call, patient())).status).toBe(
+    'alreadyDone',
+  );
+  await expect(fleet.hosts.perform('resetVpciBusInterface', call, patient())).rejects.toMatchObject(
+    { type: 'Fenced' },
+  );
   await restore.fence('recover');
-  await expect(fleet.hosts.perform('tearDownSyntheticAdapter', { ...call, direction: 'recover' }, patient())).rejects.toMatchObject({ type: 'Fenced' });
+  await expect(
+    fleet.hosts.perform('tearDownSyntheticAdapter', { ...call, direction: 'recover' }, patient()),
+  ).rejects.toMatchObject({ type: 'Fenced' });
 });
 
 it('an operation is not in servicing, and meets no gate, when its host is not being serviced', async () => {

@@ -116,7 +116,13 @@ export class SimulatedFleet {
     const host = this.store.host(HOST);
     const vms = host.vmIds.map((id) => ({ ...this.store.vm(HOST, id), mailbox: null }));
     return JSON.stringify([
-      { ...host, journalSeq: 0, invariants: host.invariants.violations, commands: 0, mailbox: null },
+      {
+        ...host,
+        journalSeq: 0,
+        invariants: host.invariants.violations,
+        commands: 0,
+        mailbox: null,
+      },
       { ...this.store.pf(HOST), mailbox: null },
       vms,
     ]);
@@ -236,7 +242,10 @@ export class HostRun {
 
   static async arm(
     fleet: SimulatedFleet,
-    { settings, ...order }: Partial<Omit<ServicingOrder, 'settings'>> & {
+    {
+      settings,
+      ...order
+    }: Partial<Omit<ServicingOrder, 'settings'>> & {
       readonly settings?: Partial<OperationSettings>;
     } = {},
     holder: Holder = { workflowId: `service-host/${HOST}`, runId: 'run-1' },
