@@ -1,5 +1,5 @@
 import { Context } from '@temporalio/activity';
-import type { HostDescription, Operation, ServicingOrder, VmDescription } from '../contract/host';
+import type { HostDescription, HostRegistration, Operation, ServicingOrder, VmDescription } from '../contract/host';
 import type { Holder } from '../contract/ids';
 import {
   HOST_STEPS,
@@ -10,12 +10,12 @@ import {
   type VmStep,
 } from '../contract/steps';
 import type { BeginRequest, HostDriver, HostStepCall } from '../hosts/host-driver';
-import { HoldfastError } from '../contract/failures';
 import { toApplicationFailure } from './failure';
 
 /** One activity for each step of a VM, one for each step of a host, and the calls around them. */
 export type HostActivities = Record<VmStep, (call: StepCall) => Promise<StepOutcome>> &
   Record<HostStep, (call: HostStepCall) => Promise<StepOutcome>> & {
+    pingHost(hostId: string): Promise<HostRegistration>;
     describeHost(hostId: string): Promise<HostDescription>;
     describeVm(hostId: string, vmId: string): Promise<VmDescription>;
     beginSave(request: BeginRequest): Promise<Operation>;
@@ -47,8 +47,9 @@ export function createHostActivities(driver: HostDriver): HostActivities {
   return {
     ...vmSteps,
     ...hostSteps,
+    pingHost: (hostId) => answered(driver.ping(hostId)),
     describeHost: (hostId) => answered(driver.describe(hostId)),
-    describeVm: (hostId, vmId) => answered(describeVm(driver, hostId, vmId)),
+    describeVm: (hostId, vmId) => answered(driver.describeVm(hostId, vmId)),
     beginSave: (request) => answered(driver.beginSave(request)),
     beginRestore: (request) => answered(driver.beginRestore(request)),
     fenceOperation: (hostId, vmId, holder) => answered(driver.fenceOperation(hostId, vmId, holder)),
@@ -58,22 +59,6 @@ export function createHostActivities(driver: HostDriver): HostActivities {
     abortServicing: (call, reason) => answered(driver.abortServicing(call, reason)),
     releaseHost: (call) => answered(driver.releaseHost(call)),
   };
-}
-
-async function describeVm(
-  driver: HostDriver,
-  hostId: string,
-  vmId: string,
-): Promise<VmDescription> {
-  const { vms } = await driver.describe(hostId);
-  const vm = vms.find((v) => v.vmId === vmId);
-  if (vm === undefined) {
-    throw new HoldfastError(
-      'UnknownVm',
-      `Host ${hostId} has no VM "${vmId}" (it has ${vms.map((v) => v.vmId).join(', ') || 'none'}).`,
-    );
-  }
-  return vm;
 }
 
 async function answered<T>(answer: Promise<T>): Promise<T> {

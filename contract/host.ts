@@ -3,18 +3,23 @@ import type { Fault } from './faults';
 import type { Component, HoldMode, Mode, StepPlacement, Update } from './inputs';
 import type { VmFacts } from './results';
 
-/** What a host says of itself. */
-export interface HostDescription {
+/** How a host is registered: what a run needs to know before it touches anything. */
+export interface HostRegistration {
   readonly hostId: string;
   readonly driver: string;
   /** The workflow queue of the worker process that serves this host. */
   readonly vmWorkflowQueue: string;
+  /** Whether faults can be injected. */
+  readonly faults: boolean;
+}
+
+/** What a host says of itself and of all its VMs. */
+export interface HostDescription extends HostRegistration {
   readonly bootId: string;
   readonly versions: Readonly<Record<Component, string>>;
   readonly capabilities: {
     /** Whether connection custody lies below the VPCI VSP, so that the VSP itself can be updated under a held VF. */
     readonly custodyBelowVsp: boolean;
-    readonly faults: boolean;
     /** Versions of saved records that both the present and a staged stack read. */
     readonly recordVersions: readonly number[];
   };

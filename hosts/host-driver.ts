@@ -1,9 +1,11 @@
 import type {
   HostDescription,
+  HostRegistration,
   JournalEntry,
   Operation,
   OperationSettings,
   ServicingOrder,
+  VmDescription,
 } from '../contract/host';
 import type { Fault } from '../contract/faults';
 import type { Holder } from '../contract/ids';
@@ -44,7 +46,10 @@ export interface JournalQuery {
  * refused (`Fenced`). All failures are `HoldfastError`s; `refused` kinds have changed nothing.
  */
 export interface HostDriver {
+  /** Answers at once, whatever the host is doing: the first call of every run. */
+  ping(hostId: string): Promise<HostRegistration>;
   describe(hostId: string): Promise<HostDescription>;
+  describeVm(hostId: string, vmId: string): Promise<VmDescription>;
   readJournal(hostId: string, query?: JournalQuery): Promise<readonly JournalEntry[]>;
 
   /** Takes the VM's lease for a save, notes the VF's identity and authorises its re-adoption. */

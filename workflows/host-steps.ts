@@ -5,7 +5,7 @@ import {
 } from '@temporalio/workflow';
 import type { HostActivities } from '../activities/host-activities';
 import type { OrchestratorActivities } from '../activities/orchestrator-activities';
-import type { HostDescription } from '../contract/host';
+import type { HostRegistration } from '../contract/host';
 import type { StepPlacement } from '../contract/inputs';
 import { HOLDFAST_QUEUE, hostQueue } from '../contract/queues';
 import type { VmStep } from '../contract/steps';
@@ -93,15 +93,15 @@ export function hostStepCalls(hostId: string) {
 }
 
 /** The first call of a run: a host that nobody serves is found out soon, before anything is touched. */
-export async function ping(hostId: string): Promise<HostDescription> {
-  const { describeHost } = proxyActivities<HostActivities>({
+export async function ping(hostId: string): Promise<HostRegistration> {
+  const { pingHost } = proxyActivities<HostActivities>({
     taskQueue: hostQueue(hostId),
     startToCloseTimeout: '10s',
     scheduleToStartTimeout: '10s',
     retry: LIGHT_RETRY,
   });
   try {
-    return await describeHost(hostId);
+    return await pingHost(hostId);
   } catch (cause) {
     if (failureType(cause) !== 'HostUnreachable') throw cause;
     throw failure(
@@ -115,8 +115,8 @@ export async function ping(hostId: string): Promise<HostDescription> {
 }
 
 /** Faults are for simulated hosts: any other driver refuses a run that names some. */
-export function checkFaultsSupported(host: HostDescription, faults: readonly unknown[]): void {
-  if (faults.length > 0 && !host.capabilities.faults) {
+export function checkFaultsSupported(host: HostRegistration, faults: readonly unknown[]): void {
+  if (faults.length > 0 && !host.faults) {
     throw failure('FaultsNotSupported', `Host ${host.hostId} is driven by ${host.driver}.`);
   }
 }

@@ -9,6 +9,7 @@ import {
 } from '@temporalio/workflow';
 import { toMs } from '../contract/durations';
 import { HARD_BLACKOUT_LIMIT, serviceHostInput, type ServiceHostInput } from '../contract/inputs';
+import type { HostDescription } from '../contract/host';
 import type { ServiceHostResult } from '../contract/results';
 import { preflight, type VmVerdict } from '../planning/preflight';
 import { servicingOrder, servicingResult } from '../planning/servicing';
@@ -48,19 +49,19 @@ export const serviceHost = endsTyped(async function serviceHost(
   });
   showAttributes({ HostId: hostId, SaveMode: input.mode, Phase: 'preflight' });
 
-  const before = await ping(hostId);
-  checkFaultsSupported(before, input.faults);
+  checkFaultsSupported(await ping(hostId), input.faults);
+  const calls = hostCalls(hostId);
+  const before = await calls.describeHost(hostId);
   if (before.vms.length === 0) throw failure('EmptyHost', `Host ${hostId} has no VMs.`);
   refuseUnknownFaultTargets();
   progress.verdicts = preflight(before, input);
   showVerdicts(progress.verdicts);
 
-  const calls = hostCalls(hostId);
   const host = hostStepCalls(hostId);
   const generation = await takeLease((from) => calls.acquireHost(hostId, thisRun(), from));
   const lease = { hostId, generation };
   try {
-    refuseBlocked(hostId, progress.verdicts);
+    refuseBlocked(before, progress.verdicts);
     await calls.armServicing(lease, servicingOrder(input, progress.verdicts));
     onAbort((reason) => calls.abortServicing(lease, reason));
 
@@ -136,15 +137,14 @@ function ended(result: ServiceHostResult, { firstFailure }: Serviced): ServiceHo
   });
 }
 
-function refuseBlocked(hostId: string, verdicts: readonly VmVerdict[]): void {
+function refuseBlocked(host: HostDescription, verdicts: readonly VmVerdict[]): void {
   const blocked = verdicts.filter((v) => v.verdict === 'blocked');
   if (blocked.length === 0) return;
+  const away = host.vms.some((vm) => vm.phase !== 'running');
   throw failure(
-    'CannotKeep',
-    `Host ${hostId}: ${blocked.map((v) => `${v.vmId}: ${v.reason}`).join('; ')}.`,
-    {
-      details: { verdicts },
-    },
+    away ? 'NotRunning' : 'CannotKeep',
+    `Host ${host.hostId}: ${blocked.map((v) => `${v.vmId}: ${v.reason}`).join('; ')}.`,
+    { details: { verdicts } },
   );
 }
 

@@ -1,4 +1,11 @@
-import type { HostDescription, JournalEntry, Operation, ServicingOrder } from '../../contract/host';
+import type {
+  HostDescription,
+  HostRegistration,
+  JournalEntry,
+  Operation,
+  ServicingOrder,
+  VmDescription,
+} from '../../contract/host';
 import type { Holder } from '../../contract/ids';
 import type { HostStep, StepCall, StepOutcome, VmStep } from '../../contract/steps';
 import { vmWorkflowQueue } from '../../contract/queues';
@@ -33,29 +40,35 @@ export class SimulatedHosts implements HostDriver {
     this.#engine = new StepEngine(store, profile);
   }
 
-  describe(hostId: string): Promise<HostDescription> {
-    return settled(() => this.#describe(this.store.host(hostId)));
+  ping(hostId: string): Promise<HostRegistration> {
+    return settled(() => registration(this.store.host(hostId)));
   }
 
-  #describe(host: HostState): HostDescription {
-    const { hostId } = host;
-    return {
-      hostId,
-      driver: 'simulator',
-      vmWorkflowQueue: vmWorkflowQueue(host.workerName),
-      bootId: host.bootId,
-      versions: host.versions,
-      capabilities: {
-        custodyBelowVsp: host.custodyBelowVsp,
-        faults: true,
-        recordVersions: READABLE_RECORD_VERSIONS,
-      },
-      holder: host.lease?.holder ?? null,
-      quarantine: host.quarantine,
-      vms: host.vmIds.map((vmId) => describeVm(this.store.objects(hostId, vmId))),
-      forbiddenCommands: host.commands.forbidden,
-      invariants: { checked: host.invariants.checked, violated: host.invariants.violations.length },
-    };
+  describe(hostId: string): Promise<HostDescription> {
+    return settled(() => {
+      const host = this.store.host(hostId);
+      return {
+        ...registration(host),
+        bootId: host.bootId,
+        versions: host.versions,
+        capabilities: {
+          custodyBelowVsp: host.custodyBelowVsp,
+          recordVersions: READABLE_RECORD_VERSIONS,
+        },
+        holder: host.lease?.holder ?? null,
+        quarantine: host.quarantine,
+        vms: host.vmIds.map((vmId) => describeVm(this.store.objects(hostId, vmId))),
+        forbiddenCommands: host.commands.forbidden,
+        invariants: {
+          checked: host.invariants.checked,
+          violated: host.invariants.violations.length,
+        },
+      };
+    });
+  }
+
+  describeVm(hostId: string, vmId: string): Promise<VmDescription> {
+    return settled(() => describeVm(this.store.objects(hostId, vmId)));
   }
 
   readJournal(hostId: string, query: JournalQuery = {}): Promise<readonly JournalEntry[]> {
@@ -218,6 +231,13 @@ export class SimulatedHosts implements HostDriver {
     );
   }
 }
+
+const registration = ({ hostId, workerName }: HostState): HostRegistration => ({
+  hostId,
+  driver: 'simulator',
+  vmWorkflowQueue: vmWorkflowQueue(workerName),
+  faults: true,
+});
 
 /** The interface is asynchronous, since real hosts are; a synchronous answer or failure becomes a promise. */
 const settled = <T>(answer: () => T): Promise<T> =>

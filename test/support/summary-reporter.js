@@ -5,6 +5,9 @@ module.exports = class SummaryReporter {
   onRunComplete(_, { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites }) {
     const failed = numFailedTests + numRuntimeErrorTestSuites;
     const skipped = numPendingTests === 0 ? '' : `, ${numPendingTests} skipped`;
-    process.stderr.write(`\n${numPassedTests} passed, ${failed} failed${skipped}\n`);
+    // At exit, since Jest's own summary comes after its reporters.
+    process.once('exit', () => {
+      process.stdout.write(`${numPassedTests} passed, ${failed} failed${skipped}\n`);
+    });
   }
 };

@@ -1,5 +1,5 @@
-/** What a step does when it fails before or after its effect, is slow, stuck, or loses its VF; and every undo. */
-import { ATTACH_VIRTUAL_FUNCTION, UNDO_SAVE, type VmStep } from '../../../contract/steps';
+/** What a step does when it fails before or after its effect, is slow, stuck, or loses its VF. */
+import { ATTACH_VIRTUAL_FUNCTION, type VmStep } from '../../../contract/steps';
 import {
   RESTORE,
   RESTORE_IN_ONE_STEP,

@@ -81,7 +81,8 @@ class Traveller {
   async next(): Promise<void> {
     const step = this.order[this.at];
     if (this.run === null || step === undefined) return this.begin();
-    await this.run.perform(step);
+    // A stray whose reply was lost is waited for until someone observes it: the next fence does.
+    await this.run.perform(step, AbortSignal.timeout(50));
     this.at += 1;
   }
 }

@@ -5,11 +5,18 @@ import {
   PREPARE_RESTORE,
   RESTORE,
   SAVE,
+  IN_SERVICING_SAVE,
+  SAVE_TO_MARK,
   SimulatedFleet,
   VmRun,
   failsAs,
   fault,
+  pairOf,
   patient,
+  prepared,
+  serviceAll,
+  settledSoon,
+  type Pair,
 } from './simulated-fleet';
 
 let fleet: SimulatedFleet;
@@ -20,55 +27,17 @@ const use = (
 ) => (fleet = new SimulatedFleet({ vms, ...more }, profile));
 afterEach(() => fleet.close());
 
-const ids = () => fleet.store.host('host-01').vmIds;
 const servicing = () => {
   const { servicing: run } = fleet.store.host('host-01');
   if (run === null) throw new Error('no servicing run');
   return run;
 };
-const settledSoon = (ms = 40) => new Promise((resolve) => setTimeout(resolve, ms));
-const IN_SERVICING_SAVE = SAVE.filter((s) => s !== 'concludeSave');
-
-interface Pair {
-  readonly save: VmRun;
-  readonly restore: VmRun;
-}
-const beginAll = async (host: HostRun): Promise<Map<string, Pair>> =>
-  new Map(await Promise.all(ids().map(async (id) => [id, await host.begin(id)] as const)));
-const pairOf = (pairs: Map<string, Pair>, id: string): Pair => {
-  const pair = pairs.get(id);
-  if (pair === undefined) throw new Error(`no runs of ${id}`);
-  return pair;
-};
-const prepared = (pairs: Map<string, Pair>) =>
-  Promise.all(
-    [...pairs.values()].map(({ restore }) =>
-      restore.performAll(['initializeSyntheticAdapter', 'reserveResources']),
-    ),
-  );
-
-/** What the workflows do: restores wait at their gate, the commit is armed, then the saves go. Answers how each ended. */
-async function serviceAll(host: HostRun, pairs: Map<string, Pair>) {
-  await prepared(pairs);
-  const runs = [...pairs.values()];
-  const restores = runs.map(({ restore }) =>
-    restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')), true),
-  );
-  const commit = host.perform('commitUpdate');
-  const saves = runs.map(({ save }) => save.performAll(IN_SERVICING_SAVE, true));
-  return {
-    saves: await Promise.allSettled(saves),
-    restores: await Promise.allSettled(restores),
-    commit: await Promise.allSettled([commit]),
-  };
-}
-
 it('services every VM of a host: new version, same VFs, one flip', async () => {
   use(4);
   const before = await fleet.hosts.describe('host-01');
   const host = await HostRun.arm(fleet);
   await host.perform('stageUpdate');
-  const ended = await serviceAll(host, await beginAll(host));
+  const ended = await serviceAll(host, await host.beginAll());
   expect(
     [...ended.saves, ...ended.restores, ...ended.commit].filter((e) => e.status === 'rejected'),
   ).toEqual([]);
@@ -101,7 +70,7 @@ it('nobody pauses before all are prepared and the commit is armed', async () => 
   use(2);
   const host = await HostRun.arm(fleet);
   await host.perform('stageUpdate');
-  const pairs = await beginAll(host);
+  const pairs = await host.beginAll();
   await prepared(pairs);
   const [first, second] = [pairOf(pairs, 'vm-01'), pairOf(pairs, 'vm-02')];
   for (const { restore } of pairs.values())
@@ -122,7 +91,7 @@ it('nobody pauses before all are prepared and the commit is armed', async () => 
 it('nobody crosses before all are saved, and all do then', async () => {
   use(3);
   const host = await HostRun.arm(fleet);
-  const pairs = await beginAll(host);
+  const pairs = await host.beginAll();
   const upToMark = IN_SERVICING_SAVE.slice(
     0,
     IN_SERVICING_SAVE.indexOf('crossPointOfNoReturn'),
@@ -133,11 +102,11 @@ it('nobody crosses before all are saved, and all do then', async () => {
   const crossing = others.map(({ save }) => save.perform('crossPointOfNoReturn'));
   await last.save.performAll(upToMark.slice(0, -1));
   await settledSoon();
-  expect(ids().map((id) => fleet.objects(id).vm.pointOfNoReturn)).toEqual([null, null, null]);
+  expect(fleet.vmIds.map((id) => fleet.objects(id).vm.pointOfNoReturn)).toEqual([null, null, null]);
   await last.save.perform('saveVm');
   await Promise.all(crossing);
   await last.save.perform('crossPointOfNoReturn');
-  expect(ids().every((id) => fleet.objects(id).vm.pointOfNoReturn !== null)).toBe(true);
+  expect(fleet.vmIds.every((id) => fleet.objects(id).vm.pointOfNoReturn !== null)).toBe(true);
 });
 
 it('one VM that cannot be saved breaks the barrier: all are undone on the old version', async () => {
@@ -146,7 +115,7 @@ it('one VM that cannot be saved breaks the barrier: all are undone on the old ve
     faults: [fault('saveVm', 'fail-before', { vmId: 'vm-02', times: 1000 })],
   });
   await host.perform('stageUpdate');
-  const pairs = await beginAll(host);
+  const pairs = await host.beginAll();
   const before = await fleet.hosts.describe('host-01');
   const bring = async ({ save }: Pair) => {
     await expect(save.performAll(IN_SERVICING_SAVE, true)).rejects.toMatchObject({
@@ -181,7 +150,7 @@ it.each([
       onSaveFailure: 'leave-out',
       update: { component, version: '2.0.0' },
     });
-    const pairs = await beginAll(host);
+    const pairs = await host.beginAll();
     const { save } = pairOf(pairs, 'vm-02');
     await save.performAll(['disableOptimizations', 'pauseVm']);
     await save.fence('undo');
@@ -197,7 +166,7 @@ it('the others of a run that left one out go on, and that one keeps the old vers
     faults: [fault('saveVm', 'fail-before', { vmId: 'vm-02', times: 1000 })],
   });
   await host.perform('stageUpdate');
-  const pairs = await beginAll(host);
+  const pairs = await host.beginAll();
   const left = pairOf(pairs, 'vm-02');
   const whole = serviceAll(host, pairs);
   await settledSoon(100);
@@ -216,7 +185,7 @@ it('the others of a run that left one out go on, and that one keeps the old vers
 it('an abort before the barrier lets no VM cross', async () => {
   use(2);
   const host = await HostRun.arm(fleet);
-  const pairs = await beginAll(host);
+  const pairs = await host.beginAll();
   const { save } = pairOf(pairs, 'vm-01');
   await save.performAll([
     'disableOptimizations',
@@ -244,7 +213,7 @@ it('an abort after the barrier brings all back on the old version, VFs kept', as
   use(2);
   const host = await HostRun.arm(fleet);
   await host.perform('stageUpdate');
-  const pairs = await beginAll(host);
+  const pairs = await host.beginAll();
   await prepared(pairs);
   for (const { save } of pairs.values())
     await save.performAll(
@@ -282,15 +251,11 @@ it('restores one after the other, the darkest first, when parallelism is 1', asy
   use(4);
   const host = await HostRun.arm(fleet, { parallelism: 1 });
   await host.perform('stageUpdate');
-  const pairs = await beginAll(host);
+  const pairs = await host.beginAll();
   await prepared(pairs);
   // The order in which they go dark is not the order of their names.
   const order = ['vm-03', 'vm-01', 'vm-04', 'vm-02'];
-  const toMark = IN_SERVICING_SAVE.slice(
-    0,
-    IN_SERVICING_SAVE.indexOf('crossPointOfNoReturn'),
-  ).filter((s) => s !== 'awaitPause');
-  for (const id of order) await pairOf(pairs, id).save.performAll(toMark);
+  for (const id of order) await pairOf(pairs, id).save.performAll(SAVE_TO_MARK);
   for (const id of [...order].reverse())
     await pairOf(pairs, id).save.performAll([
       'crossPointOfNoReturn',
@@ -316,13 +281,9 @@ it('a VM that a way back takes past the gate, or that is stranded, does not hold
   use(3);
   const host = await HostRun.arm(fleet, { parallelism: 1 });
   await host.perform('stageUpdate');
-  const pairs = await beginAll(host);
+  const pairs = await host.beginAll();
   await prepared(pairs);
-  const toMark = IN_SERVICING_SAVE.slice(
-    0,
-    IN_SERVICING_SAVE.indexOf('crossPointOfNoReturn'),
-  ).filter((s) => s !== 'awaitPause');
-  for (const { save } of pairs.values()) await save.performAll(toMark);
+  for (const { save } of pairs.values()) await save.performAll(SAVE_TO_MARK);
   for (const { save } of pairs.values())
     await save.performAll([
       'crossPointOfNoReturn',
@@ -354,7 +315,7 @@ it('gives the update up when waiting longer would leave too little of the budget
   });
   await host.perform('stageUpdate');
   const started = performance.now();
-  const ended = await serviceAll(host, await beginAll(host));
+  const ended = await serviceAll(host, await host.beginAll());
   expect(ended.restores.map((e) => e.status)).toEqual(['fulfilled']);
   expect(performance.now() - started).toBeGreaterThan(150);
   const { vms, versions } = await fleet.hosts.describe('host-01');
@@ -375,7 +336,7 @@ it('the reply of a teardown is lost after the lease went to the restore: it is o
     faults: [fault('tearDownSyntheticAdapter', 'fail-after')],
   });
   await host.perform('stageUpdate');
-  const ended = await serviceAll(host, await beginAll(host));
+  const ended = await serviceAll(host, await host.beginAll());
   expect(ended.saves.map((e) => e.status)).toEqual(['fulfilled']);
   expect(ended.restores.map((e) => e.status)).toEqual(['fulfilled']);
   expect((await fleet.commands()).filter((c) => c === 'VMWP.Exit')).toHaveLength(1);

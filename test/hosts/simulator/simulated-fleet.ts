@@ -47,6 +47,11 @@ export const PREPARE_RESTORE = [
   'reserveResources',
   'awaitUpdate',
 ] as const satisfies readonly VmStep[];
+/** Inside a servicing run the lease goes to the restore with the teardown. */
+export const IN_SERVICING_SAVE = SAVE.filter((s) => s !== 'concludeSave');
+export const SAVE_TO_MARK = SAVE.slice(0, SAVE.indexOf('crossPointOfNoReturn')).filter(
+  (s) => s !== 'awaitPause',
+);
 const FINISH_RESTORE = [
   'restoreVm',
   'markVirtualFunctionAssigned',
@@ -70,6 +75,7 @@ export const RESTORE_IN_ONE_STEP = [
   ...FINISH_RESTORE,
 ] as const satisfies readonly VmStep[];
 
+export const settledSoon = (ms = 40) => new Promise((resolve) => setTimeout(resolve, ms));
 export const patient = (): AbortSignal => new AbortController().signal;
 
 /** One directory of simulated hosts, gone when it is closed. */
@@ -90,6 +96,10 @@ export class SimulatedFleet {
 
   objects(vmId = 'vm-01'): Objects {
     return this.store.objects(HOST, vmId);
+  }
+
+  get vmIds(): readonly string[] {
+    return this.store.host(HOST).vmIds;
   }
 
   change(change: (o: Objects) => void, vmId = 'vm-01'): void {
@@ -226,11 +236,10 @@ export const fault = (
   more: Partial<Fault> = {},
 ): Fault => ({ vmId: 'vm-01', step, kind, times: 1, delay: '1s', ...more });
 
-export const failsAs = (type: string, message?: RegExp) =>
-  expect.objectContaining({
-    type,
-    ...(message === undefined ? {} : { message: expect.stringMatching(message) }),
-  });
+export const failsAs = (type: string, message: RegExp): object => ({
+  type,
+  message: expect.stringMatching(message),
+});
 
 /** The servicing run of a whole host: its lease, its order, and its steps. */
 export class HostRun {
@@ -251,11 +260,10 @@ export class HostRun {
     holder: Holder = { workflowId: `service-host/${HOST}`, runId: 'run-1' },
   ): Promise<HostRun> {
     const run = new HostRun(fleet, holder, await fleet.hosts.acquireHost(HOST, holder));
-    const { mode: _, ...rest } = { ...SETTINGS, ...settings };
     await fleet.hosts.armServicing(run.call, {
       update: { component: 'vmWorkerProcess', version: '2.0.0' },
       vms: fleet.store.host(HOST).vmIds.map((vmId) => ({ vmId, mode: 'modified' })),
-      settings: rest,
+      settings: { ...SETTINGS, ...settings },
       onSaveFailure: 'undo-all',
       parallelism: 16,
       faults: [],
@@ -273,9 +281,46 @@ export class HostRun {
   }
 
   /** Restore and save of one VM, begun in the order of the workflows: the restore first, so that it can prepare. */
-  async begin(vmId: string): Promise<{ save: VmRun; restore: VmRun }> {
+  async begin(vmId: string): Promise<Pair> {
     const options = { parent: this.holder };
     const restore = await VmRun.restore(this.fleet, vmId, options);
     return { restore, save: await VmRun.save(this.fleet, vmId, options) };
   }
+
+  async beginAll(): Promise<Map<string, Pair>> {
+    const begun = this.fleet.vmIds.map(async (id) => [id, await this.begin(id)] as const);
+    return new Map(await Promise.all(begun));
+  }
+}
+
+export interface Pair {
+  readonly save: VmRun;
+  readonly restore: VmRun;
+}
+export const pairOf = (pairs: Map<string, Pair>, id: string): Pair => {
+  const pair = pairs.get(id);
+  if (pair === undefined) throw new Error(`no runs of ${id}`);
+  return pair;
+};
+export const prepared = (pairs: Map<string, Pair>) =>
+  Promise.all(
+    [...pairs.values()].map(({ restore }) =>
+      restore.performAll(['initializeSyntheticAdapter', 'reserveResources']),
+    ),
+  );
+
+/** What the workflows do: restores wait at their gate, the commit is armed, then the saves go. Answers how each ended. */
+export async function serviceAll(host: HostRun, pairs: Map<string, Pair>) {
+  await prepared(pairs);
+  const runs = [...pairs.values()];
+  const restores = runs.map(({ restore }) =>
+    restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')), true),
+  );
+  const commit = host.perform('commitUpdate');
+  const saves = runs.map(({ save }) => save.performAll(IN_SERVICING_SAVE, true));
+  return {
+    saves: await Promise.allSettled(saves),
+    restores: await Promise.allSettled(restores),
+    commit: await Promise.allSettled([commit]),
+  };
 }
