@@ -76,7 +76,7 @@ async function bringBack(vm: VmOperation): Promise<VmDescription | 'notNeeded'> 
   } catch (error) {
     if (!(error instanceof StepFailed) || error.type === 'Fenced') throw error;
     // The preparation failed before the VM was down: then its save must not go on either.
-    await vm.fence('undo');
+    await vm.fence();
     if (vm.crossed) {
       await vm.perform('strandVm');
       throw failure('VmStranded', `${vm.vmId} stays held and paused: ${error.message}`, {

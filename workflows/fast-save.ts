@@ -72,7 +72,7 @@ export const fastSave = endsTyped(async function fastSave(
     vm.stopIfCancelled();
     await vm.perform('crossPointOfNoReturn');
   } catch (error) {
-    await undo(vm, error);
+    await undoUnlessCrossed(vm, error);
   }
   await tearDown(vm);
   await vm.perform('awaitResume');
@@ -136,29 +136,27 @@ async function tearDown(vm: VmOperation): Promise<void> {
   }
 }
 
-async function undo(vm: VmOperation, error: unknown): Promise<never> {
+/**
+ * Takes back what was done, then ends the run with why. If the host says that the mark is set after all, only its reply
+ * was lost, there is nothing to take back: the save goes on.
+ */
+async function undoUnlessCrossed(vm: VmOperation, error: unknown): Promise<void> {
   const why = error instanceof StepFailed ? error.cause : error;
-  if (failureType(why) === 'Fenced')
-    throw failure('Fenced', failureMessage(why), { cause: why, details: { steps: vm.steps } });
-  await CancellationScope.nonCancellable(async () => {
-    await vm.fence('undo');
-    if (vm.crossed) {
-      // The mark was set although its reply was lost: from there only forward.
-      await tearDown(vm);
-      await vm.perform('concludeSave');
-      if (!vm.inServicing) await restoreCancelled(vm);
-    } else await undoSave(vm);
-  });
-  showEnd('undone', null);
+  const details = { steps: vm.steps };
+  if (failureType(why) === 'Fenced') {
+    throw failure('Fenced', failureMessage(why), { cause: why, details });
+  }
+  await CancellationScope.nonCancellable(() => vm.fence());
+  if (vm.crossed) return;
+  await undoSave(vm);
   if (isCancellation(why)) throw why;
   throw failure('SaveUndone', `${vm.vmId} was not saved: ${failureMessage(why)}`, {
     cause: why,
-    details: { steps: vm.steps },
+    details,
   });
 }
 
 async function restoreCancelled(vm: VmOperation): Promise<void> {
   await vm.turnToRestore();
   await restoreVm(vm);
-  showEnd('restored', null);
 }

@@ -55,7 +55,7 @@ async function takeWayBack(vm: VmOperation, failed: StepFailed): Promise<void> {
   const way = wayBack(failed.step, failed.type);
   if (way === 'leaveToHolder') throw failed;
   try {
-    await vm.fence('recover');
+    await vm.fence();
     switch (way) {
       case 'detach':
         await vm.performAll(['detachHeldFunction', 'powerOnRestore']);

@@ -106,11 +106,14 @@ export class VmOperation {
       throw cancelled(`The save of ${this.vmId} was cancelled.`);
   }
 
-  /** A new generation before any undo or way back, so that no late step can interfere; answers where the VM stands. */
-  async fence(direction: 'undo' | 'recover'): Promise<void> {
+  /**
+   * A new generation before any undo or way back, so that no late step can interfere. Only the host's own answer says
+   * which of the two it is: the mark may be set although the reply was lost.
+   */
+  async fence(): Promise<void> {
     this.lease = await hostCalls(this.hostId).fenceOperation(this.hostId, this.vmId, thisRun());
-    this.#direction = direction;
     this.#onlyForward = this.lease.crossed;
+    this.#direction = this.lease.crossed ? 'recover' : 'undo';
     this.darkForMs = this.lease.darkForMs;
   }
 

@@ -192,7 +192,8 @@ export function fence(o: Objects, holder: Holder, reason: string): Operation {
   emptyMailboxes(o);
   const kind = vm.partition.state === 'running' ? held.kind : 'recovery';
   vm.lease = { generation: vm.generation, holder, kind, settings };
-  vm.nextLease = null;
+  // Past the mark the save only goes forward, so its restore still follows.
+  if (vm.pointOfNoReturn === null) vm.nextLease = null;
   if (vm.deadlineMs !== null) vm.deadlineMs = Math.max(vm.deadlineMs, nowMs + FENCE_EXTENSION_MS);
   breakBarrier(host, vm.vmId, reason);
   if (vm.pointOfNoReturn !== null) markAdmitted(host, vm.vmId);

@@ -139,6 +139,16 @@ describe('failing and stopping', () => {
     expect(suite.vm('host-04', 'vm-01').facts.guestVisibleEvents).toBe(0);
   });
 
+  test('a mark whose every reply is lost is found out, and the save goes on from there', async () => {
+    const saved = await suite.run('fastSave', {
+      ...vm('host-04', 'vm-02'),
+      blackoutBudget: '2s',
+      faults: [{ step: 'crossPointOfNoReturn', kind: 'fail-after', times: 1000 }],
+    });
+    expect(saved.outcome).toBe('saved');
+    expect((await suite.run('fastRestore', vm('host-04', 'vm-02'))).vm.path).toBe('kept');
+  });
+
   test('a cancel before the point of no return resumes the VM', async () => {
     const handle = await suite.start('fastSave', {
       ...vm('host-05'),

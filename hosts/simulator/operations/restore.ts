@@ -128,6 +128,12 @@ export const powerOnRestore: StepOperation = {
   effect: (c) => {
     c.run('Repository.ClaimRecord', (o) => {
       const record = recordOf(o);
+      if (record.state === 'discarded') {
+        throw new HoldfastError(
+          'VmStateLost',
+          `The record of ${o.vm.vmId} was discarded for a cold start.`,
+        );
+      }
       if (record.state === 'committed') refuseUnlessSuccessorReady(o);
       claimRecord(record, c.generation);
     });

@@ -245,9 +245,11 @@ export const saveVm: StepOperation = {
   },
 };
 
-/** From the claim of the record on, worker process and interface are the successor's. */
+/** From the claim of the record, or a cold start, on, worker process and interface are the successor's. */
 const restoreHasBegun = (vm: VmState): string | undefined =>
-  vm.record?.state === 'claimed' ? 'the restore has begun' : undefined;
+  vm.record?.state === 'claimed' || vm.record?.state === 'discarded'
+    ? 'the restore has begun'
+    : undefined;
 
 /** Claims 6 and 7. A left-over interface would make the successor's D0 entry fail; no FLR, no unassign. */
 export const resetVpciBusInterface: StepOperation = {

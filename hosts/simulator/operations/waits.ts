@@ -1,4 +1,5 @@
 import { HoldfastError } from '../../../contract/failures';
+import { refused } from '../legal-moves';
 import {
   isDecided,
   isNextToRestore,
@@ -46,6 +47,13 @@ export const crossPointOfNoReturn: StepOperation = {
   inPlace: ({ vm }) => vm.pointOfNoReturn !== null,
   effect: (c) =>
     c.run('PointOfNoReturn.Cross', (o) => {
+      const { record, adapter } = o.vm;
+      if (record?.state !== 'committed' || adapter.state !== 'Saved') {
+        // Only forward from there, and without these there is no way forward.
+        throw refused(
+          `${o.vm.vmId} cannot cross: its record is ${record?.state ?? 'missing'}, its adapter ${adapter.state}.`,
+        );
+      }
       const servicing = memberOf(o);
       if (servicing !== undefined) {
         if (servicing.aborted !== null && !servicing.crossed) {

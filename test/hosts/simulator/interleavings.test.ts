@@ -143,6 +143,7 @@ it('never breaks an invariant, and every VM can always be brought back', async (
       },
     ),
     {
+      endOnFailure: true,
       numRuns: Number(process.env['RUNS'] ?? 40),
       ...(process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']) }),
     },
@@ -165,12 +166,15 @@ async function bringAllBack(fleet: SimulatedFleet): Promise<void> {
   const watching = new DeadMan(fleet.store, fleet.hosts, (line) => said.push(line)).watch(
     stop.signal,
   );
-  for (const until = Date.now() + 5_000; out().length > 0;) {
-    if (Date.now() > until) throw new Error(`not back: ${out().join(', ')}: ${said.join('; ')}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+  try {
+    for (const until = Date.now() + 5_000; out().length > 0;) {
+      if (Date.now() > until) throw new Error(`not back: ${out().join(', ')}: ${said.join('; ')}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  } finally {
+    stop.abort();
+    await watching;
   }
-  stop.abort();
-  await watching;
   // A VM that had lost its VF, and whose run was over, gets one with its next save and restore.
   for (const id of VMS) {
     if (fleet.objects(id).vm.guest.dataPath === 'vf') continue;
