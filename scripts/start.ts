@@ -91,9 +91,11 @@ async function main(): Promise<void> {
   const say = (text: string) => process.stderr.write(`${text}\n`);
   const timeScale = options.timeScale ?? loadProfile(options.profile).timeScale;
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-'));
+  const waiting = new AbortController();
   const interrupted = new Promise<never>((_, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       process.once(signal, () => {
+        waiting.abort();
         reject(new Interrupted(signal));
       });
     }
@@ -103,7 +105,12 @@ async function main(): Promise<void> {
     const stack = await Promise.race([started, interrupted]);
     const runs: HostRun[] = [];
     for (const hostId of stack.store.hostIds()) {
-      runs.push(await Promise.race([service(stack, hostId), interrupted]));
+      const progress = new LiveProgress(stack.store, hostId);
+      try {
+        runs.push(await Promise.race([service(stack, hostId, waiting.signal), interrupted]));
+      } finally {
+        progress.stop();
+      }
     }
     const link = uiLink(stack, runs);
     if (options.json) {
@@ -133,8 +140,8 @@ async function main(): Promise<void> {
   }
 }
 
-async function service(stack: Stack, hostId: string): Promise<HostRun> {
-  const progress = new LiveProgress(stack.store, hostId);
+/** Services one host; `signal` ends the waiting for its result, so that the connection can be closed. */
+async function service(stack: Stack, hostId: string, signal: AbortSignal): Promise<HostRun> {
   const { component, toVersion, mode, placement, holdMode, onCannotKeep, blackoutBudget, fault } =
     options;
   const input: ServiceHostInput = {
@@ -148,12 +155,14 @@ async function service(stack: Stack, hostId: string): Promise<HostRun> {
     faults: fault ?? [],
   };
   try {
-    const result = await stack.client.workflow.execute<typeof serviceHost>('serviceHost', {
-      workflowId: serviceHostId(hostId),
-      taskQueue: HOLDFAST_QUEUE,
-      args: [input],
-      staticSummary: `update ${component} of ${hostId} to ${toVersion}`,
-    });
+    const result = await stack.client.withAbortSignal(signal, () =>
+      stack.client.workflow.execute<typeof serviceHost>('serviceHost', {
+        workflowId: serviceHostId(hostId),
+        taskQueue: HOLDFAST_QUEUE,
+        args: [input],
+        staticSummary: `update ${component} of ${hostId} to ${toVersion}`,
+      }),
+    );
     return { hostId, result, failure: null };
   } catch (error) {
     if (!(error instanceof WorkflowFailedError)) throw error;
@@ -164,8 +173,6 @@ async function service(stack: Stack, hostId: string): Promise<HostRun> {
         : undefined;
     const result = detail?.vms === undefined ? null : (detail as ServiceHostResult);
     return { hostId, result, failure: cause?.message ?? error.message };
-  } finally {
-    progress.stop();
   }
 }
 

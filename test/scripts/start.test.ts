@@ -93,7 +93,18 @@ test.each([
   expect(ran.stderr).not.toContain('Temporal is up');
 });
 
-test('Ctrl-C stops everything that was started', async () => {
+test('Ctrl-C in the middle of a blackout stops everything that was started, and says so', async () => {
+  const run = start('--vms', '2');
+  while (!run.output().stderr.includes('paused')) await delay(20);
+  const [, address] = /Temporal is up at (\S+)/.exec(run.output().stderr) ?? [];
+  run.child.kill('SIGINT');
+  const ran = await run.ended;
+  expect(ran.code).toBe(130);
+  expect(ran.stderr.trimEnd()).toMatch(/stopping$/);
+  await expect(fetch(`http://${String(address)}`)).rejects.toThrow();
+});
+
+test('Ctrl-C stops everything that was kept, too', async () => {
   const run = start('--vms', '2', '--keep', '--profile', 'zero');
   while (!run.output().stderr.includes('Everything stays up')) await delay(50);
   const [, address] = /Temporal is up at (\S+)/.exec(run.output().stderr) ?? [];

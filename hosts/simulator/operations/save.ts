@@ -25,6 +25,9 @@ import type { StepOperation } from './operation';
 /** The record being written by this generation; starts one on the first block. */
 function openRecord(o: Objects, generation: number): SavedRecord {
   const { vm } = o;
+  if (vm.record?.state === 'committed' || vm.record?.state === 'claimed') {
+    throw refused(`${vm.vmId} has a ${vm.record.state} record, which nothing may write over.`);
+  }
   if (vm.record?.state !== 'writing' || vm.record.generation !== generation) {
     vm.record = startRecord(vm.lease?.settings.mode ?? 'modified', generation);
   }
@@ -264,7 +267,8 @@ export const resetVpciBusInterface: StepOperation = {
           'The bus interface cannot be reset before the point of no return is crossed.',
         );
       }
-      resetBusInterface(vm.vpci);
+      // A VF that was taken away meanwhile has taken its interface with it.
+      if (vm.vpci.interface.state !== 'none') resetBusInterface(vm.vpci);
       return {};
     }),
 };

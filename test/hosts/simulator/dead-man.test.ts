@@ -181,6 +181,21 @@ it('starts the VM cold when its saved state cannot be used', async () => {
   });
 });
 
+it('goes on with a cold start that another run had begun', async () => {
+  await (await VmRun.save(fleet)).performAll(SAVE);
+  const restore = await VmRun.restore(fleet);
+  await restore.fence('recover');
+  await restore.perform('coldStartVm');
+  overdue();
+  await watchUntilBack();
+  expect(await fleet.facts()).toMatchObject({
+    phase: 'running',
+    dataPath: 'vf',
+    facts: { path: 'restarted' },
+  });
+  await fleet.expectUnharmed();
+});
+
 it('brings a conventionally saved VM back with a new VF', async () => {
   const steps: readonly VmStep[] = [
     ...DETACH_VIRTUAL_FUNCTION,

@@ -176,6 +176,35 @@ it.each<{
     says: /Initialized, not ResourcesReserved/,
   },
   {
+    what: 'crossing without a committed record',
+    prepare: saveUpTo('saveVm'),
+    step: 'crossPointOfNoReturn',
+    type: 'Refused',
+    says: /its record is writing/,
+  },
+  {
+    what: 'crossing with an adapter that is not saved',
+    prepare: async () => {
+      const run = await saveUpTo('crossPointOfNoReturn')();
+      await run.perform('restoreSwitchState');
+      return run;
+    },
+    step: 'crossPointOfNoReturn',
+    type: 'Refused',
+    says: /its adapter Paused/,
+  },
+  {
+    what: 'a save that would write over a committed record',
+    prepare: async () => {
+      const run = await saveUpTo('crossPointOfNoReturn')();
+      await run.fence('recover');
+      return run;
+    },
+    step: 'saveVm',
+    type: 'Refused',
+    says: /committed record, which nothing may write over/,
+  },
+  {
     what: 'a second worker process beside the first',
     prepare: restoreOverLiveWorker,
     step: 'powerOnRestore',
