@@ -19,7 +19,6 @@ const LAYERS = {
     packages: [
       '@temporalio/workflow',
       '@temporalio/common',
-      'async-mutex',
       'zod',
       'zod/mini',
       'zod/locales',

@@ -161,7 +161,7 @@ describe('packages in replayed code', () => {
   ];
   const builtIns = ['node:fs', 'fs', 'node:fs/promises', 'node:assert', 'assert', 'crypto', 'os'];
   const validation = ['zod', 'zod/mini', 'zod/locales', 'ms'];
-  const sandbox = ['@temporalio/workflow', '@temporalio/common', 'async-mutex'];
+  const sandbox = ['@temporalio/workflow', '@temporalio/common'];
   const all = [...temporalOnTheHost, ...builtIns, ...validation, ...sandbox, 'pino', 'lmdb'];
 
   const allowed = {
