@@ -95,7 +95,7 @@ export const serviceHostInput = z.strictObject({
   virtualFunctionRestore,
   /** How long each VM may be dark. Default 10s, at most 30s. */
   blackoutBudget,
-  /** How many VMs of the host are prepared, and how many restored, at a time: 1-256, default 16. */
+  /** How many VMs of the host are prepared for their save, and how many restored, at a time: 1-256, default 16. */
   parallelism: z._default(z.int().check(z.minimum(1), z.maximum(256)), 16),
   faults,
 });

@@ -52,7 +52,8 @@ export function preflight(host: HostDescription, wish: Wish): readonly VmVerdict
 
 function verdictFor(vm: VmDescription, host: HostDescription, wish: Wish): Omit<VmVerdict, 'vmId'> {
   const rule = COMPONENT_RULES[wish.update.component];
-  if (vm.phase !== 'running') {
+  // One that a run prepares still runs; whether that run may be taken over is found out when the VM's lease is asked for.
+  if (vm.phase !== 'running' && vm.phase !== 'preparing') {
     return { verdict: 'blocked', reason: `the VM is ${vm.phase}, not running` };
   }
   if (host.capabilities.recordVersions.length === 0) {

@@ -125,17 +125,12 @@ export class Stack {
 
   async startProcess(role: Role): Promise<void> {
     const { directory, profile, timeScale, restart = true } = this.options;
-    const fleet = ['--fleet-dir', join(directory, 'fleet'), '--profile', profile];
+    const scale = timeScale === undefined ? [] : ['--time-scale', String(timeScale)];
+    const fleet = ['--fleet-dir', join(directory, 'fleet'), '--profile', profile, ...scale];
     const bundle = ['--workflow-bundle', this.bundlePath];
     const args = {
       orchestrator: bundle,
-      host: [
-        ...fleet,
-        ...bundle,
-        '--name',
-        HOST_WORKER_NAME,
-        ...(timeScale === undefined ? [] : ['--time-scale', String(timeScale)]),
-      ],
+      host: [...fleet, ...bundle, '--name', HOST_WORKER_NAME],
       'dead-man': fleet,
     }[role];
     const log = openSync(join(directory, 'logs', `${role}.log`), 'a');

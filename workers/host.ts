@@ -1,12 +1,10 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { Worker, type WorkerOptions } from '@temporalio/worker';
 import { createHostActivities } from '../activities/host-activities';
 import { hostQueue, vmWorkflowQueue } from '../contract/queues';
-import { loadProfile } from '../hosts/simulator/latency';
-import { SimulatedHosts } from '../hosts/simulator/simulated-host';
-import { HostStore } from '../hosts/simulator/store';
 import { connectWorker, loadConnection } from './connection';
 import { runMain } from './run-main';
+import { openFleet, withFleetOptions, type FleetOptions } from './simulated-fleet';
 import {
   createLogger,
   installRuntime,
@@ -15,21 +13,11 @@ import {
 } from './telemetry';
 import { workflowCode } from './workflow-code';
 
-interface Options extends TelemetryOptions {
-  readonly fleetDir: string;
+interface Options extends TelemetryOptions, FleetOptions {
   readonly name: string;
   readonly hosts?: string[];
-  readonly profile: string;
-  readonly timeScale?: number;
   readonly workflowBundle?: string;
 }
-
-const numberOption = (text: string): number => {
-  const value = Number(text);
-  if (!Number.isFinite(value) || value < 0)
-    throw new InvalidArgumentError('must be a number of 0 or more');
-  return value;
-};
 
 /**
  * Serves the simulated hosts of a fleet directory: one activity worker for each host, and one workflow worker for the
@@ -37,21 +25,13 @@ const numberOption = (text: string): number => {
  */
 async function main(): Promise<void> {
   const options = withTelemetryOptions(
-    new Command('host')
-      .description('Performs the steps of simulated hosts.')
-      .requiredOption('--fleet-dir <directory>', 'where the hosts are (npm run create-fleet)')
+    withFleetOptions(new Command('host').description('Performs the steps of simulated hosts.'))
       .option(
         '--name <name>',
         'stable name of this process; its workflow queue is named after it',
         'host-worker-1',
       )
       .option('--hosts <hostId...>', 'only these hosts; default: all of the directory')
-      .option('--profile <name|file>', 'latency profile: default, zero, or a JSON file', 'default')
-      .option(
-        '--time-scale <factor>',
-        'scales the latencies of the profile; 1 = real',
-        numberOption,
-      )
       .option(
         '--workflow-bundle <file>',
         'prebuilt workflow code (npm run build); without it, it is built at start',
@@ -62,24 +42,19 @@ async function main(): Promise<void> {
   const logger = createLogger(options.name, options);
   installRuntime(logger, options);
 
-  const store = new HostStore(options.fleetDir);
+  const { store, hosts } = openFleet(options);
   const hostIds = options.hosts ?? store.hostIds();
   if (hostIds.length === 0)
     throw new Error(
       `There is no host in ${options.fleetDir}: make some with "npm run create-fleet".`,
     );
   const vms = hostIds.reduce((count, hostId) => count + store.host(hostId).vmIds.length, 0);
-  const profile = loadProfile(options.profile);
-  const driver = new SimulatedHosts(store, {
-    ...profile,
-    timeScale: options.timeScale ?? profile.timeScale,
-  });
   for (const hostId of hostIds)
     store.updateHost(hostId, (host) => void (host.workerName = options.name));
 
   const configuration = loadConnection();
   const connection = await connectWorker(configuration);
-  const activities = { ...createHostActivities(driver) };
+  const activities = { ...createHostActivities(hosts) };
   const common = {
     connection,
     namespace: configuration.namespace,

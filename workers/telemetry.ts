@@ -3,15 +3,17 @@ import { DefaultLogger, Runtime, type LogEntry } from '@temporalio/worker';
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
 
-export interface TelemetryOptions {
+export interface LogOptions {
   readonly logFormat: 'json' | 'pretty';
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+}
+export interface TelemetryOptions extends LogOptions {
   /** host:port of the Prometheus endpoint; none if absent. */
   readonly metricsAddress?: string;
 }
 
-/** The options every worker process takes. */
-export const withTelemetryOptions = (command: Command): Command =>
+/** The options every process takes. */
+export const withLogOptions = (command: Command): Command =>
   command
     .addOption(
       new Option('--log-format <format>', 'how log lines look')
@@ -22,14 +24,17 @@ export const withTelemetryOptions = (command: Command): Command =>
       new Option('--log-level <level>', 'least important level that is logged')
         .choices(['debug', 'info', 'warn', 'error'])
         .default('info'),
-    )
-    .option(
-      '--metrics-address <host:port>',
-      'serve Prometheus metrics of the Temporal SDK here, e.g. 127.0.0.1:9464',
     );
 
+/** And those of a process with Temporal workers in it. */
+export const withTelemetryOptions = (command: Command): Command =>
+  withLogOptions(command).option(
+    '--metrics-address <host:port>',
+    'serve Prometheus metrics of the Temporal SDK here, e.g. 127.0.0.1:9464',
+  );
+
 /** The process's logger. Logs go to standard error: standard output belongs to what a command answers. */
-export function createLogger(name: string, options: TelemetryOptions): Logger {
+export function createLogger(name: string, options: LogOptions): Logger {
   const settings = { name, level: options.logLevel };
   return options.logFormat === 'json'
     ? pino(settings, pino.destination({ dest: 2, sync: true }))

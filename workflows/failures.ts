@@ -66,7 +66,11 @@ function withoutNextActions(text: string): string {
     (rest, { nextAction }) => rest.replaceAll(nextAction, ''),
     text,
   );
-  return `${told.replace(/\s+/g, ' ').replace(/[.\s]+$/, '')}.`;
+  const tidy = told
+    .replace(/\s+/g, ' ')
+    .replace(/\s*\.?\s*\)/g, ')')
+    .replace(/[.\s]+$/, '');
+  return `${tidy}.`;
 }
 
 export const cancelled = (what: string) => new CancelledFailure(what);

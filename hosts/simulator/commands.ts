@@ -39,7 +39,8 @@ export function issueCommand<T>(
   apply: (o: Objects) => T,
 ): T {
   const journal = (o: Objects, status: string, detail: string | null) => {
-    store.append(o.host, { ...target, kind: 'command', command, status, detail });
+    const { vmId, step, generation } = target;
+    store.append(o.host, { vmId, step, generation, kind: 'command', command, status, detail });
   };
   let answer: { value: T } | { error: unknown };
   try {

@@ -72,6 +72,7 @@ export class StepEngine {
       const applicable = operation.notApplicable?.(before, call.generation) === undefined;
       const due =
         operation.ready?.(before, call.generation) !== false &&
+        operation.mayBegin?.(before) !== false &&
         !isBlocked(before, key, operation.usesPf === true);
       // Only then write: every write wakes all who wait for this host.
       if (!applicable || due) {

@@ -60,6 +60,7 @@ function createHost(store: HostStore, hostId: string, shape: FleetShape): void {
     mailbox: null,
     faults: [],
     quarantine: null,
+    stranded: [],
     journalSeq: 0,
     commands: { forbidden: 0 },
     invariants: { checked: 0, violations: [] },

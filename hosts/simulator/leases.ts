@@ -61,6 +61,18 @@ function refuseIfHeld(vm: VmState, request: BeginRequest): void {
   throw new HoldfastError('VmBusy', `${vm.vmId} is held by ${describeHolder(holder)}.`, { holder });
 }
 
+/** Why the host takes no more work, if so: a breach, or VMs that are held and paused with no safe way forward. */
+export function quarantineOf({ quarantine, stranded }: HostState): string | null {
+  if (quarantine !== null) return quarantine;
+  return stranded.length === 0 ? null : `${stranded.join(', ')} stranded: held and paused`;
+}
+
+function refuseQuarantined(host: HostState): void {
+  const reason = quarantineOf(host);
+  if (reason === null) return;
+  throw new HoldfastError('HostQuarantined', `Host ${host.hostId} is quarantined: ${reason}.`);
+}
+
 function issueLease(o: Objects, request: BeginRequest, kind: Lease['kind']): Lease {
   const { vm } = o;
   vm.generation += 1;
@@ -80,12 +92,7 @@ export function beginSave(o: Objects, request: BeginRequest): Operation {
   if (vm.lease !== null && sameHolder(vm.lease.holder, request.holder))
     return operationOf(o, vm.lease);
   servicingOf(o, request);
-  if (host.quarantine !== null) {
-    throw new HoldfastError(
-      'HostQuarantined',
-      `Host ${host.hostId} is quarantined: ${host.quarantine}.`,
-    );
-  }
+  refuseQuarantined(host);
   const phase = phaseOf(vm);
   if (
     phase === 'saved' ||
@@ -229,12 +236,7 @@ const NO_SETTINGS = {
 
 export function acquireHost(host: HostState, holder: Holder, takeOverFrom?: Holder): number {
   if (host.lease !== null && sameHolder(host.lease.holder, holder)) return host.lease.generation;
-  if (host.quarantine !== null) {
-    throw new HoldfastError(
-      'HostQuarantined',
-      `Host ${host.hostId} is quarantined: ${host.quarantine}.`,
-    );
-  }
+  refuseQuarantined(host);
   if (host.lease !== null && !sameHolder(host.lease.holder, takeOverFrom)) {
     throw new HoldfastError(
       'HostBusy',

@@ -19,6 +19,15 @@ const reached =
   };
 /** The save has the network optimizations off. */
 export const markQuiet = reached('quiet');
+/** At most `parallelism` VMs are prepared at a time, in the order in which the run names them. */
+export function isNextToPrepare(o: Pick<Objects, 'host' | 'vm'>): boolean {
+  const servicing = memberOf(o);
+  if (servicing === undefined || servicing.aborted !== null) return true;
+  const { order, members, quiet } = servicing;
+  const waiting = order.vms.filter(({ vmId }) => members.includes(vmId) && !quiet.includes(vmId));
+  return waiting.slice(0, order.parallelism).some(({ vmId }) => vmId === o.vm.vmId);
+}
+
 /** The restore has prepared all it can and waits at its gate. */
 export const markRestoreWaiting = reached('restoreWaiting');
 export const markPaused = reached('paused');

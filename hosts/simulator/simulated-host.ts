@@ -20,6 +20,7 @@ import {
   beginRestore,
   beginSave,
   fence,
+  quarantineOf,
   stopServicing,
   takeForDeadMan,
 } from './leases';
@@ -56,7 +57,7 @@ export class SimulatedHosts implements HostDriver {
           recordVersions: READABLE_RECORD_VERSIONS,
         },
         holder: host.lease?.holder ?? null,
-        quarantine: host.quarantine,
+        quarantine: quarantineOf(host),
         vms: host.vmIds.map((vmId) => describeVm(this.store.objects(hostId, vmId))),
         forbiddenCommands: host.commands.forbidden,
         invariants: {
@@ -166,7 +167,8 @@ export class SimulatedHosts implements HostDriver {
       this.store.updateHost(call.hostId, (host) => {
         if (host.lease?.generation !== call.generation) return;
         host.lease = null;
-        host.servicing = null;
+        // A run that was refused leaves the one before it, whose VMs may still be on their way back.
+        if (host.servicing?.generation === call.generation) host.servicing = null;
         host.staged = null;
         host.faults = [];
       });

@@ -137,7 +137,9 @@ export interface HostState {
   }[];
   mailbox: Intent | null;
   faults: Fault[];
+  /** Why the host takes no more work after a breach; stranded VMs quarantine it too. */
   quarantine: string | null;
+  stranded: string[];
   journalSeq: number;
   commands: { forbidden: number };
   invariants: { checked: number; violations: string[] };

@@ -19,7 +19,7 @@ import {
 import * as adapter from '../devices/synthetic-network-adapter';
 import { unassignDevice } from '../devices/vpci-vsp';
 import { refused } from '../legal-moves';
-import { markQuiet } from '../servicing';
+import { isNextToPrepare, markQuiet } from '../servicing';
 import type { Objects } from '../state';
 import type { StepOperation } from './operation';
 
@@ -38,6 +38,7 @@ function neededVf(o: Objects) {
  */
 export const ejectVirtualFunction: StepOperation = {
   ownLatency: true,
+  mayBegin: isNextToPrepare,
   notApplicable: (o) => (o.vm.vpci.device === null ? 'no VF device is assigned' : undefined),
   inPlace: ({ vm }) => vm.vpci.device === null,
   effect: async (c) => {

@@ -31,6 +31,8 @@ export interface StepOperation {
   arrive?(o: Objects): void;
   /** For steps that wait: whether the time has come. Throws when it never will. */
   ready?(o: Objects, generation: number): boolean;
+  /** Whether it is this VM's turn; until then the step has not begun. */
+  mayBegin?(o: Objects): boolean;
   /** Why there is nothing to do, if so. */
   notApplicable?(o: Objects, generation: number): string | undefined;
   /** Whether the effect is there: asked before a step, and after it instead of believing it. */

@@ -18,7 +18,6 @@ import { sameHolder } from '../leases';
 import { refused } from '../legal-moves';
 import { markResumed } from '../servicing';
 import type { StepOperation } from './operation';
-import { strandedQuarantine } from './ways-back';
 import { isRunning, noVfToRestore, recordOf } from './saved-vm';
 
 export const connectSyntheticAdapter: StepOperation = {
@@ -127,7 +126,7 @@ export const verifyRestore: StepOperation = {
           );
         }
       }
-      if (o.host.quarantine === strandedQuarantine(vm.vmId)) o.host.quarantine = null;
+      o.host.stranded = o.host.stranded.filter((id) => id !== vm.vmId);
       o.host.invariants.checked += 2;
       vm.lease = null;
       vm.nextLease = null;

@@ -18,7 +18,14 @@ import {
 import { resetBusInterface, setHold } from '../devices/vpci-vsp';
 import { exitWorkerProcess } from '../devices/vm-worker-process';
 import { refused } from '../legal-moves';
-import { markDown, markPaused, markQuiet, markSaved, memberOf } from '../servicing';
+import {
+  isNextToPrepare,
+  markDown,
+  markPaused,
+  markQuiet,
+  markSaved,
+  memberOf,
+} from '../servicing';
 import type { Objects, VmState } from '../state';
 import type { StepOperation } from './operation';
 
@@ -77,6 +84,7 @@ function determine(o: Objects): string | null {
 
 /** Claim 1 and ¶31, without the revocation: offloads off, the hold set, nothing for the guest to see. */
 export const disableOptimizations: StepOperation = {
+  mayBegin: isNextToPrepare,
   inPlace: ({ vm }) =>
     vm.adapter.optimizations === 'disabled' && (vm.vpci.device === null || vm.custody !== null),
   effect: (c) => {

@@ -133,9 +133,6 @@ export const coldStartVm: StepOperation = {
   },
 };
 
-/** The quarantine of a host for a stranded VM; the restore of that very VM lifts it. */
-export const strandedQuarantine = (vmId: string): string => `${vmId} is stranded: held and paused`;
-
 /** No way forward is known to be safe: the VM stays held and paused, and the host takes no more work. */
 export const strandVm: StepOperation = {
   inPlace: ({ vm }) => vm.stranded !== null,
@@ -149,7 +146,8 @@ export const strandVm: StepOperation = {
       vm.nextLease = null;
       // Nobody waits for it any more: its place at the gate of the restores is free.
       markResumed(host, vm.vmId);
-      host.quarantine ??= strandedQuarantine(vm.vmId);
+      // The restore of this very VM lifts the quarantine again.
+      if (!host.stranded.includes(vm.vmId)) host.stranded.push(vm.vmId);
     });
     return {};
   },

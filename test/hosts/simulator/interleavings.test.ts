@@ -91,7 +91,7 @@ it('never breaks an invariant, and every VM can always be brought back', async (
   await fc.assert(
     fc.asyncProperty(
       fc.array(act, { minLength: 10, maxLength: 70 }),
-      fc.array(someFault, { maxLength: 3 }),
+      fc.uniqueArray(someFault, { maxLength: 3, selector: (f) => `${f.vmId}/${f.step}` }),
       async (acts, faults) => {
         const fleet = new SimulatedFleet({ vms: 2 });
         try {

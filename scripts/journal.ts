@@ -1,0 +1,71 @@
+import { join } from 'node:path';
+import Table from 'cli-table3';
+import { Command } from 'commander';
+import type { JournalEntry } from '../contract/host';
+import { HostStore } from '../hosts/simulator/store';
+import { runMain } from '../workers/run-main';
+
+interface Options {
+  readonly fleetDir: string;
+  readonly vm?: string;
+  readonly commands?: true;
+  readonly json?: true;
+}
+
+/** Prints what a simulated host did, step by step, from its own journal; nothing else needs to run. */
+async function main(): Promise<void> {
+  const command = new Command('npm run journal --')
+    .description('Prints the journal of a simulated host.')
+    .argument('<hostId>')
+    .option('--fleet-dir <directory>', 'where the hosts are', join('.holdfast', 'fleet'))
+    .option('--vm <vmId>', 'only this VM')
+    .option('--commands', 'every single command too, not only steps')
+    .option('--json', 'one JSON document a line')
+    .parse();
+  const [hostId = ''] = command.args;
+  const { fleetDir, vm, commands, json } = command.opts<Options>();
+  const store = new HostStore(fleetDir);
+  try {
+    const entries = store
+      .journal(hostId, 0, Number.MAX_SAFE_INTEGER, vm)
+      .filter((entry) => commands === true || entry.kind !== 'command' || entry.status !== 'done');
+    const text =
+      json === true ? entries.map((entry) => JSON.stringify(entry)).join('\n') : asTable(entries);
+    process.stdout.write(`${text}\n`);
+  } finally {
+    await store.close();
+  }
+}
+
+function asTable(entries: readonly JournalEntry[]): string {
+  const table = new Table({
+    head: ['no.', 'host ms', 'VM', 'generation', 'step', 'what', 'status', 'detail'],
+    style: { head: [], border: [] },
+    chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },
+  });
+  for (const {
+    seq,
+    hostTimeMs,
+    vmId,
+    generation,
+    step,
+    kind,
+    command,
+    status,
+    detail,
+  } of entries) {
+    table.push([
+      seq,
+      hostTimeMs.toFixed(1),
+      vmId ?? '',
+      generation,
+      step,
+      command ?? kind,
+      status,
+      detail ?? '',
+    ]);
+  }
+  return table.toString();
+}
+
+runMain('npm run journal', main);
