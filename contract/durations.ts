@@ -1,5 +1,5 @@
 import ms from 'ms';
-import * as z from 'zod/mini';
+import { z } from './zod';
 
 /** Milliseconds of a duration as Temporal writes it ("10s", "500ms", "5m"), or `undefined` if it is none. */
 export function durationMs(text: string): number | undefined {

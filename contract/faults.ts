@@ -1,4 +1,4 @@
-import * as z from 'zod/mini';
+import { z } from './zod';
 import { HOST_STEPS, VM_STEP_NAMES } from './steps';
 import { duration } from './durations';
 import { vmId } from './ids';

@@ -1,4 +1,4 @@
-import * as z from 'zod/mini';
+import { z } from './zod';
 
 /** A host or VM name: 1–63 letters, digits, dots, dashes or underscores, starting with a letter or digit. */
 const name = (what: string) =>

@@ -1,10 +1,7 @@
-import * as z from 'zod/mini';
-import { en } from 'zod/locales';
+import { z } from './zod';
 import { duration } from './durations';
 import { fault } from './faults';
 import { hostId, vmId } from './ids';
-
-z.config(en());
 
 /** `modified` keeps the VF allocated, assigned and connected; `conventional` takes it off the guest and gives one back. */
 export const MODES = ['modified', 'conventional'] as const;

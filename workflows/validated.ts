@@ -1,4 +1,4 @@
-import * as z from 'zod/mini';
+import { z } from '../contract/zod';
 import { failure } from './failures';
 
 /** The input with its defaults, or an `InvalidInput` failure that names every wrong field, its value and what is allowed. */

@@ -72,7 +72,6 @@ it('an update of the hypervisor says that migrating is the way', () => {
 });
 
 it.each([
-  'preparing',
   'paused',
   'crossed',
   'saved',
@@ -113,4 +112,14 @@ it('a host without VMs has no verdicts', () => {
 
 it('a verdict names the mode of the save', () => {
   expect([modeOf('keep'), modeOf('conventional')]).toEqual(['modified', 'conventional']);
+});
+
+test('a VM that a run prepares still runs: whether that run may be taken over is found out with its lease', () => {
+  const host = hostWith({ vms: [vmWith({ phase: 'preparing' })] });
+  const [verdict] = preflight(host, {
+    update: { component: 'vmWorkerProcess', version: '2' },
+    mode: 'modified',
+    onCannotKeep: 'refuse',
+  });
+  expect(verdict?.verdict).toBe('keep');
 });

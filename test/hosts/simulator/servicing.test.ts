@@ -253,6 +253,12 @@ it('restores one after the other, the darkest first, when parallelism is 1', asy
   await host.perform('stageUpdate');
   const pairs = await host.beginAll();
   await prepared(pairs);
+  // They are prepared one after the other, in the order of the run's list, whoever asks first.
+  const quiet = [...pairs.values()]
+    .reverse()
+    .map(({ save }) => save.perform('disableOptimizations'));
+  await Promise.all(quiet);
+  expect(servicing().quiet).toEqual(['vm-01', 'vm-02', 'vm-03', 'vm-04']);
   // The order in which they go dark is not the order of their names.
   const order = ['vm-03', 'vm-01', 'vm-04', 'vm-02'];
   for (const id of order) await pairOf(pairs, id).save.performAll(SAVE_TO_MARK);
