@@ -28,6 +28,10 @@ export function isNextToPrepare(o: Pick<Objects, 'host' | 'vm'>): boolean {
   return waiting.slice(0, order.parallelism).some(({ vmId }) => vmId === o.vm.vmId);
 }
 
+/** Whether the host knows that the VM is quiet, or does not ask. A take-over finds a VM quiet that the run has not noted. */
+export const isNotedQuiet = (o: Pick<Objects, 'host' | 'vm'>): boolean =>
+  memberOf(o)?.quiet.includes(o.vm.vmId) !== false;
+
 /** The restore has prepared all it can and waits at its gate. */
 export const markRestoreWaiting = reached('restoreWaiting');
 export const markPaused = reached('paused');

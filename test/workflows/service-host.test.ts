@@ -290,6 +290,20 @@ describe('stopping a run', () => {
     expect(((await first.result()) as ServiceHostResult).outcome).toBe('updated');
   });
 
+  test('a save that was terminated while it prepared its VM is taken over by the next run of the host', async () => {
+    const save = await suite.start('fastSave', {
+      hostId: 'host-11',
+      vmId: 'vm-01',
+      faults: [{ step: 'pauseVm', kind: 'stuck', times: 1000 }],
+    });
+    await suite.until('host-11', 'vm-01', 'pauseVm', 'intent');
+    await save.terminate('a person pressed the wrong button');
+    expect(suite.vm('host-11', 'vm-01').phase).toBe('preparing');
+    const result = await suite.run('serviceHost', { hostId: 'host-11', update: { version: '3.0.0' } });
+    expect(paths(result)).toEqual(['kept', 'kept', 'kept']);
+    expect(result.outcome).toBe('updated');
+  });
+
   test('a run that was terminated in the dark leaves no VM behind, and another takes the host over', async () => {
     const first = await suite.start('serviceHost', {
       hostId: 'host-12',

@@ -19,7 +19,7 @@ import {
 import * as adapter from '../devices/synthetic-network-adapter';
 import { unassignDevice } from '../devices/vpci-vsp';
 import { refused } from '../legal-moves';
-import { isNextToPrepare, markQuiet } from '../servicing';
+import { isNextToPrepare, isNotedQuiet, markQuiet } from '../servicing';
 import type { Objects } from '../state';
 import type { StepOperation } from './operation';
 
@@ -101,7 +101,8 @@ export const resetVirtualFunction: StepOperation = {
 
 export const freeVirtualFunction: StepOperation = {
   usesPf: true,
-  inPlace: (o) => vf(o) === undefined && o.vm.adapter.optimizations === 'disabled',
+  inPlace: (o) =>
+    vf(o) === undefined && o.vm.adapter.optimizations === 'disabled' && isNotedQuiet(o),
   effect: (c) => {
     c.run('OID_NIC_SWITCH_FREE_VF', (o) => {
       const found = vf(o);

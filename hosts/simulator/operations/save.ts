@@ -20,6 +20,7 @@ import { exitWorkerProcess } from '../devices/vm-worker-process';
 import { refused } from '../legal-moves';
 import {
   isNextToPrepare,
+  isNotedQuiet,
   markDown,
   markPaused,
   markQuiet,
@@ -85,8 +86,10 @@ function determine(o: Objects): string | null {
 /** Claim 1 and ¶31, without the revocation: offloads off, the hold set, nothing for the guest to see. */
 export const disableOptimizations: StepOperation = {
   mayBegin: isNextToPrepare,
-  inPlace: ({ vm }) =>
-    vm.adapter.optimizations === 'disabled' && (vm.vpci.device === null || vm.custody !== null),
+  inPlace: (o) =>
+    o.vm.adapter.optimizations === 'disabled' &&
+    (o.vm.vpci.device === null || o.vm.custody !== null) &&
+    isNotedQuiet(o),
   effect: (c) => {
     c.run('VDEV.StartDisableOptimizations', ({ vm }) => {
       if (vm.adapter.optimizations === 'enabled') adapter.startDisableOptimizations(vm.adapter);
