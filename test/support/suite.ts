@@ -32,6 +32,8 @@ export interface Ended {
 /** Workers on the suite's server, in a namespace of their own, with hosts of zero latency unless it says otherwise. */
 export class Suite {
   #runs = 0;
+  /** Where each host's journal was when the latest run was started. */
+  readonly #startedAt = new Map<string, number>();
   private constructor(
     readonly stack: Stack,
     private readonly directory: string,
@@ -66,6 +68,9 @@ export class Suite {
 
   start<Type extends keyof Inputs>(type: Type, input: unknown): Promise<WorkflowHandle> {
     this.#runs += 1;
+    for (const hostId of this.stack.store.hostIds()) {
+      this.#startedAt.set(hostId, this.stack.store.host(hostId).journalSeq);
+    }
     return this.stack.client.workflow.start(type, {
       workflowId: `${type}-${String(this.#runs)}`,
       taskQueue: HOLDFAST_QUEUE,
@@ -92,7 +97,7 @@ export class Suite {
     return this.stack.store.journal(hostId, 0, 100_000, vmId);
   }
 
-  /** Waits until a step of a VM (or of the host) has got as far as `kind`. */
+  /** Waits until, in the latest run, a step of a VM (or of the host) has got as far as `kind`. */
   async until(
     hostId: string,
     vmId: string | null,
@@ -101,7 +106,9 @@ export class Suite {
   ): Promise<void> {
     const deadline = Date.now() + 30_000;
     while (
-      !this.journal(hostId).some((e) => e.vmId === vmId && e.step === step && e.kind === kind)
+      !this.stack.store
+        .journal(hostId, this.#startedAt.get(hostId) ?? 0, 100_000)
+        .some((e) => e.vmId === vmId && e.step === step && e.kind === kind)
     ) {
       if (Date.now() > deadline)
         throw new Error(`${String(vmId)} of ${hostId} never came to ${step} (${kind})`);
