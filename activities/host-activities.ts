@@ -1,5 +1,11 @@
 import { Context } from '@temporalio/activity';
-import type { HostDescription, HostRegistration, Operation, ServicingOrder, VmDescription } from '../contract/host';
+import type {
+  HostDescription,
+  HostRegistration,
+  Operation,
+  ServicingOrder,
+  VmDescription,
+} from '../contract/host';
 import type { Holder } from '../contract/ids';
 import {
   HOST_STEPS,

@@ -71,23 +71,19 @@ it('an update of the hypervisor says that migrating is the way', () => {
   expect(verdict).toMatchObject({ verdict: 'blocked', reason: expect.stringContaining('migrate') });
 });
 
-it.each([
-  'paused',
-  'crossed',
-  'saved',
-  'restoring',
-  'recovering',
-  'stranded',
-] satisfies VmPhase[])('a VM that is %s blocks, and the others are still judged', (phase) => {
-  const host = hostWith({ vms: [vmWith({ phase }), vmWith({ vmId: 'vm-02' })] });
-  const verdicts = preflight(host, {
-    update: { component: 'vmWorkerProcess', version: '2' },
-    mode: 'modified',
-    onCannotKeep: 'refuse',
-  });
-  expect(verdicts.map((v) => v.verdict)).toEqual(['blocked', 'keep']);
-  expect(verdicts[0]?.reason).toBe(`the VM is ${phase}, not running`);
-});
+it.each(['paused', 'crossed', 'saved', 'restoring', 'recovering', 'stranded'] satisfies VmPhase[])(
+  'a VM that is %s blocks, and the others are still judged',
+  (phase) => {
+    const host = hostWith({ vms: [vmWith({ phase }), vmWith({ vmId: 'vm-02' })] });
+    const verdicts = preflight(host, {
+      update: { component: 'vmWorkerProcess', version: '2' },
+      mode: 'modified',
+      onCannotKeep: 'refuse',
+    });
+    expect(verdicts.map((v) => v.verdict)).toEqual(['blocked', 'keep']);
+    expect(verdicts[0]?.reason).toBe(`the VM is ${phase}, not running`);
+  },
+);
 
 it('a host without a record version that both stacks read is blocked', () => {
   const host: HostDescription = hostWith({ vms: [vmWith()], recordVersions: [] });

@@ -39,8 +39,8 @@ withBrowser('the Temporal UI as the front door', () => {
     page = await browser.newPage({ viewport: { width: 1400, height: 1100 } });
   });
   afterAll(async () => {
-    await browser?.close();
-    await suite?.stop();
+    await browser.close();
+    await suite.stop();
   });
 
   const ui = (path: string) => `${required('HOLDFAST_TEST_UI')}/namespaces/ui/${path}`;

@@ -299,7 +299,10 @@ describe('stopping a run', () => {
     await suite.until('host-11', 'vm-01', 'pauseVm', 'intent');
     await save.terminate('a person pressed the wrong button');
     expect(suite.vm('host-11', 'vm-01').phase).toBe('preparing');
-    const result = await suite.run('serviceHost', { hostId: 'host-11', update: { version: '3.0.0' } });
+    const result = await suite.run('serviceHost', {
+      hostId: 'host-11',
+      update: { version: '3.0.0' },
+    });
     expect(paths(result)).toEqual(['kept', 'kept', 'kept']);
     expect(result.outcome).toBe('updated');
   });

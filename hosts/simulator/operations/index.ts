@@ -4,6 +4,7 @@ import type { StepOperation } from './operation';
 import * as restore from './restore';
 import * as resume from './resume';
 import * as save from './save';
+import * as tearDown from './tear-down';
 import * as undo from './undo';
 import * as waits from './waits';
 import * as waysBack from './ways-back';
@@ -11,6 +12,7 @@ import * as waysBack from './ways-back';
 /** How the simulator performs each step. */
 export const OPERATIONS: Readonly<Record<VmStep, StepOperation>> = {
   ...save,
+  ...tearDown,
   ...waits,
   ...restore,
   ...resume,
