@@ -85,7 +85,7 @@ export class DeadMan {
     }
   }
 
-  /** The shortest way forward: with the VF, else without it, else without the guest's memory. */
+  /** The shortest way forward: with the VF, else without it, else without the guest's memory, else none. */
   async #restore(name: string, perform: Perform): Promise<void> {
     try {
       await perform(FORWARD);
@@ -99,7 +99,12 @@ export class DeadMan {
       }
       await perform(RESTORE_VM);
     } catch (error) {
-      if (!isFailure(error, 'VmStateLost')) throw error;
+      if (isFailure(error, 'Fenced')) throw error;
+      if (!isFailure(error, 'VmStateLost')) {
+        // No way forward that is known to be safe: a person must look, and is told so.
+        await perform(['strandVm']);
+        throw error;
+      }
       this.say(`${name}: ${reason(error)}; starting it cold`);
       await perform(['coldStartVm', 'resumeVm']);
     }

@@ -161,8 +161,8 @@ describe('npm run replay', () => {
 
     it('says when no worker took a step', async () => {
       const { failure, steps } = await told('fast-save.host-unreachable');
-      expect(failure).toMatchObject({ type: 'HostUnreachable', step: 'describeHost', attempt: 0 });
-      expect(steps).toMatchObject([{ name: 'describeHost', status: 'timed out' }]);
+      expect(failure).toMatchObject({ type: 'HostUnreachable', step: 'pingHost', attempt: 0 });
+      expect(steps).toMatchObject([{ name: 'pingHost', status: 'timed out' }]);
     });
   });
 

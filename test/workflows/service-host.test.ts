@@ -229,7 +229,7 @@ describe('when something fails', () => {
     const ended = await suite.fails('serviceHost', {
       hostId: 'host-09',
       update,
-      blackoutBudget: '2s',
+      blackoutBudget: '4s',
       faults: [{ vmId: 'vm-01', step: 'restoreVm', kind: 'fail-before', times: 1000 }],
     });
     expect(ended.type).toBe('VmStranded');

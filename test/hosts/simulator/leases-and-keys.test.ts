@@ -146,6 +146,25 @@ describe('a fence', () => {
     expect((await fleet.facts()).phase).toBe('preparing');
   });
 
+  it('keeps a step that only found its effect in place from recording a result afterwards', async () => {
+    use();
+    const save = await VmRun.save(fleet);
+    await save.perform('disableOptimizations');
+    // No command of it will be refused: the end of the step is all that is left to be fenced.
+    fleet.change(({ vm }) => {
+      vm.faults = [fault('disableOptimizations', 'slow', { delay: '50ms' })];
+    });
+    save.direction = 'recover';
+    const late = save.perform('disableOptimizations');
+    late.catch(() => undefined);
+    await save.fence('undo');
+    await expect(late).rejects.toMatchObject({ type: 'Fenced' });
+    const results = (await fleet.journal('result')).filter(
+      (e) => e.step === 'disableOptimizations',
+    );
+    expect(results).toHaveLength(1);
+  });
+
   it('frees the PF of a request that nobody waits for any more', async () => {
     use({ vms: 2 });
     const conventional = { settings: { mode: 'conventional' } } as const;
