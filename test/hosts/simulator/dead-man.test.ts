@@ -168,6 +168,27 @@ it('does not give the VF up for a step that has nothing to do with it', async ()
   expect((await fleet.facts()).facts.path).toBe('kept');
 });
 
+it('strands a VM that it cannot bring back, instead of trying for ever', async () => {
+  await (await VmRun.save(fleet)).performAll(SAVE);
+  await VmRun.restore(fleet, 'vm-01', {
+    faults: [fault('restoreVm', 'fail-before', { times: 1000 })],
+  });
+  overdue();
+  const stop = new AbortController();
+  const watching = new DeadMan(fleet.store, fleet.hosts, (line) => said.push(line)).watch(
+    stop.signal,
+  );
+  for (const until = Date.now() + 8_000; fleet.objects('vm-01').vm.stranded === null;) {
+    if (Date.now() > until) throw new Error(`not stranded: ${said.join('; ')}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  stop.abort();
+  await watching;
+  const host = await fleet.hosts.describe('host-01');
+  expect(host.quarantine).toContain('vm-01');
+  expect(host.vms[0]).toMatchObject({ phase: 'stranded', facts: { running: false } });
+});
+
 it('starts the VM cold when its saved state cannot be used', async () => {
   await (await VmRun.save(fleet)).performAll(SAVE);
   fleet.change(({ vm }) => {
