@@ -31,12 +31,15 @@ async function watchUntilBack(
       (id) =>
         fleet.objects(id).vm.partition.state === 'running' && fleet.objects(id).vm.lease === null,
     );
-  for (const until = Date.now() + withinMs; !back();) {
-    if (Date.now() > until) throw new Error(`not back: ${said.join('; ')}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  try {
+    for (const until = Date.now() + withinMs; !back();) {
+      if (Date.now() > until) throw new Error(`not back: ${said.join('; ')}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  } finally {
+    stop.abort();
+    await watching;
   }
-  stop.abort();
-  await watching;
 }
 
 it('leaves a VM alone whose deadline has not passed', async () => {
