@@ -6,6 +6,7 @@ import { StepFailed, type VmOperation } from './vm-operation';
  * that is reported, not fatal.
  */
 export async function attachVirtualFunction(vm: VmOperation): Promise<void> {
+  vm.turnToRecovery();
   try {
     await vm.performAll(ATTACH_VIRTUAL_FUNCTION);
   } catch (error) {

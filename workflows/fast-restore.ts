@@ -72,6 +72,10 @@ async function bringBack(vm: VmOperation): Promise<VmDescription | 'notNeeded'> 
     return 'notNeeded';
   }
   try {
+    if (vm.phase === 'crossed' || vm.phase === 'recovering') {
+      // Taken over from a save that had crossed: what it left is finished first.
+      await vm.performAll(['resetVpciBusInterface', 'tearDownSyntheticAdapter']);
+    }
     return await restoreVm(vm);
   } catch (error) {
     if (!(error instanceof StepFailed) || error.type === 'Fenced') throw error;

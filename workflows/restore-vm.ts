@@ -56,6 +56,11 @@ async function takeWayBack(vm: VmOperation, failed: StepFailed): Promise<void> {
   if (way === 'leaveToHolder') throw failed;
   try {
     await vm.fence();
+    if (vm.running) {
+      // Only the reply of `resumeVm` was lost; but a breach that it found ends the run.
+      if (failed.type === 'InvariantBreach') throw failed;
+      return;
+    }
     switch (way) {
       case 'detach':
         await vm.performAll(['detachHeldFunction', 'powerOnRestore']);
@@ -71,7 +76,7 @@ async function takeWayBack(vm: VmOperation, failed: StepFailed): Promise<void> {
         break;
     }
   } catch (error) {
-    if (!(error instanceof StepFailed) || error.type === 'Fenced') throw error;
+    if (!(error instanceof StepFailed) || error.type === 'Fenced' || vm.running) throw error;
     failed = error;
   }
   await vm.perform('strandVm');

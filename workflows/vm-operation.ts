@@ -55,6 +55,10 @@ export class VmOperation {
   get inServicing() {
     return this.lease.inServicing;
   }
+  /** By the host's latest answer. */
+  get running() {
+    return this.darkForMs === 0;
+  }
   get crossed() {
     return this.#onlyForward;
   }
@@ -98,6 +102,11 @@ export class VmOperation {
 
   async performAll(steps: readonly VmStep[]): Promise<void> {
     for (const step of steps) await this.perform(step);
+  }
+
+  /** From here on keys of their own: a step that a restore has done already is to be done once more, on another VF. */
+  turnToRecovery(): void {
+    this.#direction = 'recover';
   }
 
   /** A cancel is heard between steps, as long as everything can still be undone. */

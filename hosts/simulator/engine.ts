@@ -185,7 +185,7 @@ export class StepEngine {
   ): RecordedOutcome {
     const { intent } = claim;
     const { hostId, vmId, step, generation } = target;
-    return this.store.update(hostId, vmId, (o) => {
+    const { recorded, breaches } = this.store.update(hostId, vmId, (o) => {
       if (!ownsMailbox(o, intent)) {
         throw new HoldfastError(
           'Fenced',
@@ -196,23 +196,27 @@ export class StepEngine {
         throw new HoldfastError('HostStepFailed', `${step} of ${vmId} ended without its effect.`);
       }
       leaveMailboxes(o, intent);
-      const breaches = checkInvariants(o, 'result');
+      const found = checkInvariants(o, 'result');
       const ms = intent.spentMs + (o.nowMs - intent.startedAtMs);
       const status = claim.inPlace && intent.attempts === 1 ? 'alreadyDone' : 'done';
       const seen = claim.inPlace ? (operation.observed?.(o) ?? {}) : evidence;
-      const recorded = outcome(status, o.nowMs, ms, intent.attempts, seen);
-      this.store.putResult(hostId, key, recorded);
+      const done = outcome(status, o.nowMs, ms, intent.attempts, seen);
+      this.store.putResult(hostId, key, done);
       this.store.append(o.host, {
         vmId,
         step,
         generation,
         kind: 'result',
         command: null,
-        status: breaches.length === 0 ? recorded.status : 'breach',
-        detail: breaches.join('; ') || null,
+        status: found.length === 0 ? done.status : 'breach',
+        detail: found.join('; ') || null,
       });
-      return recorded;
+      return { recorded: done, breaches: found };
     });
+    if (breaches.length > 0) {
+      throw new HoldfastError('InvariantBreach', `After ${step}: ${breaches.join('; ')}.`);
+    }
+    return recorded;
   }
 
   /** A failed attempt: nothing of it is under way any more. */

@@ -177,6 +177,29 @@ describe('failing and stopping', () => {
     });
   });
 
+  test('a restore takes over a save that was terminated past the mark, and finishes it first', async () => {
+    const first = await suite.start('fastSave', {
+      ...vm('host-06', 'vm-02'),
+      blackoutBudget: '30s',
+      faults: [{ step: 'tearDownSyntheticAdapter', kind: 'stuck', times: 1 }],
+    });
+    await suite.until('host-06', 'vm-02', 'tearDownSyntheticAdapter', 'intent');
+    await first.terminate('pulled the plug');
+    expect(suite.vm('host-06', 'vm-02').phase).toBe('crossed');
+    const restored = await suite.run('fastRestore', vm('host-06', 'vm-02'));
+    expect(restored.vm).toMatchObject({ running: true, path: 'kept' });
+  });
+
+  test('a resume whose every reply is lost is found out', async () => {
+    await suite.run('fastSave', vm('host-06', 'vm-03'));
+    const restored = await suite.run('fastRestore', {
+      ...vm('host-06', 'vm-03'),
+      blackoutBudget: '2s',
+      faults: [{ step: 'resumeVm', kind: 'fail-after', times: 1000 }],
+    });
+    expect(restored.vm).toMatchObject({ running: true, path: 'kept' });
+  });
+
   test('a save that was terminated in the dark is taken over by the next, which undoes it first', async () => {
     const first = await suite.start('fastSave', {
       ...vm('host-06'),

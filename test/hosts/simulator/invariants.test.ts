@@ -198,7 +198,8 @@ it('I6: a restore that leaves out the flags of claim 16 is found out when the VM
   await (await VmRun.save(fleet)).performAll(SAVE);
   const restore = await VmRun.restore(fleet);
   const order: readonly VmStep[] = RESTORE.filter((s) => s !== 'markVirtualFunctionAssigned');
-  await restore.performBefore('enableOptimizations', order);
+  await restore.performBefore('resumeVm', order);
+  await expect(restore.perform('resumeVm')).rejects.toMatchObject({ type: 'InvariantBreach' });
   expect((await fleet.hosts.describe('host-01')).quarantine).toMatch(/I6/);
 });
 
