@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
@@ -48,10 +49,11 @@ export async function buildTemporal(
   onProgress(
     `building the Temporal CLI ${requirement.cliVersion} from source: about 6 minutes, needed once`,
   );
-  const lastLines = reportProgress(go, onProgress);
+  const { lastLines, allRead } = reportProgress(go, onProgress);
   const { exit, interruptedBy } = await endOrInterruption(go);
   if (interruptedBy !== undefined) throw new TemporalBuildInterrupted(interruptedBy);
   if (exit.code !== 0) {
+    await allRead;
     const end = exit.code === null ? `by ${exit.signal}` : `with code ${exit.code}`;
     throw new TemporalBuildFailed([`go build ended ${end}`, ...lastLines].join('\n'));
   }
@@ -73,8 +75,15 @@ function buildArguments(requirement: TemporalRequirement, file: string): string[
   ];
 }
 
-/** Counts what go reports and says it now and then; returns the (growing) last lines that are not mere progress. */
-function reportProgress(go: GuardedProcess, onProgress: (line: string) => void): string[] {
+interface BuildOutput {
+  /** The last lines that are not mere progress; grows while go runs. */
+  readonly lastLines: readonly string[];
+  /** Settles when all output has been read: the news that go has ended may be faster than its last words. */
+  readonly allRead: Promise<unknown>;
+}
+
+/** Counts what go reports and says it now and then. */
+function reportProgress(go: GuardedProcess, onProgress: (line: string) => void): BuildOutput {
   const lastLines: string[] = [];
   const startedAt = Date.now();
   let packages = 0;
@@ -84,9 +93,10 @@ function reportProgress(go: GuardedProcess, onProgress: (line: string) => void):
     else if (/^[^\s:#]+$/.test(line)) packages += 1;
     else if (lastLines.push(line) > KEPT_LINES) lastLines.shift();
   };
-  for (const stream of [go.stdout, go.stderr]) {
-    if (stream !== null) createInterface({ input: stream }).on('line', follow);
-  }
+  const read = [go.stdout, go.stderr].map(async (stream) => {
+    if (stream === null) return;
+    await once(createInterface({ input: stream }).on('line', follow), 'close');
+  });
   const timer = setInterval(() => {
     const elapsed = Math.round((Date.now() - startedAt) / 1000);
     const elapsedText = `${Math.floor(elapsed / 60)}m ${elapsed % 60}s`;
@@ -95,7 +105,7 @@ function reportProgress(go: GuardedProcess, onProgress: (line: string) => void):
     );
   }, PROGRESS_INTERVAL_MS);
   void go.exited.then(() => clearInterval(timer));
-  return lastLines;
+  return { lastLines, allRead: Promise.all(read) };
 }
 
 async function endOrInterruption(go: GuardedProcess) {

@@ -25,12 +25,15 @@ it(`every VM runs with its VF after ${String(KILLS)} kills at random instants`, 
   try {
     const before = (await fleet.hosts.describe('host-01')).vms.map((vm) => vm.identity);
     const env = { ...process.env, FLEET: fleet.directory };
+    const progress = () => fleet.store.host('host-01').journalSeq;
     let darkKills = 0;
     for (let kill = 0; kill < KILLS; kill += 1) {
       const child = startTypeScript(script, env);
       const exited = once(child, 'exit');
       await lineOf(child, (line) => line === 'begun');
-      await delay(next() * 60);
+      // An instant of its progress, not of the clock: on a busy machine it might not have got anywhere yet.
+      const until = progress() + Math.floor(next() * 150);
+      while (progress() < until) await delay(1);
       child.kill('SIGKILL');
       await exited;
       const vms = fleet.store.host('host-01').vmIds.map((id) => fleet.objects(id).vm);
