@@ -41,7 +41,17 @@ describe('servicing a host', () => {
   });
 
   test('pauses no VM before all are prepared, and crosses with none before all are saved', async () => {
-    await suite.run('serviceHost', { hostId: 'host-02', update });
+    // One VM is late at each stage: without the gates the others would run ahead of it.
+    const late = { kind: 'slow', delay: '500ms' } as const;
+    await suite.run('serviceHost', {
+      hostId: 'host-02',
+      update,
+      faults: [
+        { ...late, vmId: 'vm-03', step: 'disableOptimizations' },
+        { ...late, vmId: 'vm-02', step: 'saveVm' },
+        { ...late, vmId: 'vm-01', step: 'tearDownSyntheticAdapter' },
+      ],
+    });
     const journal = suite.journal('host-02');
     const last = (step: string) =>
       Math.max(...journal.filter((e) => e.step === step && e.kind === 'result').map((e) => e.seq));
