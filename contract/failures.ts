@@ -165,6 +165,42 @@ export const FAILURES = {
     meaning: 'The host runs the old version; every VM runs.',
     nextAction: 'Mend the cause below, then service the host again.',
   },
+  EmptySelection: {
+    retryable: false,
+    meaning: 'No host of the inventory meets the selection; an empty selection never means "all".',
+    nextAction: 'Correct hosts, selector or exclude, and start again; nothing was touched.',
+  },
+  TooManyHosts: {
+    retryable: false,
+    meaning: 'The selection has more hosts than maxHosts allows.',
+    nextAction:
+      'Select fewer hosts, or raise maxHosts if all of these are meant; nothing was touched.',
+  },
+  NothingPlanned: {
+    retryable: false,
+    meaning: 'Every selected host was refused by the plan, and not because it is up to date.',
+    nextAction: 'Mend what the reasons name, then start again; nothing was touched.',
+  },
+  PlanTooLarge: {
+    retryable: false,
+    meaning: 'The plan with a verdict for every VM does not fit into one result.',
+    nextAction: 'Plan fewer hosts at a time with dryRun; a run itself has no such limit.',
+  },
+  FleetAborted: {
+    retryable: false,
+    meaning: 'The fleet update was aborted; hosts in flight were let finish, no more were started.',
+    nextAction: 'Start again when the reason is gone: hosts that are up to date are left out.',
+  },
+  FleetStopped: {
+    retryable: false,
+    meaning: 'The fleet update stopped itself: more failures than allowed, or a health gate.',
+    nextAction: 'Look at the hosts in the details, mend the cause, then start again.',
+  },
+  FleetRolledBack: {
+    retryable: false,
+    meaning: 'The fleet update stopped itself, and the hosts that it had updated were taken back.',
+    nextAction: 'Look at the failure that stopped it; mend the update before you start again.',
+  },
   VmRestarted: {
     retryable: false,
     meaning: 'The VM had to be started cold; guest memory is lost.',

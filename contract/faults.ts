@@ -10,11 +10,31 @@ import { vmId } from './ids';
  * - `fail-after`: the effect happens, the reply is lost: the outcome must be observed.
  * - `slow`: takes `delay` longer. `stuck`: never answers.
  * - `vf-gone`: the VF is taken away (port removal, NIC reset) just before the step.
+ * - `guest-hangs`: after the step the guest answers no heartbeat any more, although its VM runs; for `resumeVm`.
+ * - `fails-to-start`, `starts-old-version`, `fails-verification`: what a bad update does when it is committed.
  */
-export const FAULT_KINDS = ['fail-before', 'fail-after', 'slow', 'stuck', 'vf-gone'] as const;
+export const FAULT_KINDS = [
+  'fail-before',
+  'fail-after',
+  'slow',
+  'stuck',
+  'vf-gone',
+  'guest-hangs',
+  'fails-to-start',
+  'starts-old-version',
+  'fails-verification',
+] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 const STEPS = [...VM_STEP_NAMES, ...HOST_STEPS];
+
+/** Kinds that mean something at one step only. */
+const ONLY_AT: Partial<Record<FaultKind, (typeof STEPS)[number]>> = {
+  'guest-hangs': 'resumeVm',
+  'fails-to-start': 'commitUpdate',
+  'starts-old-version': 'commitUpdate',
+  'fails-verification': 'commitUpdate',
+};
 
 const isHostStep = (step: (typeof STEPS)[number]) => HOST_STEPS.some((s) => s === step);
 
@@ -31,13 +51,21 @@ export const fault = z
   })
   .check(
     // Nothing would ever meet such a fault, and the run would look as if it had withstood it.
-    z.refine((f) => !(isHostStep(f.step) && f.vmId !== undefined), {
+    // A guest may be deaf to a notice, which is a step of the host.
+    z.refine((f) => !(isHostStep(f.step) && f.step !== 'noticeGuests' && f.vmId !== undefined), {
       error: ({ input }) =>
         `${(input as { step: string }).step} is a step of the whole host: leave vmId out`,
       path: ['vmId'],
     }),
     z.refine((f) => !(isHostStep(f.step) && f.kind === 'vf-gone'), {
       error: 'only a step of a VM can lose its VF',
+      path: ['kind'],
+    }),
+    z.refine((f) => (ONLY_AT[f.kind] ?? f.step) === f.step, {
+      error: ({ input }) => {
+        const { kind } = input as { kind: FaultKind };
+        return `${kind} can only be met at ${String(ONLY_AT[kind])}`;
+      },
       path: ['kind'],
     }),
   );

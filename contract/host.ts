@@ -27,6 +27,10 @@ export interface HostDescription extends HostRegistration {
   readonly quarantine: string | null;
   readonly vms: readonly VmDescription[];
   readonly forbiddenCommands: number;
+  /** Of these, since the latest servicing run was armed. */
+  readonly forbiddenSinceServicing: number;
+  /** The host's wall clock, ms since 1970: what the ends of past blackouts are compared with. */
+  readonly describedAtMs: number;
   readonly invariants: { readonly checked: number; readonly violated: number };
 }
 
@@ -53,8 +57,24 @@ export interface VmDescription {
   readonly darkForMs: number;
   readonly identity: VirtualFunctionIdentity | null;
   readonly dataPath: 'vf' | 'synthetic';
+  /** Whether the guest answers; `none` while its VM does not run. */
+  readonly heartbeat: 'ok' | 'lost' | 'none';
+  /** Blackouts that have ended, whoever caused them, oldest first: the latest 64. */
+  readonly blackouts: readonly PastBlackout[];
   readonly facts: VmFacts;
 }
+
+export interface PastBlackout {
+  /** By the host's wall clock, ms since 1970. */
+  readonly endedAtMs: number;
+  readonly ms: number;
+}
+
+/** As much of a host's description as a plan needs. */
+export type HostSurvey = Pick<
+  HostDescription,
+  'hostId' | 'versions' | 'capabilities' | 'quarantine' | 'describedAtMs'
+> & { readonly vms: readonly Pick<VmDescription, 'vmId' | 'phase' | 'blackouts'>[] };
 
 /** The settings of one VM operation, from the person's input or from the servicing run that the VM is part of. */
 export interface OperationSettings {
@@ -85,6 +105,8 @@ export interface ServicingOrder {
   readonly vms: readonly { readonly vmId: string; readonly mode: Mode }[];
   readonly settings: Omit<OperationSettings, 'mode'>;
   readonly onSaveFailure: 'undo-all' | 'leave-out';
+  /** How long the guests' acknowledgement of the notice is waited for, ms; absent: guests are not told. */
+  readonly guestNoticeMs?: number;
   readonly parallelism: number;
   readonly faults: readonly Fault[];
 }

@@ -79,9 +79,36 @@ export const update = z.strictObject({
 });
 export type Update = z.output<typeof update>;
 
-export const serviceHostInput = z.strictObject({
-  hostId,
-  update,
+/** A webhook's address: http or https, at most 2,000 characters. */
+export const webUrl = z
+  .string('must be a URL such as "https://example.com/hook"')
+  .check(
+    z.maxLength(2_000),
+    z.regex(/^https?:\/\/[^\s/?#]+/, 'must be a URL such as "https://example.com/hook"'),
+  );
+
+/** Who is told before a VM pauses, and how long their acknowledgement is waited for. */
+export const notice = z.strictObject({
+  /** An event in each guest, which it can acknowledge. Default true. */
+  guests: z._default(z.boolean(), true),
+  /** Signed, to whoever speaks for the tenants; answered with 2xx, it is acknowledged. */
+  webhook: z.optional(webUrl),
+  /** After this time the run goes on without an acknowledgement. Default 30s, at most 24h. */
+  waitUpTo: z._default(duration({ min: '1s', max: '24h' }), '30s'),
+});
+export type Notice = z.output<typeof notice>;
+
+/** How long each VM may be dark in all, over a period: on top of the budget of a single blackout. */
+export const blackoutAllowance = z.strictObject({
+  /** Default 30s, at most 1h. */
+  atMost: z._default(duration({ min: '100ms', max: '1h' }), '30s'),
+  /** Default 30d, at most 366d. */
+  per: z._default(duration({ min: '1m', max: '366d' }), '30d'),
+});
+export type BlackoutAllowance = z.output<typeof blackoutAllowance>;
+
+/** How a host is serviced; the same for one host and for each host of a fleet. */
+export const servicingSettings = {
   mode: z._default(z.enum(MODES), 'modified'),
   /** What to do with VMs whose VF this update cannot keep: refuse the run (default), or serve them conventionally. */
   onCannotKeep: z._default(z.enum(['refuse', 'conventional']), 'refuse'),
@@ -94,6 +121,16 @@ export const serviceHostInput = z.strictObject({
   blackoutBudget,
   /** How many VMs of the host are prepared for their save, and how many restored, at a time: 1-256, default 16. */
   parallelism: z._default(z.int().check(z.minimum(1), z.maximum(256)), 16),
+  /** Default: nobody is told. */
+  notice: z.optional(notice),
+};
+
+export const serviceHostInput = z.strictObject({
+  hostId,
+  update,
+  ...servicingSettings,
+  /** VMs that would be dark for longer than this are refused. Default: what a VM was dark before does not count. */
+  blackoutAllowance: z.optional(blackoutAllowance),
   faults,
 });
 export type ServiceHostInput = z.input<typeof serviceHostInput>;

@@ -9,6 +9,15 @@ import type { StepReport } from './steps';
 export const PATHS = ['kept', 'reattached', 'synthetic-only', 'restarted', 'stranded'] as const;
 export type Path = (typeof PATHS)[number];
 
+export type Verdict = 'keep' | 'conventional' | 'blocked';
+
+/** What would become of a VM, and why. */
+export interface VmVerdict {
+  readonly vmId: string;
+  readonly verdict: Verdict;
+  readonly reason: string;
+}
+
 export interface FastSaveResult {
   readonly hostId: string;
   readonly vmId: string;
@@ -68,6 +77,17 @@ export interface ServiceHostResult {
   readonly versionBefore: string;
   readonly versionAfter: string;
   readonly vms: readonly ServicedVm[];
+  /** Who was told before the VMs paused; null if nobody was to be. */
+  readonly notice: NoticeResult | null;
   readonly forbiddenCommands: number;
   readonly invariants: { readonly checked: number; readonly violated: number };
+}
+
+/** What came of the notice to tenants: the run goes on without an acknowledgement when its time is up. */
+export interface NoticeResult {
+  /** VMs whose guest acknowledged, and those whose guest did not in time; both empty if guests were not told. */
+  readonly acknowledged: readonly string[];
+  readonly unacknowledged: readonly string[];
+  /** Null if there is no webhook. `undelivered`: it never answered; `timedOut`: it answered, but did not acknowledge. */
+  readonly webhook: 'acknowledged' | 'timedOut' | 'undelivered' | null;
 }

@@ -8,6 +8,8 @@ export const SEARCH_ATTRIBUTES = {
   Phase: 'Keyword',
   Outcome: 'Keyword',
   SaveMode: 'Keyword',
+  /** What a fleet update waits for: operator, approval, window, health, allowance, busyHost; or nothing. */
+  WaitingFor: 'Keyword',
 } as const satisfies Readonly<
   Record<string, 'Keyword' | 'Text' | 'Int' | 'Double' | 'Bool' | 'Datetime' | 'KeywordList'>
 >;

@@ -65,7 +65,13 @@ export type VmStep = keyof typeof VM_STEPS;
 export const VM_STEP_NAMES = Object.keys(VM_STEPS) as VmStep[];
 
 /** Steps on a whole host. */
-export const HOST_STEPS = ['stageUpdate', 'commitUpdate', 'rollBackUpdate', 'verifyHost'] as const;
+export const HOST_STEPS = [
+  'noticeGuests',
+  'stageUpdate',
+  'commitUpdate',
+  'rollBackUpdate',
+  'verifyHost',
+] as const;
 export type HostStep = (typeof HOST_STEPS)[number];
 
 /** The orders in which a host can perform them: the workflows follow these, and so does the host's dead-man. */

@@ -1,5 +1,6 @@
 import type { HostDescription, VmDescription } from '../contract/host';
 import type { Component, Mode, ServiceHostSettings } from '../contract/inputs';
+import type { Verdict, VmVerdict } from '../contract/results';
 
 /** What an update of a component allows (host model, section 7). */
 const COMPONENT_RULES: Readonly<
@@ -35,13 +36,6 @@ const COMPONENT_RULES: Readonly<
     why: 'guest memory in place is lost with the hypervisor; migrate the VMs instead',
   },
 };
-
-export type Verdict = 'keep' | 'conventional' | 'blocked';
-export interface VmVerdict {
-  readonly vmId: string;
-  readonly verdict: Verdict;
-  readonly reason: string;
-}
 
 type Wish = Pick<ServiceHostSettings, 'update' | 'mode' | 'onCannotKeep'>;
 

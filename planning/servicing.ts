@@ -1,9 +1,9 @@
 import { toMs } from '../contract/durations';
 import type { HostDescription, ServicingOrder } from '../contract/host';
 import type { ServiceHostSettings } from '../contract/inputs';
-import type { HostOutcome, ServiceHostResult, ServicedVm } from '../contract/results';
+import type { HostOutcome, ServiceHostResult, ServicedVm, VmVerdict } from '../contract/results';
 import type { StepReport } from '../contract/steps';
-import { modeOf, type VmVerdict } from './preflight';
+import { modeOf } from './preflight';
 
 /** What the host is told before the first VM pauses. */
 export function servicingOrder(

@@ -10,8 +10,8 @@ import {
 import { toMs } from '../contract/durations';
 import { HARD_BLACKOUT_LIMIT, serviceHostInput, type ServiceHostInput } from '../contract/inputs';
 import type { HostDescription } from '../contract/host';
-import type { ServiceHostResult } from '../contract/results';
-import { preflight, type VmVerdict } from '../planning/preflight';
+import type { ServiceHostResult, VmVerdict } from '../contract/results';
+import { preflight } from '../planning/preflight';
 import { servicingOrder, servicingResult } from '../planning/servicing';
 import { endsTyped } from './ends-typed';
 import { cancelled, failure, failureMessage, isCancellation } from './failures';

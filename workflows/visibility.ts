@@ -1,9 +1,8 @@
 import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
 import { setCurrentDetails, upsertMemo, upsertSearchAttributes } from '@temporalio/workflow';
 import type { SEARCH_ATTRIBUTES } from '../contract/search-attributes';
-import type { ServiceHostResult } from '../contract/results';
+import type { ServiceHostResult, VmVerdict } from '../contract/results';
 import type { StepReport } from '../contract/steps';
-import type { VmVerdict } from '../planning/preflight';
 
 /**
  * What people see of a run. None of this may be called between `pauseVm` and `resumeVm`: each would add to the time

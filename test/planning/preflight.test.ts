@@ -1,7 +1,8 @@
 /** What an update of each component means for the VFs, as host-model.md, section 7 has it. */
 import type { HostDescription, VmPhase } from '../../contract/host';
 import { COMPONENTS, MODES, type Component, type Mode } from '../../contract/inputs';
-import { modeOf, preflight, type Verdict } from '../../planning/preflight';
+import type { Verdict } from '../../contract/results';
+import { modeOf, preflight } from '../../planning/preflight';
 import { hostWith, vmWith } from './descriptions';
 
 type OnCannotKeep = 'refuse' | 'conventional';

@@ -2,7 +2,7 @@
 import * as z from 'zod/mini';
 import { serviceHostInput } from '../../contract/inputs';
 import type { PATHS } from '../../contract/results';
-import type { Verdict } from '../../planning/preflight';
+
 import { hostOutcome, servicingOrder, servicingResult } from '../../planning/servicing';
 import { factsWith, hostWith, vmWith } from './descriptions';
 
