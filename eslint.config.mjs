@@ -25,7 +25,7 @@ const LAYERS = {
       'ms',
     ],
   },
-  activities: { ours: ['contract', 'hosts'] },
+  activities: { ours: ['contract', 'planning', 'hosts'] },
   hosts: { ours: ['contract'] },
   workers: { ours: ['contract', 'planning', 'workflows', 'activities', 'hosts'] },
   tools: { ours: ['contract'] },
@@ -175,6 +175,12 @@ export default defineConfig(
         { object: 'globalThis', property: 'process', message: NOT_REPLAYABLE },
       ],
     },
+  },
+  {
+    name: 'holdfast/clock',
+    // The one place in replayed code that reads the clock: the sandbox answers the same again at a replay.
+    files: ['workflows/clock.ts'],
+    rules: { 'no-restricted-properties': 'off' },
   },
   {
     name: 'holdfast/scripts',

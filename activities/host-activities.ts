@@ -2,10 +2,13 @@ import { Context } from '@temporalio/activity';
 import type {
   HostDescription,
   HostRegistration,
+  HostSurvey,
   Operation,
   ServicingOrder,
   VmDescription,
 } from '../contract/host';
+import type { HostProbe } from '../contract/fleet-input';
+import type { Finding } from '../contract/fleet-results';
 import type { Holder } from '../contract/ids';
 import {
   HOST_STEPS,
@@ -17,12 +20,17 @@ import {
 } from '../contract/steps';
 import type { BeginRequest, HostDriver, HostStepCall } from '../hosts/host-driver';
 import { toApplicationFailure } from './failure';
+import { findingsAt } from './probes/host-probes';
 
 /** One activity for each step of a VM, one for each step of a host, and the calls around them. */
 export type HostActivities = Record<VmStep, (call: StepCall) => Promise<StepOutcome>> &
   Record<HostStep, (call: HostStepCall) => Promise<StepOutcome>> & {
     pingHost(hostId: string): Promise<HostRegistration>;
     describeHost(hostId: string): Promise<HostDescription>;
+    /** As much of its description as a plan of many hosts needs. */
+    surveyHost(hostId: string): Promise<HostSurvey>;
+    /** What each of these probes finds at the host. */
+    probeHost(hostId: string, probes: readonly HostProbe[]): Promise<readonly Finding[]>;
     describeVm(hostId: string, vmId: string): Promise<VmDescription>;
     beginSave(request: BeginRequest): Promise<Operation>;
     beginRestore(request: BeginRequest): Promise<Operation>;
@@ -55,6 +63,9 @@ export function createHostActivities(driver: HostDriver): HostActivities {
     ...hostSteps,
     pingHost: (hostId) => answered(driver.ping(hostId)),
     describeHost: (hostId) => answered(driver.describe(hostId)),
+    surveyHost: async (hostId) => surveyOf(await answered(driver.describe(hostId))),
+    probeHost: async (hostId, probes) =>
+      findingsAt(await answered(driver.describe(hostId)), probes),
     describeVm: (hostId, vmId) => answered(driver.describeVm(hostId, vmId)),
     beginSave: (request) => answered(driver.beginSave(request)),
     beginRestore: (request) => answered(driver.beginRestore(request)),
@@ -66,6 +77,15 @@ export function createHostActivities(driver: HostDriver): HostActivities {
     releaseHost: (call) => answered(driver.releaseHost(call)),
   };
 }
+
+const surveyOf = (host: HostDescription): HostSurvey => ({
+  hostId: host.hostId,
+  versions: host.versions,
+  capabilities: host.capabilities,
+  quarantine: host.quarantine,
+  describedAtMs: host.describedAtMs,
+  vms: host.vms.map(({ vmId, phase, blackouts }) => ({ vmId, phase, blackouts })),
+});
 
 async function answered<T>(answer: Promise<T>): Promise<T> {
   try {

@@ -82,6 +82,13 @@ export const FAILURES = {
     nextAction:
       'Set onCannotKeep to "conventional" to give up their VFs for the update, or migrate the VMs.',
   },
+  BlackoutAllowanceSpent: {
+    retryable: false,
+    meaning:
+      'The named VMs were dark so long of late that another blackout could exceed their allowance.',
+    nextAction:
+      'Wait until enough of the period has passed, or agree on a larger blackoutAllowance.',
+  },
   FaultsNotSupported: {
     retryable: false,
     meaning: 'Faults can only be injected into simulated hosts.',
@@ -185,6 +192,11 @@ export const FAILURES = {
     retryable: false,
     meaning: 'The plan with a verdict for every VM does not fit into one result.',
     nextAction: 'Plan fewer hosts at a time with dryRun; a run itself has no such limit.',
+  },
+  ControlRefused: {
+    retryable: false,
+    meaning: 'The fleet update cannot do what was asked for as it stands; nothing changed.',
+    nextAction: 'Look at its progress, then ask for what fits.',
   },
   FleetAborted: {
     retryable: false,

@@ -8,6 +8,8 @@ export type Surveyed = HostSurvey | { readonly hostId: string; readonly unreacha
 export interface PlanSummary {
   readonly planned: number;
   readonly refused: number;
+  /** Of the refused: those that run the version already. */
+  readonly upToDate: number;
   readonly waves: readonly {
     readonly number: number;
     readonly canary: boolean;

@@ -1,4 +1,4 @@
-import type { HostDescription, VmDescription } from '../contract/host';
+import type { HostSurvey } from '../contract/host';
 import type { Component, Mode, ServiceHostSettings } from '../contract/inputs';
 import type { Verdict, VmVerdict } from '../contract/results';
 
@@ -38,13 +38,16 @@ const COMPONENT_RULES: Readonly<
 };
 
 type Wish = Pick<ServiceHostSettings, 'update' | 'mode' | 'onCannotKeep'>;
+type Host = Pick<HostSurvey, 'capabilities'> & {
+  readonly vms: readonly Pick<HostSurvey['vms'][number], 'vmId' | 'phase'>[];
+};
 
 /** The verdict for every VM of a host, with its reason; nothing is touched. */
-export function preflight(host: HostDescription, wish: Wish): readonly VmVerdict[] {
+export function preflight(host: Host, wish: Wish): readonly VmVerdict[] {
   return host.vms.map((vm) => ({ vmId: vm.vmId, ...verdictFor(vm, host, wish) }));
 }
 
-function verdictFor(vm: VmDescription, host: HostDescription, wish: Wish): Omit<VmVerdict, 'vmId'> {
+function verdictFor(vm: Host['vms'][number], host: Host, wish: Wish): Omit<VmVerdict, 'vmId'> {
   const rule = COMPONENT_RULES[wish.update.component];
   // One that a run prepares still runs; whether that run may be taken over is found out when the VM's lease is asked for.
   if (vm.phase !== 'running' && vm.phase !== 'preparing') {

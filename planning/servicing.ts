@@ -1,7 +1,13 @@
 import { toMs } from '../contract/durations';
 import type { HostDescription, ServicingOrder } from '../contract/host';
 import type { ServiceHostSettings } from '../contract/inputs';
-import type { HostOutcome, ServiceHostResult, ServicedVm, VmVerdict } from '../contract/results';
+import type {
+  HostOutcome,
+  NoticeResult,
+  ServiceHostResult,
+  ServicedVm,
+  VmVerdict,
+} from '../contract/results';
 import type { StepReport } from '../contract/steps';
 import { modeOf } from './preflight';
 
@@ -23,6 +29,7 @@ export function servicingOrder(
       maxSavedForMs: toMs('5m'),
     },
     onSaveFailure: input.onSaveFailure,
+    ...(input.notice?.guests === true ? { guestNoticeMs: toMs(input.notice.waitUpTo) } : {}),
     parallelism: input.parallelism,
     faults: input.faults,
   };
@@ -36,6 +43,7 @@ export function servicingResult(
   steps: ReadonlyMap<string, readonly StepReport[]>,
   verdicts: readonly VmVerdict[],
   reason: string | null,
+  notice: NoticeResult | null = null,
 ): ServiceHostResult {
   const { component } = input.update;
   const vms = after.vms.map((vm): ServicedVm => {
@@ -56,6 +64,7 @@ export function servicingResult(
     versionBefore: before.versions[component],
     versionAfter: after.versions[component],
     vms,
+    notice,
     forbiddenCommands: after.forbiddenCommands - before.forbiddenCommands,
     invariants: {
       checked: after.invariants.checked - before.invariants.checked,

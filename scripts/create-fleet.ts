@@ -1,5 +1,7 @@
+import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { createFleet } from '../hosts/simulator/fleet';
+import { inventoryOf } from '../hosts/simulator/inventory';
 import { HostStore } from '../hosts/simulator/store';
 import { runMain } from '../workers/run-main';
 import { wholeNumber } from './options';
@@ -11,6 +13,8 @@ async function main(): Promise<void> {
     .requiredOption('--fleet-dir <directory>', 'where they go')
     .option('--hosts <number>', 'how many hosts', wholeNumber(1, 1000), 1)
     .option('--vms <number>', 'VMs on each', wholeNumber(0, 256), 8)
+    .option('--fault-domains <number>', 'over which they are spread', wholeNumber(1, 1000), 2)
+    .option('--inventory <file>', 'write the inventory of all hosts of the directory here')
     .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
     .option(
       '--custody-below-vsp',
@@ -22,10 +26,14 @@ async function main(): Promise<void> {
       hosts: number;
       vms: number;
       seed: number;
+      faultDomains: number;
+      inventory?: string;
       custodyBelowVsp?: boolean;
     }>();
   const store = new HostStore(options.fleetDir);
   const hostIds = createFleet(store, options);
+  if (options.inventory !== undefined)
+    writeFileSync(options.inventory, `${JSON.stringify(inventoryOf(store), null, 2)}\n`);
   process.stdout.write(`${options.fleetDir}: ${hostIds.join(', ')}\n`);
   await store.close();
 }

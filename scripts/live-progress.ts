@@ -8,20 +8,21 @@ const REFRESH_MS = 100;
 const STEPS = 26;
 
 /**
- * Shows a host's steps as they happen, read from its own journal: no query and no hop of the run's. Bars on a
+ * Shows the steps of hosts as they happen, read from their own journals: no query and no hop of the run's. Bars on a
  * terminal, plain lines elsewhere, both on standard error, since standard output belongs to the result.
  */
 export class LiveProgress {
   readonly #bars: MultiBar | undefined;
   readonly #barOf = new Map<string, SingleBar>();
   readonly #timer: NodeJS.Timeout;
-  #seen: number;
+  /** How much of each host's journal was shown. */
+  readonly #seen: Map<string, number>;
 
   constructor(
     private readonly store: HostStore,
-    private readonly hostId: string,
+    hostIds: readonly string[],
   ) {
-    this.#seen = store.host(hostId).journalSeq;
+    this.#seen = new Map(hostIds.map((hostId) => [hostId, store.host(hostId).journalSeq]));
     this.#bars = process.stderr.isTTY
       ? new MultiBar(
           {
@@ -45,27 +46,39 @@ export class LiveProgress {
   }
 
   #read(): void {
-    for (const entry of this.store.journal(this.hostId, this.#seen, 10_000)) {
-      this.#seen = entry.seq;
-      if (this.#bars === undefined) line(entry);
-      else this.#advance(this.#bars, entry);
+    for (const [hostId, seen] of this.#seen) {
+      for (const entry of this.store.journal(hostId, seen, 10_000)) {
+        this.#seen.set(hostId, entry.seq);
+        if (this.#bars === undefined) line(hostId, entry);
+        else this.#advance(this.#bars, hostId, entry);
+      }
     }
   }
 
-  #advance(bars: MultiBar, { vmId, step, kind, command }: JournalEntry): void {
-    const name = vmId ?? this.hostId;
-    const bar = this.#barOf.get(name) ?? bars.create(STEPS, 0, { vm: name.padEnd(8), step: '' });
+  #advance(bars: MultiBar, hostId: string, { vmId, step, kind, command }: JournalEntry): void {
+    const name = vmId === null ? hostId : `${hostId}/${vmId}`;
+    const bar = this.#barOf.get(name) ?? bars.create(STEPS, 0, { vm: name.padEnd(16), step: '' });
     this.#barOf.set(name, bar);
     const text = kind === 'failed' ? `${step} failed, trying again` : step;
     if (kind === 'result' || kind === 'failed')
       bar.increment(kind === 'result' ? 1 : 0, { step: text });
     else if (kind === 'intent' || command !== null) bar.update({ step: text });
+    if (vmId === null && step === 'verifyHost' && kind === 'result') this.#done(bars, hostId);
+  }
+
+  /** A host that is through makes room for the next. */
+  #done(bars: MultiBar, hostId: string): void {
+    for (const [name, bar] of this.#barOf) {
+      if (name !== hostId && !name.startsWith(`${hostId}/`)) continue;
+      bars.remove(bar);
+      this.#barOf.delete(name);
+    }
   }
 }
 
 /** Without a terminal only what matters is a line: dark, light again, failed. */
-function line({ vmId, step, kind, detail, status }: JournalEntry): void {
-  const who = vmId ?? 'host';
+function line(hostId: string, { vmId, step, kind, detail, status }: JournalEntry): void {
+  const who = vmId === null ? hostId : `${hostId}/${vmId}`;
   if (kind === 'result' && TOLD[step] !== undefined)
     process.stderr.write(`${who}: ${TOLD[step]}\n`);
   if (kind === 'failed')

@@ -41,6 +41,8 @@ export interface HostRun {
   readonly result: ServiceHostResult | null;
   /** Why it is not a success, in the failure's own words. */
   readonly failure: string | null;
+  /** False: the run ended, or left it out, before its turn. */
+  readonly started: boolean;
 }
 
 const round = (ms: number) => Math.round(ms * 1000) / 1000;
@@ -56,9 +58,9 @@ export function servicingReport(
   return {
     runId,
     timeScale,
-    hosts: runs.map(({ hostId, result }) => ({
+    hosts: runs.map(({ hostId, result, started }) => ({
       hostId,
-      outcome: result?.outcome ?? 'failed',
+      outcome: result?.outcome ?? (started ? 'failed' : 'notStarted'),
       vms: (result?.vms ?? []).map(({ vmId, mode, facts, steps }) => ({
         vmId,
         mode,
@@ -97,8 +99,9 @@ export const succeeded = (runs: readonly HostRun[]): boolean =>
   );
 
 /** For people: a table a host, and what it means in a sentence. */
-export function servicingTable({ hostId, result, failure }: HostRun): string {
-  if (result === null) return `${hostId}: ${failure ?? 'failed'}`;
+export function servicingTable({ hostId, result, failure, started }: HostRun): string {
+  if (result === null)
+    return `${hostId}${started ? '' : ' was not started'}: ${failure ?? 'failed'}`;
   const table = new Table({
     head: ['VM', 'path', 'VF ID', 'LUID', 'blackout', 'VF outage', 'guest events'],
     colAligns: ['left', 'left', 'left', 'left', 'right', 'right', 'right'],

@@ -1,10 +1,11 @@
-import { mkdirSync, openSync } from 'node:fs';
+import { mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
 import { HOLDFAST_QUEUE, hostQueue, vmWorkflowQueue } from '../contract/queues';
 import { createFleet } from '../hosts/simulator/fleet';
+import { inventoryOf } from '../hosts/simulator/inventory';
 import { HostStore } from '../hosts/simulator/store';
 import { spawnGuarded, type GuardedProcess } from '../tools/processes/spawn-guarded';
 import { startDevServer, type DevServer } from '../tools/temporal/dev-server';
@@ -17,6 +18,10 @@ export interface StackOptions {
   readonly hosts: number;
   readonly vms: number;
   readonly seed: number;
+  /** Over which the hosts are spread; default 2. */
+  readonly faultDomains?: number;
+  /** On top of this process's own environment, for the processes that are started. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Latency profile: default, zero, or a file. */
   readonly profile: string;
   readonly timeScale?: number;
@@ -58,6 +63,7 @@ export class Stack {
     mkdirSync(join(directory, 'logs'), { recursive: true });
     const store = new HostStore(join(directory, 'fleet'));
     createFleet(store, options);
+    writeFileSync(inventoryFile(directory), JSON.stringify(inventoryOf(store), null, 2));
     const bundling =
       options.workflowBundle === undefined
         ? buildWorkflowBundle(join(directory, 'workflow-bundle.js'))
@@ -129,7 +135,11 @@ export class Stack {
     const fleet = ['--fleet-dir', join(directory, 'fleet'), '--profile', profile, ...scale];
     const bundle = ['--workflow-bundle', this.bundlePath];
     const args = {
-      orchestrator: bundle,
+      orchestrator: [
+        ...bundle,
+        ...['--inventory', inventoryFile(directory)],
+        ...['--data-dir', join(directory, 'orchestrator')],
+      ],
       host: [...fleet, ...bundle, '--name', HOST_WORKER_NAME],
       'dead-man': fleet,
     }[role];
@@ -138,7 +148,12 @@ export class Stack {
       process.execPath,
       [...script(role), ...args, '--log-level', 'warn'],
       {
-        env: { ...process.env, TEMPORAL_ADDRESS: this.address, TEMPORAL_NAMESPACE: this.namespace },
+        env: {
+          ...process.env,
+          ...this.options.env,
+          TEMPORAL_ADDRESS: this.address,
+          TEMPORAL_NAMESPACE: this.namespace,
+        },
         output: log,
       },
     );
@@ -204,6 +219,8 @@ export class Stack {
     await this.store.close();
   }
 }
+
+const inventoryFile = (directory: string): string => join(directory, 'inventory.json');
 
 const READY_WITHIN_MS = 60_000;
 const RESTART_AFTER_MS = 200;

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/common';
-import { WorkflowFailedError } from '@temporalio/client';
+import { WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
 import { Command, Option } from 'commander';
 import type { FaultInput } from '../contract/faults';
 import {
@@ -13,10 +13,12 @@ import {
   STEP_PLACEMENTS,
   type ServiceHostInput,
 } from '../contract/inputs';
+import type { UpdateFleetInput } from '../contract/fleet-input';
+import type { FleetDryRun, FleetResult } from '../contract/fleet-results';
 import { HOLDFAST_QUEUE, serviceHostId } from '../contract/queues';
 import type { ServiceHostResult } from '../contract/results';
 import { loadProfile } from '../hosts/simulator/latency';
-import type { serviceHost } from '../workflows';
+import type { updateFleet } from '../workflows';
 import { runMain } from '../workers/run-main';
 import { LiveProgress } from './live-progress';
 import { faultOption, positiveNumber, wholeNumber } from './options';
@@ -26,6 +28,7 @@ import { Stack } from './stack';
 interface Options {
   readonly hosts: number;
   readonly vms: number;
+  readonly faultDomains: number;
   readonly seed: number;
   readonly profile: string;
   readonly timeScale?: number;
@@ -43,10 +46,11 @@ interface Options {
 
 const options = new Command('npm start --')
   .description(
-    'Services simulated hosts full of VMs through a real Temporal server, every VF kept.',
+    'Updates a simulated fleet full of VMs through a real Temporal server, every VF kept.',
   )
-  .option('--hosts <number>', 'how many hosts, one after the other', wholeNumber(1, 100), 1)
-  .option('--vms <number>', 'VMs on each', wholeNumber(1, 256), 8)
+  .option('--hosts <number>', 'how many hosts', wholeNumber(1, 100), 3)
+  .option('--vms <number>', 'VMs on each', wholeNumber(1, 256), 4)
+  .option('--fault-domains <number>', 'over which the hosts are spread', wholeNumber(1, 100), 2)
   .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
   .option('--profile <name|file>', 'latencies: default, zero, or a JSON file', 'default')
   .option('--time-scale <factor>', 'scales the latencies; 1 = real', positiveNumber)
@@ -87,6 +91,9 @@ const options = new Command('npm start --')
   .parse()
   .opts<Options>();
 
+/** Of the fleet's run. */
+const FLEET_ID = 'update-fleet/simulated';
+
 async function main(): Promise<void> {
   const say = (text: string) => process.stderr.write(`${text}\n`);
   const timeScale = options.timeScale ?? loadProfile(options.profile).timeScale;
@@ -103,16 +110,15 @@ async function main(): Promise<void> {
   const started = Stack.start({ ...options, directory, onProgress: say });
   try {
     const stack = await Promise.race([started, interrupted]);
-    const runs: HostRun[] = [];
-    for (const hostId of stack.store.hostIds()) {
-      const progress = new LiveProgress(stack.store, hostId);
-      try {
-        runs.push(await Promise.race([service(stack, hostId, waiting.signal), interrupted]));
-      } finally {
-        progress.stop();
-      }
+    const hostIds = stack.store.hostIds();
+    const progress = new LiveProgress(stack.store, hostIds);
+    let runs: HostRun[];
+    try {
+      runs = await Promise.race([updateHosts(stack, hostIds, waiting.signal), interrupted]);
+    } finally {
+      progress.stop();
     }
-    const link = uiLink(stack, runs);
+    const link = uiLink(stack);
     if (options.json) {
       process.stdout.write(
         `${JSON.stringify(servicingReport(randomUUID(), timeScale, runs), null, 2)}\n`,
@@ -140,47 +146,78 @@ async function main(): Promise<void> {
   }
 }
 
-/** Services one host; `signal` ends the waiting for its result, so that the connection can be closed. */
-async function service(stack: Stack, hostId: string, signal: AbortSignal): Promise<HostRun> {
-  const { component, toVersion, mode, placement, holdMode, onCannotKeep, blackoutBudget, fault } =
-    options;
-  const input: ServiceHostInput = {
-    hostId,
+/** Updates the fleet, one wave after the other; `signal` ends the waiting, so that the connection can be closed. */
+async function updateHosts(
+  { client }: Stack,
+  hostIds: readonly string[],
+  signal: AbortSignal,
+): Promise<HostRun[]> {
+  const { component, toVersion, mode, placement, holdMode, onCannotKeep, blackoutBudget } = options;
+  const faults = options.fault ?? [];
+  const input: UpdateFleetInput = {
     update: { component, version: toVersion },
-    mode,
-    stepPlacement: placement,
-    holdMode,
-    onCannotKeep,
-    blackoutBudget,
-    faults: fault ?? [],
+    hosts: [...hostIds],
+    strategy: {
+      bakeTime: { giveUpAfter: '10s', every: '1s' },
+      onFailure: 'abort',
+      // An exercise is meant for every host, whatever comes of it.
+      ...(faults.length === 0 ? {} : { canary: 0, failureLimit: '100%' }),
+    },
+    servicing: { mode, stepPlacement: placement, holdMode, onCannotKeep, blackoutBudget },
+    faults: Object.fromEntries(hostIds.map((hostId) => [hostId, faults])),
   };
-  try {
-    const result = await stack.client.withAbortSignal(signal, () =>
-      stack.client.workflow.execute<typeof serviceHost>('serviceHost', {
-        workflowId: serviceHostId(hostId),
+  return client.withAbortSignal(signal, async () => {
+    const fleet = await ended(
+      client.workflow.execute<typeof updateFleet>('updateFleet', {
+        workflowId: FLEET_ID,
         taskQueue: HOLDFAST_QUEUE,
         args: [input],
-        staticSummary: `update ${component} of ${hostId} to ${toVersion}`,
+        staticSummary: `update ${component} of ${hostIds.length} hosts to ${toVersion}`,
       }),
     );
-    return { hostId, result, failure: null };
+    return Promise.all(hostIds.map((hostId) => hostRun(client, hostId, fleet.failure)));
+  });
+}
+
+/** What became of one host, by its own run; if it has none, the fleet says why. */
+async function hostRun(
+  client: Stack['client'],
+  hostId: string,
+  fleetFailure: string | null,
+): Promise<HostRun> {
+  const handle = client.workflow.getHandle(serviceHostId(hostId));
+  try {
+    await handle.describe();
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+    return { hostId, result: null, failure: fleetFailure ?? 'it was left out', started: false };
+  }
+  const { result, failure } = await ended<ServiceHostResult>(handle.result());
+  return { hostId, result, failure, started: true };
+}
+
+/** The result of a run, also that of one which failed but carries it, and what a failure says. */
+async function ended<Result extends ServiceHostResult | FleetResult | FleetDryRun>(
+  running: Promise<Result>,
+): Promise<{ readonly result: Result | null; readonly failure: string | null }> {
+  try {
+    return { result: await running, failure: null };
   } catch (error) {
     if (!(error instanceof WorkflowFailedError)) throw error;
     const { cause } = error;
-    const detail =
+    const carried =
       cause instanceof ApplicationFailure
-        ? (cause.details?.[0] as Partial<ServiceHostResult> | undefined)
+        ? (cause.details?.[0] as Partial<Result> | undefined)
         : undefined;
-    const result = detail?.vms === undefined ? null : (detail as ServiceHostResult);
-    return { hostId, result, failure: cause?.message ?? error.message };
+    const result = carried?.outcome === undefined ? null : (carried as Result);
+    return { result, failure: cause?.message ?? error.message };
   }
 }
 
-function uiLink(stack: Stack, runs: readonly HostRun[]): string {
+function uiLink(stack: Stack): string {
   if (stack.uiUrl === undefined)
     return `See the runs in the UI of ${stack.address}, namespace ${stack.namespace}.`;
-  const [first] = runs;
-  const path = `namespaces/${stack.namespace}/workflows/${encodeURIComponent(serviceHostId(first?.hostId ?? ''))}`;
+  const path = `namespaces/${stack.namespace}/workflows/${encodeURIComponent(FLEET_ID)}`;
   return options.keep
     ? `See every step in the Temporal UI: ${stack.uiUrl}/${path}`
     : `Every step was in the Temporal UI at ${stack.uiUrl}/${path}, which stops now; with --keep it stays.`;

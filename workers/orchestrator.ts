@@ -1,8 +1,12 @@
+import { join } from 'node:path';
 import { Command } from 'commander';
 import { Worker } from '@temporalio/worker';
+import { createFleetActivities } from '../activities/fleet/create-fleet-activities';
+import { FleetStore } from '../activities/fleet/fleet-store';
 import { createOrchestratorActivities } from '../activities/orchestrator-activities';
 import { HOLDFAST_QUEUE } from '../contract/queues';
 import { connectClient, connectWorker, loadConnection } from './connection';
+import { loadInventory } from './inventory';
 import { runMain } from './run-main';
 import { ensureSearchAttributes } from './search-attributes';
 import {
@@ -15,6 +19,8 @@ import { workflowCode } from './workflow-code';
 
 interface Options extends TelemetryOptions {
   readonly workflowBundle?: string;
+  readonly inventory?: string;
+  readonly dataDir: string;
 }
 
 /** Polls the queue that people and scripts start workflows on. Ends gracefully on SIGTERM. */
@@ -22,7 +28,16 @@ async function main(): Promise<void> {
   const options = withTelemetryOptions(
     new Command('orchestrator')
       .description(
-        'Runs what people start: serviceHost, and fastSave and fastRestore on their own.',
+        'Runs what people start: updateFleet, serviceHost, and fastSave and fastRestore on their own.',
+      )
+      .option(
+        '--inventory <file>',
+        'the hosts that fleet updates choose from, YAML or JSON; without it, each run brings its own',
+      )
+      .option(
+        '--data-dir <directory>',
+        'where fleet updates keep plans and what became of each host',
+        join('.holdfast', 'orchestrator'),
       )
       .option(
         '--workflow-bundle <file>',
@@ -38,17 +53,22 @@ async function main(): Promise<void> {
   const client = await connectClient(configuration);
   await ensureSearchAttributes(client, configuration.namespace);
   const connection = await connectWorker(configuration);
+  const store = new FleetStore(options.dataDir);
   const worker = await Worker.create({
     connection,
     namespace: configuration.namespace,
     taskQueue: HOLDFAST_QUEUE,
     ...workflowCode(options.workflowBundle),
-    activities: { ...createOrchestratorActivities(client) },
+    activities: {
+      ...createOrchestratorActivities(client),
+      ...createFleetActivities(store, () => loadInventory(options.inventory)),
+    },
     stickyQueueScheduleToStartTimeout: '1s',
   });
   await worker.run();
   await connection.close();
   await client.connection.close();
+  await store.close();
 }
 
 runMain('orchestrator', main);

@@ -18,12 +18,12 @@ function typed(error: unknown): unknown {
  * Makes every end of a workflow one that people can read: a step's failure leaves as a typed one, outcome and next
  * action stand in search attributes and memo. A plain `Error` would retry the workflow task for ever.
  */
-export function endsTyped<Input, Result>(
-  flow: (input: Input) => Promise<Result>,
-): (input: Input) => Promise<Result> {
-  return async (input) => {
+export function endsTyped<Arguments extends unknown[], Result>(
+  flow: (...given: Arguments) => Promise<Result>,
+): (...given: Arguments) => Promise<Result> {
+  return async (...given) => {
     try {
-      return await flow(input);
+      return await flow(...given);
     } catch (error) {
       if (error instanceof ContinueAsNew) throw error;
       const ended = typed(error);

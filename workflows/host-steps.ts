@@ -79,12 +79,12 @@ export function hostCalls(hostId: string) {
   });
 }
 
-/** Steps of a whole host that take as long as its VMs and the update do. */
-export function hostStepCalls(hostId: string) {
+/** Steps of a whole host that take as long as its VMs and the update do, or, for a notice, as its tenants may take. */
+export function hostStepCalls(hostId: string, waitMs = 0) {
   return proxyActivities<HostActivities>({
     taskQueue: hostQueue(hostId),
-    startToCloseTimeout: '15m',
-    scheduleToCloseTimeout: '30m',
+    startToCloseTimeout: 15 * 60_000 + waitMs,
+    scheduleToCloseTimeout: 30 * 60_000 + waitMs,
     heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
     scheduleToStartTimeout: SCHEDULE_TO_START_MS,
     cancellationType: ActivityCancellationType.TRY_CANCEL,

@@ -10,13 +10,15 @@ import {
 import { toMs } from '../contract/durations';
 import { HARD_BLACKOUT_LIMIT, serviceHostInput, type ServiceHostInput } from '../contract/inputs';
 import type { HostDescription } from '../contract/host';
-import type { ServiceHostResult, VmVerdict } from '../contract/results';
+import type { NoticeResult, ServiceHostResult, VmVerdict } from '../contract/results';
+import { blockedOver, overAllowance } from '../planning/blackout-allowance';
 import { preflight } from '../planning/preflight';
 import { servicingOrder, servicingResult } from '../planning/servicing';
 import { endsTyped } from './ends-typed';
 import { cancelled, failure, failureMessage, isCancellation } from './failures';
 import { checkFaultsSupported, hostCalls, hostStepCalls, ping } from './host-steps';
 import { takeLease, thisRun } from './leases';
+import { giveNotice } from './notice';
 import { serviceVms, type Serviced } from './service-vms';
 import { validated } from './validated';
 import { showAttributes, showEnd, showVerdicts, showVms } from './visibility';
@@ -28,14 +30,14 @@ const EXAMPLE = '{"hostId":"host-01","update":{"version":"2.0.0"}}';
 
 /** Where a servicing run of a host is. */
 export interface ServicingProgress {
-  phase: 'preflight' | 'staging' | 'servicing' | 'verifying' | 'done';
+  phase: 'preflight' | 'notice' | 'staging' | 'servicing' | 'verifying' | 'done';
   verdicts: readonly VmVerdict[];
 }
 export const servicingProgress = defineQuery<ServicingProgress>('progress');
 export const abort = defineUpdate<string, [{ readonly reason: string }]>('abort');
 
 /**
- * Updates the software of one host under its running VMs: preflight → stage → save all → commit → restore all →
+ * Updates the software of one host under its running VMs: preflight → notice → stage → save all → commit → restore all →
  * verify. All VMs pause late and together; from the first pause to the last resume the gates are the host's own.
  */
 export const serviceHost = endsTyped(async function serviceHost(
@@ -54,16 +56,27 @@ export const serviceHost = endsTyped(async function serviceHost(
   const before = await calls.describeHost(hostId);
   if (before.vms.length === 0) throw failure('EmptyHost', `Host ${hostId} has no VMs.`);
   refuseUnknownFaultTargets();
-  progress.verdicts = preflight(before, input);
+  const over =
+    input.blackoutAllowance === undefined
+      ? new Map<string, never>()
+      : overAllowance(before, input.blackoutAllowance, input.blackoutBudget);
+  progress.verdicts = blockedOver(preflight(before, input), over);
   showVerdicts(progress.verdicts);
 
   const host = hostStepCalls(hostId);
   const generation = await takeLease((from) => calls.acquireHost(hostId, thisRun(), from));
   const lease = { hostId, generation };
   try {
-    refuseBlocked(before, progress.verdicts);
+    refuseBlocked(before, progress.verdicts, over.size > 0);
     await calls.armServicing(lease, servicingOrder(input, progress.verdicts));
     onAbort((reason) => calls.abortServicing(lease, reason));
+
+    let notice: NoticeResult | null = null;
+    if (input.notice !== undefined) {
+      progress.phase = 'notice';
+      showAttributes({ Phase: 'notice' });
+      notice = await giveNotice(input, input.notice, lease, before.vms);
+    }
 
     progress.phase = 'staging';
     showAttributes({ Phase: 'staging' });
@@ -83,7 +96,8 @@ export const serviceHost = endsTyped(async function serviceHost(
     const after = await CancellationScope.nonCancellable(verifiedHost);
     const { firstFailure, steps } = serviced;
     const reason = firstFailure === undefined ? null : failureMessage(firstFailure);
-    const result = servicingResult(input, before, after, steps, progress.verdicts, reason);
+    const { verdicts } = progress;
+    const result = servicingResult(input, before, after, steps, verdicts, reason, notice);
     showVms(result);
     return ended(result, serviced);
   } finally {
@@ -137,12 +151,16 @@ function ended(result: ServiceHostResult, { firstFailure }: Serviced): ServiceHo
   });
 }
 
-function refuseBlocked(host: HostDescription, verdicts: readonly VmVerdict[]): void {
+function refuseBlocked(
+  host: HostDescription,
+  verdicts: readonly VmVerdict[],
+  overAllowance: boolean,
+): void {
   const blocked = verdicts.filter((v) => v.verdict === 'blocked');
   if (blocked.length === 0) return;
   const away = host.vms.some((vm) => vm.phase !== 'running');
   throw failure(
-    away ? 'NotRunning' : 'CannotKeep',
+    away ? 'NotRunning' : overAllowance ? 'BlackoutAllowanceSpent' : 'CannotKeep',
     `Host ${host.hostId}: ${blocked.map((v) => `${v.vmId}: ${v.reason}`).join('; ')}.`,
     { details: { verdicts } },
   );

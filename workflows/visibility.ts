@@ -1,4 +1,4 @@
-import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
+import { defineSearchAttributeKey, type SearchAttributeUpdatePair } from '@temporalio/common';
 import { setCurrentDetails, upsertMemo, upsertSearchAttributes } from '@temporalio/workflow';
 import type { SEARCH_ATTRIBUTES } from '../contract/search-attributes';
 import type { ServiceHostResult, VmVerdict } from '../contract/results';
@@ -9,10 +9,10 @@ import type { StepReport } from '../contract/steps';
  * that the VM is dark.
  */
 export function showAttributes(
-  values: Partial<Record<keyof typeof SEARCH_ATTRIBUTES, string>>,
+  values: Partial<Record<keyof typeof SEARCH_ATTRIBUTES, string | null>>,
 ): void {
   upsertSearchAttributes(
-    Object.entries(values).map(([name, value]): SearchAttributePair => ({
+    Object.entries(values).map(([name, value]): SearchAttributeUpdatePair => ({
       key: defineSearchAttributeKey(name, 'KEYWORD'),
       value,
     })),
@@ -64,7 +64,10 @@ export function showVms(result: ServiceHostResult): void {
 }
 
 /** The UI sets table cells close together, so each brings its own space. */
-function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+export function markdownTable(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): string {
   const row = (cells: readonly string[]) =>
     `| ${cells.map((cell) => `\u00a0${cell}\u00a0`).join(' | ')} |`;
   return [row(head), `|${'---|'.repeat(head.length)}`, ...rows.map(row)].join('\n');

@@ -7,7 +7,12 @@ import type {
   WaveHost,
   WindowState,
 } from '../../contract/fleet-plan';
-import type { Finding, FleetPlan, RefusedHost } from '../../contract/fleet-results';
+import type {
+  Finding,
+  FleetHostOutcome,
+  FleetPlan,
+  FleetResult,
+} from '../../contract/fleet-results';
 
 type HttpProbe = UpdateFleetSettings['health']['http'][number];
 type PrometheusProbe = UpdateFleetSettings['health']['prometheus'][number];
@@ -31,15 +36,29 @@ export interface FleetActivities {
   readWave(planId: string, wave: number): Promise<readonly WaveHost[]>;
   /** Keeps what became of hosts; the latest word on a host counts. */
   keepHosts(planId: string, hosts: readonly KeptHost[]): Promise<void>;
+  /** Where the plan has a host and what became of it so far (null: nothing yet); null if it is not planned. */
+  findHost(
+    planId: string,
+    hostId: string,
+  ): Promise<{ readonly wave: number; readonly outcome: FleetHostOutcome | null } | null>;
+  /** Amends what is kept of hosts that a health gate found unhealthy after their update. */
+  markUnhealthy(
+    planId: string,
+    hosts: readonly { readonly hostId: string; readonly reason: string }[],
+  ): Promise<void>;
   /** Hosts that run the new version because of this run, latest first: the order in which a roll-back takes them. */
   readUpdated(planId: string): Promise<readonly (WaveHost & { readonly versionBefore: string })[]>;
-  /** What became of every planned host (`notStarted` if nothing did), by wave, and the refused ones. */
+  /**
+   * What became of every planned host (`notStarted` if nothing did), and the refused ones, by wave and place. Of more
+   * than 2,000 hosts only 2,000 are listed, those that are not `updated` before the others; all are counted. Of the
+   * refused at most 500.
+   */
   readHosts(
     planId: string,
-  ): Promise<{ readonly hosts: readonly KeptHost[]; readonly refused: readonly RefusedHost[] }>;
+  ): Promise<Pick<FleetResult, 'counts' | 'hosts' | 'refused' | 'longestBlackoutMs'>>;
   checkWindow(window: MaintenanceWindow): Promise<WindowState>;
-  /** Posts to one webhook, signed. Retryable until the webhook answers 2xx. */
-  notify(url: string, event: FleetEvent): Promise<void>;
+  /** Posts to one webhook, signed; `id` is the same for every attempt. Retryable until the webhook answers 2xx. */
+  notify(url: string, id: string, event: FleetEvent): Promise<void>;
   probeHttp(probe: HttpProbe): Promise<Finding>;
   probePrometheus(probe: PrometheusProbe): Promise<Finding>;
 }

@@ -17,6 +17,8 @@ export function describeVm(o: Objects): VmDescription {
     darkForMs: darkForMs(vm, nowMs),
     identity: identityOf(o),
     dataPath: vm.guest.dataPath,
+    heartbeat: running ? (vm.guest.hangs === true ? 'lost' : 'ok') : 'none',
+    blackouts: vm.blackouts ?? [],
     facts: {
       running,
       path: vm.path,

@@ -162,6 +162,11 @@ export class StepEngine {
       this.#fail(target, intent, error);
       throw error;
     }
+    if (fault?.kind === 'guest-hangs') {
+      issueCommand(this.store, target, intent, 'Guest.Hang', ({ vm }) => {
+        vm.guest.hangs = true;
+      });
+    }
     if (fault?.kind === 'fail-after') {
       // The intent stays: the next attempt finds it and observes what became of it. The PF has long answered.
       this.store.update(hostId, vmId, (o) => {

@@ -12,6 +12,8 @@ export interface FleetShape {
   readonly vms: number;
   /** One seed gives the same fleet and the same latencies. */
   readonly seed: number;
+  /** Fault domains that the hosts are spread over in turn: fd-1, fd-2, …; default 2. */
+  readonly faultDomains?: number;
   /** Whether connection custody lies below the VPCI VSP, so that the VSP can be updated too; default false. */
   readonly custodyBelowVsp?: boolean;
 }
@@ -22,11 +24,12 @@ const numbered = (prefix: string, n: number) => `${prefix}-${String(n).padStart(
 export function createFleet(store: HostStore, shape: FleetShape): string[] {
   const existing = new Set(store.hostIds());
   const hostIds = Array.from({ length: shape.hosts }, (_, h) => numbered('host', h + 1));
-  for (const hostId of hostIds) if (!existing.has(hostId)) createHost(store, hostId, shape);
+  for (const [index, hostId] of hostIds.entries())
+    if (!existing.has(hostId)) createHost(store, hostId, index, shape);
   return store.hostIds();
 }
 
-function createHost(store: HostStore, hostId: string, shape: FleetShape): void {
+function createHost(store: HostStore, hostId: string, index: number, shape: FleetShape): void {
   const nowMs = hostNowMs();
   const digest = (what: string) =>
     createHash('sha256')
@@ -37,6 +40,7 @@ function createHost(store: HostStore, hostId: string, shape: FleetShape): void {
     hostId,
     bootId: digest('boot').slice(0, 12),
     seed: shape.seed,
+    faultDomain: `fd-${String((index % (shape.faultDomains ?? 2)) + 1)}`,
     workerName: 'host-worker-1',
     vmIds,
     generation: 0,
@@ -78,7 +82,7 @@ function createHost(store: HostStore, hostId: string, shape: FleetShape): void {
     nextSerialNumber: 1,
     mailbox: null,
   };
-  const vms = vmIds.map((vmId, index) => createVm(host, pf, vmId, index, digest(vmId), nowMs));
+  const vms = vmIds.map((vmId, place) => createVm(host, pf, vmId, place, digest(vmId), nowMs));
   store.putHost(host, pf, vms);
 }
 

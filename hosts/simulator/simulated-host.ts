@@ -60,6 +60,9 @@ export class SimulatedHosts implements HostDriver {
         quarantine: quarantineOf(host),
         vms: host.vmIds.map((vmId) => describeVm(this.store.objects(hostId, vmId))),
         forbiddenCommands: host.commands.forbidden,
+        forbiddenSinceServicing:
+          host.commands.forbidden - (host.commands.forbiddenBeforeServicing ?? 0),
+        describedAtMs: Date.now(),
         invariants: {
           checked: host.invariants.checked,
           violated: host.invariants.violations.length,
@@ -115,6 +118,7 @@ export class SimulatedHosts implements HostDriver {
         const unknown = order.vms.filter((vm) => !host.vmIds.includes(vm.vmId));
         if (unknown.length > 0)
           throw refused(`Host ${host.hostId} has no VM ${unknown.map((v) => v.vmId).join(', ')}.`);
+        host.commands.forbiddenBeforeServicing = host.commands.forbidden;
         host.faults = order.faults.filter((f) => f.vmId === undefined);
         host.servicing = {
           generation: call.generation,
@@ -123,6 +127,7 @@ export class SimulatedHosts implements HostDriver {
           members: order.vms.map((vm) => vm.vmId),
           leftOut: [],
           commitArmed: false,
+          notice: null,
           quiet: [],
           restoreWaiting: [],
           paused: [],

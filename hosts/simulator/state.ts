@@ -1,5 +1,5 @@
 import type { Fault } from '../../contract/faults';
-import type { OperationSettings, ServicingOrder } from '../../contract/host';
+import type { OperationSettings, PastBlackout, ServicingOrder } from '../../contract/host';
 import type { Holder, VirtualFunctionIdentity } from '../../contract/ids';
 import type { Component } from '../../contract/inputs';
 import type { Path } from '../../contract/results';
@@ -84,6 +84,8 @@ export interface VmState {
   vfAbandoned: string | null;
   blackoutMs: number;
   withinBudget: boolean;
+  /** The latest that have ended, oldest first. Absent in hosts of before there was a ledger. */
+  blackouts?: readonly PastBlackout[];
   /** How many guest-visible events and how much outage there were before this operation. */
   before: { events: number; vfOutageMs: number; droppedPackets: number };
   path: Path;
@@ -100,6 +102,11 @@ export interface ServicingState {
   leftOut: { vmId: string; reason: string }[];
   /** The commit waits for the VMs. */
   commitArmed: boolean;
+  /** When each guest acknowledges the notice (null: never), and until when that is waited for, by the host's clock. */
+  notice: {
+    readonly untilMs: number;
+    readonly dueMs: Readonly<Record<string, number | null>>;
+  } | null;
   /** VMs in the order in which they reached each stage. */
   quiet: string[];
   restoreWaiting: string[];
@@ -119,6 +126,8 @@ export interface HostState {
   readonly hostId: string;
   readonly bootId: string;
   readonly seed: number;
+  /** Absent in hosts of before there were fault domains. */
+  readonly faultDomain?: string;
   /** Which host worker process serves it; its workflow queue is named after it. */
   workerName: string;
   readonly vmIds: readonly string[];
@@ -141,7 +150,8 @@ export interface HostState {
   quarantine: string | null;
   stranded: string[];
   journalSeq: number;
-  commands: { forbidden: number };
+  /** Forbidden ones, and how many of them there were when the latest servicing run was armed. */
+  commands: { forbidden: number; forbiddenBeforeServicing?: number };
   invariants: { checked: number; violations: string[] };
   nextWorkerProcess: number;
   nextLuid: number;

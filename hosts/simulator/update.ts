@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HoldfastError } from '../../contract/failures';
+import type { FaultKind } from '../../contract/faults';
 import type { HostStep, StepOutcome } from '../../contract/steps';
 import type { HostStepCall } from '../host-driver';
 import { hostNowMs } from './clock';
@@ -12,8 +13,10 @@ import type { HostState, Intent, RecordedOutcome, ServicingState } from './state
 import type { HostStore } from './store';
 
 interface HostOperation {
-  /** Tells the host once that the step waits. */
-  arrive?(host: HostState): void;
+  /** It uses the profile's time itself. */
+  readonly ownLatency?: true;
+  /** Tells the host that the step waits; repeated by every attempt. */
+  arrive?(host: HostState, around: Around): void;
   /** Whether the answer may go out; one that nobody needs in a blackout would only cost it time. */
   answerable?(host: HostState): boolean;
   /** Whether its time has come; throws when it never will. */
@@ -22,8 +25,20 @@ interface HostOperation {
   inPlace(host: HostState): boolean;
   /** Before the simulated time passes. */
   begin?(host: HostState, store: HostStore): void;
-  /** One atomic change of the host. */
-  effect(host: HostState, store: HostStore): Readonly<Record<string, unknown>>;
+  /** One atomic change of the host; `failed` in its evidence says why the step failed although it changed something. */
+  effect(
+    host: HostState,
+    around: Around,
+  ): Readonly<Record<string, unknown>> & { readonly failed?: string };
+}
+
+/** What a step of a host works with beside the host itself. */
+interface Around {
+  readonly store: HostStore;
+  readonly profile: LatencyProfile;
+  /** The fault that this attempt meets. */
+  readonly fault: FaultKind | undefined;
+  readonly nowMs: number;
 }
 
 function servicingOf(host: HostState): ServicingState {
@@ -33,6 +48,53 @@ function servicingOf(host: HostState): ServicingState {
   return host.servicing;
 }
 const updateId = (host: HostState) => `${host.hostId}/${String(servicingOf(host).generation)}`;
+
+/** Tells the guests that their VMs will freeze, and waits until all have acknowledged, or the time is up. */
+const noticeGuests: HostOperation = {
+  ownLatency: true,
+  notApplicable: (host) =>
+    servicingOf(host).order.guestNoticeMs === undefined ? 'guests are not to be told' : undefined,
+  arrive: (host, { store, profile, nowMs }) => {
+    const servicing = servicingOf(host);
+    const { guestNoticeMs } = servicing.order;
+    if (servicing.notice !== null || guestNoticeMs === undefined) return;
+    const dueMs = servicing.members.map((vmId) => {
+      const vm = store.vm(host.hostId, vmId);
+      const fault = takeFault(vm, 'noticeGuests');
+      store.putVm(host.hostId, vm);
+      const { generation } = servicing;
+      store.append(host, {
+        vmId,
+        step: 'noticeGuests',
+        generation,
+        kind: 'command',
+        command: 'Guest.NoticeFreeze',
+        status: 'done',
+        detail: fault === undefined ? null : `fault ${fault.kind}`,
+      });
+      const key = `${vmId}/${String(generation)}`;
+      const latencyMs = sampleMs(profile, 'noticeGuests', host.seed, key);
+      const lateMs = fault?.kind === 'slow' ? fault.delayMs : 0;
+      return [vmId, fault?.kind === 'stuck' ? null : nowMs + latencyMs + lateMs] as const;
+    });
+    servicing.notice = { untilMs: nowMs + guestNoticeMs, dueMs: Object.fromEntries(dueMs) };
+  },
+  ready: (host) => {
+    const { notice, aborted } = servicingOf(host);
+    const nowMs = hostNowMs();
+    if (notice === null || aborted !== null || nowMs >= notice.untilMs) return true;
+    return Object.values(notice.dueMs).every((dueMs) => dueMs !== null && dueMs <= nowMs);
+  },
+  inPlace: () => false,
+  effect: (host, { nowMs }) => {
+    const due = Object.entries(servicingOf(host).notice?.dueMs ?? {});
+    const hasAcknowledged = ([, dueMs]: (typeof due)[number]) => dueMs !== null && dueMs <= nowMs;
+    return {
+      acknowledged: due.filter(hasAcknowledged).map(([vmId]) => vmId),
+      unacknowledged: due.filter((each) => !hasAcknowledged(each)).map(([vmId]) => vmId),
+    };
+  },
+};
 
 /** Into the inactive slot; the active stack goes on running VMs. */
 const stageUpdate: HostOperation = {
@@ -44,7 +106,11 @@ const stageUpdate: HostOperation = {
   },
 };
 
-/** Armed before the first pause; flips the slots in one step when every member is down. */
+/**
+ * Armed before the first pause; flips the slots in one step when every member is down, and sees that the new stack
+ * starts. If it does not, the slots are flipped back at once, inside the blackout and without a word from anyone: no VM
+ * was restored yet, so the old stack reads the records that it wrote.
+ */
 const commitUpdate: HostOperation = {
   notApplicable: (host) => {
     const servicing = servicingOf(host);
@@ -66,7 +132,7 @@ const commitUpdate: HostOperation = {
     const servicing = servicingOf(host);
     if (servicing.update === 'armed') servicing.update = 'committing';
   },
-  effect: (host, store) => {
+  effect: (host, { store, fault }) => {
     const servicing = servicingOf(host);
     const { staged } = host;
     if (servicing.update !== 'committing' || staged?.updateId !== updateId(host)) {
@@ -89,10 +155,39 @@ const commitUpdate: HostOperation = {
     };
     host.versions[staged.component] = staged.version;
     host.staged = null;
+    const failed = whatIsWrong(host.previous, staged, fault);
+    if (failed !== undefined) {
+      flipBack(host);
+      servicing.update = 'notUpdated';
+      return { flipped: false, failed };
+    }
     servicing.update = 'committed';
     return { flipped: true, component: staged.component, version: staged.version };
   },
 };
+
+type Slot = NonNullable<HostState['previous']>;
+
+/** What is seen of the stack that was just made active, if it is not as it should be. */
+function whatIsWrong(before: Slot, now: Slot, fault: FaultKind | undefined): string | undefined {
+  const { component, version } = now;
+  switch (fault) {
+    case 'fails-to-start':
+      return `${component} ${version} did not start`;
+    case 'starts-old-version':
+      return `what started says that it is ${component} ${before.version}, not ${version}`;
+    case 'fails-verification':
+      return `${component} ${version} started, but its own checks failed`;
+    default:
+      return undefined;
+  }
+}
+
+function flipBack(host: HostState): void {
+  if (host.previous?.updateId !== updateId(host)) return;
+  host.versions[host.previous.component] = host.previous.version;
+  host.previous = null;
+}
 
 /** Back to what was, or giving the update up before it came: the gates open for a restore on the old stack. */
 const rollBackUpdate: HostOperation = {
@@ -103,10 +198,7 @@ const rollBackUpdate: HostOperation = {
   inPlace: (host) => host.servicing?.update === 'notUpdated' && host.staged === null,
   effect: (host) => {
     const servicing = servicingOf(host);
-    if (host.previous?.updateId === updateId(host)) {
-      host.versions[host.previous.component] = host.previous.version;
-      host.previous = null;
-    }
+    flipBack(host);
     host.staged = null;
     servicing.update = 'notUpdated';
     return {};
@@ -115,13 +207,14 @@ const rollBackUpdate: HostOperation = {
 
 const verifyHost: HostOperation = {
   inPlace: () => false,
-  effect: (host, store) => {
+  effect: (host, { store }) => {
     const notRunning = host.vmIds.filter((id) => phaseOf(store.vm(host.hostId, id)) !== 'running');
     return { notRunning, update: host.servicing?.update ?? 'notUpdated' };
   },
 };
 
 const HOST_OPERATIONS: Readonly<Record<HostStep, HostOperation>> = {
+  noticeGuests,
   stageUpdate,
   commitUpdate,
   rollBackUpdate,
@@ -148,9 +241,9 @@ export async function performHostStep(
     store.append(host, { vmId: null, step, generation, kind, command: null, status, detail });
   };
   if (operation.arrive !== undefined) {
-    store.updateHost(hostId, (host) => {
+    store.updateHost(hostId, (host, nowMs) => {
       admitHost(host, call, step);
-      operation.arrive?.(host);
+      operation.arrive?.(host, { store, profile, fault: undefined, nowMs });
     });
   }
   for (;;) {
@@ -198,7 +291,7 @@ export async function performHostStep(
       throw new HoldfastError('HostStepFailed', `${step} of ${hostId} did not answer.`);
     }
     if (fault?.kind === 'slow') await delay(fault.delayMs);
-    if (!inPlace)
+    if (!inPlace && operation.ownLatency !== true)
       await delay(
         sampleMs(
           profile,
@@ -207,7 +300,12 @@ export async function performHostStep(
           `${String(generation)}/${String(intent.attempts)}`,
         ),
       );
-    const evidence = inPlace ? {} : changeHost();
+    const evidence: ReturnType<HostOperation['effect']> = inPlace ? {} : changeHost();
+    if (evidence.failed !== undefined)
+      throw new HoldfastError(
+        'UpdateFailed',
+        `${hostId} is back on the old version: ${evidence.failed}.`,
+      );
     if (fault?.kind === 'fail-after')
       throw new HoldfastError('HostStepFailed', `${step} of ${hostId}: the reply was lost.`);
     const concluded = concludeHost(evidence);
@@ -228,11 +326,11 @@ export async function performHostStep(
   }
 
   function changeHost() {
-    return store.updateHost(hostId, (host) => {
+    return store.updateHost(hostId, (host, nowMs) => {
       admitHost(host, call, step);
       if (host.mailbox?.token !== intent.token)
         throw new HoldfastError('Fenced', `${step} of ${hostId} was overtaken.`);
-      return operation.effect(host, store);
+      return operation.effect(host, { store, profile, fault: fault?.kind, nowMs });
     });
   }
   function concludeHost(evidence: Readonly<Record<string, unknown>>): StepOutcome {

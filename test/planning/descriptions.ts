@@ -25,6 +25,8 @@ export const vmWith = (vm: Partial<VmDescription> = {}): VmDescription => ({
   darkForMs: 0,
   identity: null,
   dataPath: 'vf',
+  heartbeat: 'ok',
+  blackouts: [],
   facts: factsWith(),
   ...vm,
 });
@@ -55,6 +57,8 @@ export const hostWith = ({
   quarantine: null,
   vms: [],
   forbiddenCommands: 0,
+  forbiddenSinceServicing: 0,
+  describedAtMs: 0,
   invariants: { checked: 0, violated: 0 },
   ...host,
 });

@@ -1,7 +1,7 @@
 /** What the host is told before a run, and what is made of it afterwards. */
 import * as z from 'zod/mini';
 import { serviceHostInput } from '../../contract/inputs';
-import type { PATHS } from '../../contract/results';
+import type { PATHS, Verdict } from '../../contract/results';
 
 import { hostOutcome, servicingOrder, servicingResult } from '../../planning/servicing';
 import { factsWith, hostWith, vmWith } from './descriptions';

@@ -5,6 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { Connection, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import type { JournalEntry, VmDescription } from '../../contract/host';
+import type { UpdateFleetInput } from '../../contract/fleet-input';
+import type { FleetResult } from '../../contract/fleet-results';
 import type { FastRestoreInput, FastSaveInput, ServiceHostInput } from '../../contract/inputs';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
 import type { FastRestoreResult, FastSaveResult, ServiceHostResult } from '../../contract/results';
@@ -15,11 +17,13 @@ interface Inputs {
   fastSave: FastSaveInput;
   fastRestore: FastRestoreInput;
   serviceHost: ServiceHostInput;
+  updateFleet: UpdateFleetInput;
 }
 interface Results {
   fastSave: FastSaveResult;
   fastRestore: FastRestoreResult;
   serviceHost: ServiceHostResult;
+  updateFleet: FleetResult;
 }
 
 /** How a run ended that was expected to fail: our own failure type and what it says. */

@@ -11,6 +11,8 @@ export interface GuestState {
   /** The guest's VF driver is loaded and bound. */
   vfDriverBound: boolean;
   ring: { consumed: number; configEpoch: number } | null;
+  /** It answers no heartbeat any more, although its virtual processors run. */
+  hangs?: boolean;
   droppedPackets: number;
   interruptsReplayed: number;
   /** Since when no VF data path is active, by the host's clock; null while it is. */

@@ -10,6 +10,8 @@ export interface SavedRecord {
   readonly recordVersion: number;
   /** Version of the VDEV that wrote it; the restore checks that it can read it (Hyper-V-Worker event 23012). */
   readonly vdevVersion: number;
+  /** The oldest VDEV that can read it: an update that is taken back restores what the new stack wrote. */
+  readonly oldestReader: number;
   readonly mode: Mode;
   readonly generation: number;
   state: RecordPhase;
@@ -36,10 +38,18 @@ export interface VfStateBlock {
 }
 type RecordPhase = 'writing' | 'committed' | 'claimed' | 'consumed' | 'discarded';
 
-/** Written by this stack, and all that it reads. */
-export const RECORD_VERSION = 1;
-export const VDEV_VERSION = 6;
+/** Written by every stack there is, and all that they read. */
+const RECORD_VERSION = 1;
 export const READABLE_RECORD_VERSIONS = [1] as const;
+
+/** The VDEVs of a stack: those of 1.x write version 6; later ones write 7, which adds nothing that a 6 could not ignore. */
+const vdevsOf = (
+  stackVersion: string,
+): { readonly version: number; readonly oldestRead: number } => ({
+  version: /^[01](\.|$)/.test(stackVersion) ? 6 : 7,
+  oldestRead: 6,
+});
+const OLDEST_READER = 6;
 
 const MOVES: LegalMoves<RecordPhase> = {
   writing: ['committed', 'discarded'],
@@ -52,9 +62,10 @@ const go = (r: SavedRecord, to: RecordPhase) => {
   r.state = move('saved record', MOVES, r.state, to);
 };
 
-export const startRecord = (mode: Mode, generation: number): SavedRecord => ({
+export const startRecord = (mode: Mode, generation: number, stackVersion: string): SavedRecord => ({
   recordVersion: RECORD_VERSION,
-  vdevVersion: VDEV_VERSION,
+  vdevVersion: vdevsOf(stackVersion).version,
+  oldestReader: OLDEST_READER,
   mode,
   generation,
   state: 'writing',
@@ -68,7 +79,7 @@ export const blockCount = (r: SavedRecord): number => Object.keys(r.blocks).leng
 
 const checksum = (r: SavedRecord): string =>
   createHash('sha256')
-    .update(JSON.stringify([r.recordVersion, r.vdevVersion, r.mode, r.blocks]))
+    .update(JSON.stringify([r.recordVersion, r.vdevVersion, r.oldestReader, r.mode, r.blocks]))
     .digest('hex');
 
 /** The final marker over VDEV version, block count and checksum (claim 10): only with it the record counts. */
@@ -78,11 +89,13 @@ export function commitRecord(r: SavedRecord): void {
 }
 
 /** Claims the record for one restore, after checking that it is whole; a record is read by one generation at a time. */
-export function claimRecord(r: SavedRecord, generation: number): void {
-  if (r.recordVersion !== RECORD_VERSION || r.vdevVersion > VDEV_VERSION) {
+export function claimRecord(r: SavedRecord, generation: number, stackVersion: string): void {
+  const { version, oldestRead } = vdevsOf(stackVersion);
+  const isReadable = version >= r.oldestReader && r.vdevVersion >= oldestRead;
+  if (r.recordVersion !== RECORD_VERSION || !isReadable) {
     throw new HoldfastError(
       'VmStateLost',
-      `The record has version ${String(r.recordVersion)}, VDEV version ${String(r.vdevVersion)}; this stack reads ${String(RECORD_VERSION)} and ${String(VDEV_VERSION)}.`,
+      `The record has version ${String(r.recordVersion)}, VDEV version ${String(r.vdevVersion)} for readers from ${String(r.oldestReader)} on; stack ${stackVersion} reads ${String(RECORD_VERSION)} and has VDEV version ${String(version)}, which reads from ${String(oldestRead)} on.`,
     );
   }
   if (r.commit?.checksum !== checksum(r) || r.commit.blockCount !== blockCount(r)) {

@@ -135,7 +135,10 @@ export const powerOnRestore: StepOperation = {
         );
       }
       if (record.state === 'committed') refuseUnlessSuccessorReady(o);
-      claimRecord(record, c.generation);
+      const { workerProcess } = o.vm;
+      const reader =
+        workerProcess.state === 'running' ? workerProcess.version : nextStackVersion(o);
+      claimRecord(record, c.generation, reader);
     });
     c.run('VMWP.Start', (o) => {
       const { vm } = o;

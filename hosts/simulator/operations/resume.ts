@@ -1,4 +1,5 @@
 import { HoldfastError } from '../../../contract/failures';
+import type { PastBlackout } from '../../../contract/host';
 import { DEAD_MAN } from '../../../contract/ids';
 import { describeVm } from '../describe';
 import { guestResumed } from '../devices/guest';
@@ -52,6 +53,11 @@ export const resumeSyntheticAdapter: StepOperation = {
   },
 };
 
+/** How many past blackouts a VM's ledger keeps. */
+const LEDGER = 64;
+const withBlackout = (ledger: readonly PastBlackout[], ms: number): PastBlackout[] =>
+  [...ledger, { endedAtMs: Date.now(), ms }].slice(-LEDGER);
+
 /** Ends the blackout: of a restore, where the record is consumed, or of a save that is undone. */
 export const resumeVm: StepOperation = {
   inPlace: isRunning,
@@ -72,6 +78,9 @@ export const resumeVm: StepOperation = {
       guestResumed(vm.guest, vfOf(o.pf, vm.vmId), nowMs);
       vm.blackoutMs = resumeVirtualProcessors(vm.partition, nowMs);
       vm.withinBudget = vm.blackoutMs <= (vm.lease?.settings.blackoutBudgetMs ?? Infinity);
+      vm.blackouts = withBlackout(vm.blackouts ?? [], vm.blackoutMs);
+      // Whatever hung in it, a guest whose devices came back anew gets on again.
+      vm.guest.hangs = false;
       // The dead-man keeps its deadline until it has given the lease back: it may die before that.
       if (!sameHolder(vm.lease?.holder, DEAD_MAN)) vm.deadlineMs = null;
       vm.pointOfNoReturn = null;

@@ -17,7 +17,8 @@ function openRecord(o: Objects, generation: number): SavedRecord {
     throw refused(`${vm.vmId} has a ${vm.record.state} record, which nothing may write over.`);
   }
   if (vm.record?.state !== 'writing' || vm.record.generation !== generation) {
-    vm.record = startRecord(vm.lease?.settings.mode ?? 'modified', generation);
+    const mode = vm.lease?.settings.mode ?? 'modified';
+    vm.record = startRecord(mode, generation, vm.workerProcess.version);
   }
   return vm.record;
 }

@@ -60,7 +60,7 @@ it.each([
 });
 
 it('a record is consumed once', () => {
-  const record = { ...startRecord('modified', 1), state: 'claimed' as const };
+  const record = { ...startRecord('modified', 1, '1.0.0'), state: 'claimed' as const };
   expect(refusal(() => consumeRecord(record))).toBe('allowed');
   expect(refusal(() => consumeRecord(record))).toBe('Refused');
 });

@@ -1,0 +1,32 @@
+import { proxyActivities } from '@temporalio/workflow';
+import type { HostActivities } from '../../activities/host-activities';
+import type { Surveyed } from '../../contract/fleet-plan';
+import { hostQueue } from '../../contract/queues';
+import { failureMessage, failureType } from '../failures';
+import { fleet } from './calls';
+
+/** Asks some hosts of a fleet how they are, and keeps their answers where the plan is made. */
+export async function surveyHosts(input: {
+  readonly planId: string;
+  readonly hostIds: readonly string[];
+}): Promise<void> {
+  await fleet.keepSurveys(input.planId, await Promise.all(input.hostIds.map(surveyed)));
+}
+
+async function surveyed(hostId: string): Promise<Surveyed> {
+  const { surveyHost } = proxyActivities<HostActivities>({
+    taskQueue: hostQueue(hostId),
+    startToCloseTimeout: '10s',
+    scheduleToStartTimeout: '10s',
+    scheduleToCloseTimeout: '30s',
+  });
+  try {
+    return await surveyHost(hostId);
+  } catch (error) {
+    const unreachable =
+      failureType(error) === 'HostUnreachable'
+        ? `no worker answered for it within 10 s (task queue ${hostQueue(hostId)})`
+        : failureMessage(error);
+    return { hostId, unreachable };
+  }
+}

@@ -1,0 +1,84 @@
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  TimeoutFailure,
+  proxyActivities,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { OrchestratorActivities } from '../activities/orchestrator-activities';
+import { toMs } from '../contract/durations';
+import type { Notice, ServiceHostSettings } from '../contract/inputs';
+import { HOLDFAST_QUEUE } from '../contract/queues';
+import type { NoticeResult } from '../contract/results';
+import { isCancellation } from './failures';
+import { hostStepCalls } from './host-steps';
+
+/** How often a webhook that has not acknowledged is asked again. */
+const ASK_AGAIN = { initialInterval: '2s', maximumInterval: '10s' } as const;
+
+/**
+ * Tells guests and tenants, both at a time, and waits for their acknowledgement. The run goes on without one when the
+ * time is up: what came of it stands in the result.
+ */
+export async function giveNotice(
+  input: ServiceHostSettings,
+  notice: Notice,
+  lease: { readonly hostId: string; readonly generation: number },
+  vms: readonly { readonly vmId: string }[],
+): Promise<NoticeResult> {
+  const vmIds = vms.map((vm) => vm.vmId);
+  const [guests, webhook] = await Promise.all([
+    notice.guests ? tellGuests(notice, lease, vmIds) : { acknowledged: [], unacknowledged: [] },
+    notice.webhook === undefined ? null : tellTenants(input, notice, notice.webhook, vmIds),
+  ]);
+  return { ...guests, webhook };
+}
+
+async function tellGuests(
+  { waitUpTo }: Notice,
+  lease: { readonly hostId: string; readonly generation: number },
+  vmIds: readonly string[],
+): Promise<Pick<NoticeResult, 'acknowledged' | 'unacknowledged'>> {
+  try {
+    const { evidence } = await hostStepCalls(lease.hostId, toMs(waitUpTo)).noticeGuests(lease);
+    return {
+      acknowledged: vmIds.filter((id) => (evidence['acknowledged'] as string[]).includes(id)),
+      unacknowledged: vmIds.filter((id) => (evidence['unacknowledged'] as string[]).includes(id)),
+    };
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    // A host that cannot tell its guests does not keep the update waiting.
+    return { acknowledged: [], unacknowledged: vmIds };
+  }
+}
+
+async function tellTenants(
+  { hostId, update, blackoutBudget }: ServiceHostSettings,
+  { waitUpTo }: Notice,
+  url: string,
+  vmIds: readonly string[],
+): Promise<NoticeResult['webhook']> {
+  const { noticeTenants } = proxyActivities<OrchestratorActivities>({
+    taskQueue: HOLDFAST_QUEUE,
+    startToCloseTimeout: '15s',
+    scheduleToCloseTimeout: toMs(waitUpTo),
+    retry: ASK_AGAIN,
+  });
+  const { workflowId, runId } = workflowInfo();
+  const told = { hostId, vmIds, update, blackoutBudget, waitUpTo };
+  try {
+    await noticeTenants(url, `${workflowId}/${runId}/notice`, told);
+    return 'acknowledged';
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    return wasAnswered(error) ? 'timedOut' : 'undelivered';
+  }
+}
+
+/** Whether the last attempt had an answer, which was no acknowledgement. */
+function wasAnswered(error: unknown): boolean {
+  if (error instanceof ApplicationFailure) return error.type === 'NoticeUnacknowledged';
+  if (error instanceof ActivityFailure || error instanceof TimeoutFailure)
+    return wasAnswered(error.cause);
+  return false;
+}
