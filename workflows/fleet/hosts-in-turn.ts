@@ -55,7 +55,7 @@ export async function inTurn(run: FleetRun, turn: Turn): Promise<void> {
       waiting = leaveOutSkipped(run, turn, waiting);
     }
     const held = await whatHolds(run, turn, waiting, window);
-    if (held.waiting === null && !run.isLong && run.changes === seen) {
+    if (turn.goesOn() && held.waiting === null && !run.isLong && run.changes === seen) {
       for (const host of next(run, turn, waiting)) {
         waiting.splice(waiting.indexOf(host), 1);
         run.inFlight.set(host.hostId, host);

@@ -13,7 +13,7 @@ import {
 
 let suite: Suite;
 beforeAll(async () => {
-  suite = await Suite.start('fleet-waves', { hosts: 30, vms: 2 });
+  suite = await Suite.start('fleet-waves', { hosts: 32, vms: 2 });
 });
 afterAll(() => suite.stop());
 
@@ -182,7 +182,7 @@ describe('failures', () => {
     expect(await run.control('retryFailed')).toBe(`Tried again: ${a}.`);
     const result = await run.result();
     expect(result).toMatchObject({ outcome: 'updated', counts: { updated: 2, failed: 0 } });
-    expect(await run.attribute('WaitingFor')).toBeUndefined();
+    expect((await run.attribute('WaitingFor')) ?? null).toBeNull();
   });
 
   test('a VM that was dark beyond its budget stops the wave, although its host is updated', async () => {
@@ -191,7 +191,14 @@ describe('failures', () => {
       ...over([a, b], { canary: 0, failureLimit: 2, onFailure: 'abort', maxConcurrentHosts: 1 }),
       servicing: { blackoutBudget: '1s' },
       health: { probes: [] },
-      faults: { [a]: [{ vmId: 'vm-01', step: 'restoreVm', kind: 'slow', delay: '1200ms' }] },
+      faults: {
+        [a]: (['createVpciBus', 'assignVirtualFunction', 'restoreVm'] as const).map((step) => ({
+          vmId: 'vm-01',
+          step,
+          kind: 'slow',
+          delay: '400ms',
+        })),
+      },
     });
     const { type, message, result } = await run.fails();
     expect(type).toBe('FleetStopped');
@@ -252,24 +259,24 @@ describe('nothing is started', () => {
 
   test('by one of more hosts than are allowed', async () => {
     const ended = await suite.fails('updateFleet', {
-      ...over(['host-28', 'host-29']),
+      ...over(['host-31', 'host-32']),
       maxHosts: 1,
     });
     expect(ended.type).toBe('TooManyHosts');
-    expect(isUntouched(suite, 'host-28')).toBe(true);
+    expect(isUntouched(suite, 'host-31')).toBe(true);
   });
 
   test('by bad input, of which everything is told at once', async () => {
     const { type, message } = await suite.fails('updateFleet', {
       update,
-      hosts: ['host-28', 'host-zz'],
+      hosts: ['host-31', 'host-zz'],
       exclude: ['host-yy'],
-      inventory: inventory(['host-28']),
+      inventory: inventory(['host-31']),
       maintenanceWindow: { timeZone: 'Mars/Olympus', open: [{ from: '22:00', to: '23:00' }] },
     });
     expect(type).toBe('InvalidInput');
     for (const told of ['host-zz', 'host-yy', 'Mars/Olympus']) expect(message).toContain(told);
-    expect(isUntouched(suite, 'host-28')).toBe(true);
+    expect(isUntouched(suite, 'host-31')).toBe(true);
   });
 
   test('when no host can be updated, with the reasons', async () => {
