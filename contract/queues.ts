@@ -8,6 +8,8 @@ export const hostQueue = (hostId: string): string => `holdfast-host-${hostId}`;
 export const vmWorkflowQueue = (hostWorkerName: string): string => `holdfast-vms-${hostWorkerName}`;
 
 /** Workflow ids are derived from what the run locks. */
+/** A fleet update by the name of its fleet, so that the same one is not started twice. */
+export const updateFleetId = (name: string): string => `update-fleet/${name}`;
 export const serviceHostId = (hostId: string): string => `service-host/${hostId}`;
 export const fastSaveId = (hostId: string, vmId: string): string => `fast-save/${hostId}/${vmId}`;
 export const fastRestoreId = (hostId: string, vmId: string): string =>

@@ -182,11 +182,10 @@ export class Stack {
       WORKFLOW: temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
       ACTIVITY: temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
     };
-    await Promise.all([
-      this.#polled(HOLDFAST_QUEUE, WORKFLOW),
-      this.#polled(vmWorkflowQueue(HOST_WORKER_NAME), WORKFLOW),
-      ...this.store.hostIds().map((hostId) => this.#polled(hostQueue(hostId), ACTIVITY)),
-    ]);
+    await this.#polled(HOLDFAST_QUEUE, WORKFLOW);
+    await this.#polled(vmWorkflowQueue(HOST_WORKER_NAME), WORKFLOW);
+    // One after the other: asking for hundreds of hosts at a time would keep the server from serving their workers.
+    for (const hostId of this.store.hostIds()) await this.#polled(hostQueue(hostId), ACTIVITY);
   }
 
   async #polled(queue: string, taskQueueType: temporal.api.enums.v1.TaskQueueType): Promise<void> {

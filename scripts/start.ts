@@ -15,7 +15,7 @@ import {
 } from '../contract/inputs';
 import type { UpdateFleetInput } from '../contract/fleet-input';
 import type { FleetDryRun, FleetResult } from '../contract/fleet-results';
-import { HOLDFAST_QUEUE, serviceHostId } from '../contract/queues';
+import { HOLDFAST_QUEUE, serviceHostId, updateFleetId } from '../contract/queues';
 import type { ServiceHostResult } from '../contract/results';
 import { loadProfile } from '../hosts/simulator/latency';
 import type { updateFleet } from '../workflows';
@@ -92,7 +92,7 @@ const options = new Command('npm start --')
   .opts<Options>();
 
 /** Of the fleet's run. */
-const FLEET_ID = 'update-fleet/simulated';
+const FLEET_ID = updateFleetId('simulated');
 
 async function main(): Promise<void> {
   const say = (text: string) => process.stderr.write(`${text}\n`);

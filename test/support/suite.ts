@@ -70,7 +70,11 @@ export class Suite {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  start<Type extends keyof Inputs>(type: Type, input: unknown): Promise<WorkflowHandle> {
+  start<Type extends keyof Inputs>(
+    type: Type,
+    input: unknown,
+    within: '120s' | '300s' = '120s',
+  ): Promise<WorkflowHandle> {
     this.#runs += 1;
     for (const hostId of this.stack.store.hostIds()) {
       this.#startedAt.set(hostId, this.stack.store.host(hostId).journalSeq);
@@ -79,7 +83,7 @@ export class Suite {
       workflowId: `${type}-${String(this.#runs)}`,
       taskQueue: HOLDFAST_QUEUE,
       args: [input],
-      workflowExecutionTimeout: '120s',
+      workflowExecutionTimeout: within,
     });
   }
 

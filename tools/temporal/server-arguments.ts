@@ -28,6 +28,8 @@ const DYNAMIC_CONFIG: Readonly<Record<string, number | boolean | string>> = {
   'matching.numTaskqueueWritePartitions': 1,
   // Off by default in 1.29 and 1.31: activities on the workflow's own queue would take the long way round.
   'system.enableActivityEagerExecution': true,
+  // Long polls of a namespace at a time: by default 1,200, and every host of a fleet takes several.
+  'frontend.namespaceCount': 20_000,
 };
 
 /** Without these a file database syncs a rollback journal to disk for every write. */

@@ -38,8 +38,12 @@ export class FleetUnderTest {
     readonly handle: WorkflowHandle,
   ) {}
 
-  static async start(suite: Suite, input: UpdateFleetInput): Promise<FleetUnderTest> {
-    return new FleetUnderTest(suite, await suite.start('updateFleet', input));
+  static async start(
+    suite: Suite,
+    input: UpdateFleetInput,
+    within?: '300s',
+  ): Promise<FleetUnderTest> {
+    return new FleetUnderTest(suite, await suite.start('updateFleet', input, within));
   }
 
   progress(): Promise<FleetProgress> {

@@ -12,10 +12,14 @@ afterAll(() => suite.stop());
 
 test('200 hosts are updated over several histories, which carry what people said', async () => {
   const hosts = suite.stack.store.hostIds();
-  const run = await FleetUnderTest.start(suite, {
-    ...over(hosts, { waves: ['50%'], maxConcurrentHosts: 8 }),
-    maxHosts: 200,
-  });
+  const run = await FleetUnderTest.start(
+    suite,
+    {
+      ...over(hosts, { waves: ['50%'], maxConcurrentHosts: 8 }),
+      maxHosts: 200,
+    },
+    '300s',
+  );
   await run.until('in the first wave after the canary', (p) => p.wave === 2);
   await run.control('setConcurrency', { hosts: 6 });
   await run.control('skipHost', { hostId: hosts.at(-1) });

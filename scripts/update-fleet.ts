@@ -1,0 +1,193 @@
+import { Command, CommanderError, Option } from 'commander';
+import type { FleetPlan, FleetProgress } from '../contract/fleet-results';
+import { COMPONENTS } from '../contract/inputs';
+import {
+  ConnectionConfigurationInvalid,
+  TemporalUnreachable,
+  isClusterConfigured,
+} from '../workers/connection';
+import { wholeNumber } from './options';
+import { control, type Control } from './update-fleet/controls';
+import { CannotUpdate, EXIT, EXIT_CODES } from './update-fleet/ended';
+import { readFleet, type Fleet } from './update-fleet/fleet-file';
+import { follow, type Followed } from './update-fleet/follow';
+import { planDocument, planFromFile, planTable } from './update-fleet/plan';
+import { exitCodeOf, resultTable } from './update-fleet/result';
+import { confirm, openRun, startRun, summary } from './update-fleet/run';
+import { schedule } from './update-fleet/schedule';
+import { refuseWithoutOrchestrator, withClient } from './update-fleet/server';
+
+interface Options {
+  readonly fleet?: string;
+  readonly hosts?: string[];
+  readonly toVersion?: string;
+  readonly component?: string;
+  readonly dryRun?: true;
+  readonly yes?: true;
+  readonly watch?: true;
+  readonly json?: true;
+  readonly schedule?: string;
+  readonly pause?: string;
+  readonly resume?: string;
+  readonly approve?: string;
+  readonly abort?: string;
+  readonly retryFailed?: string;
+  readonly wave?: number;
+  readonly by?: string;
+  readonly reason?: string;
+}
+
+const say = (text: string) => process.stderr.write(`${text}\n`);
+const answer = (text: string) => process.stdout.write(`${text}\n`);
+const document = (value: unknown) => answer(JSON.stringify(value, null, 2));
+
+function parse(): Options {
+  return new Command('update-fleet')
+    .description(
+      'Updates a fleet of hosts in waves, every VM and its VF kept; or steers such an update.',
+    )
+    .option('--fleet <file>', 'inventory and strategy, YAML or JSON: examples/ has some')
+    .option('--hosts <hosts>', 'these hosts, separated by commas', (text) => text.split(','))
+    .option('--to-version <version>', 'the version to update to')
+    .addOption(new Option('--component <name>', 'what is updated').choices(COMPONENTS))
+    .option('--dry-run', 'print the numbered plan; nothing is touched')
+    .option('--yes', 'do not ask before it starts; needed without a terminal')
+    .option('--watch', 'show every wave, host, VM and step while it goes on')
+    .option('--json', 'print one JSON document on standard output')
+    .option(
+      '--schedule <cron>',
+      'start it again and again, e.g. "0 22 * * SAT", in the time zone of its maintenance window',
+    )
+    .option(
+      '--pause <run>',
+      'start no more hosts; <run> is the name of the fleet, or a workflow id',
+    )
+    .option('--resume <run>', 'go on after a pause')
+    .option('--approve <run>', 'let the wave begin that waits for approval')
+    .option('--abort <run>', 'end it: hosts in flight finish, no more are started')
+    .option('--retry-failed <run>', 'try the failed hosts again')
+    .option('--wave <number>', 'with --approve: this wave', wholeNumber(1, 10_000))
+    .option('--reason <why>', 'why; recorded, needed to steer a run')
+    .option('--by <who>', 'who asks; default: the user of this process')
+    .addHelpText('after', EXIT_CODES)
+    .exitOverride()
+    .parse()
+    .opts<Options>();
+}
+
+async function main(): Promise<number> {
+  const options = parse();
+  const asked = controlOf(options);
+  if (asked !== null) {
+    answer(await withClient((client) => control(client, asked)));
+    return EXIT.ok;
+  }
+  const fleet = readFleet(options.fleet, options);
+  if (options.dryRun === true || fleet.settings.dryRun) return dryRun(fleet, options);
+  const interrupted = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => interrupted.abort());
+  return withClient(async (client) => {
+    await refuseWithoutOrchestrator(client);
+    if (options.schedule !== undefined) {
+      answer(await schedule(client, fleet, options.schedule));
+      return EXIT.ok;
+    }
+    let handle = await openRun(client, fleet);
+    if (handle !== null) say(`${handle.workflowId} is under way: following it`);
+    else {
+      if (options.yes !== true) await confirm(summary(fleet), interrupted.signal);
+      else say(summary(fleet));
+      handle = await startRun(client, fleet);
+    }
+    const unattended = !process.stderr.isTTY || !process.stdin.isTTY;
+    const { signal } = interrupted;
+    const followed = await follow(client, handle, {
+      closely: options.watch === true,
+      unattended,
+      signal,
+    });
+    return told(followed, fleet.name, options);
+  });
+}
+
+function told(followed: Followed, name: string, options: Options): number {
+  if ('interrupted' in followed) {
+    say(`The run goes on. Run this again to follow it, or stop it with --abort ${name} --reason …`);
+    return EXIT.interrupted;
+  }
+  if ('needsPerson' in followed) {
+    if (options.json) document({ outcome: 'paused', ...followed.needsPerson });
+    say(howToGoOn(followed.needsPerson, name));
+    return EXIT.paused;
+  }
+  if (followed.ended.outcome === 'planned') return toldPlan(followed.ended, options);
+  if (options.json) document(followed.ended);
+  else answer(resultTable(followed.ended));
+  return exitCodeOf(followed.ended.outcome);
+}
+
+function howToGoOn({ waiting }: FleetProgress, name: string): string {
+  const how =
+    waiting?.for === 'approval'
+      ? `--approve ${name}`
+      : `--resume ${name} (accepts what failed), --retry-failed ${name}`;
+  return `It waits for a person: ${waiting?.detail ?? ''}. Go on with ${how}, or end it with --abort ${name}; each with --reason. Then run this again to follow it.`;
+}
+
+/** Asks the hosts where a server is configured; else plans from the file alone, and says so. */
+async function dryRun(fleet: Fleet, options: Options): Promise<number> {
+  if (!isClusterConfigured()) {
+    const plan = planFromFile(fleet);
+    say('No Temporal server is configured: planned from the file alone, no host was asked.');
+    return toldPlan(plan, options);
+  }
+  return withClient(async (client) => {
+    await refuseWithoutOrchestrator(client);
+    const handle = await startRun(client, {
+      ...fleet,
+      input: { ...fleet.input, dryRun: true },
+      settings: { ...fleet.settings, dryRun: true },
+    });
+    const { signal } = new AbortController();
+    const followed = await follow(client, handle, { closely: false, unattended: false, signal });
+    return told(followed, fleet.name, options);
+  });
+}
+
+function toldPlan(plan: FleetPlan, { json }: Options): number {
+  if (json) document(planDocument(plan));
+  else answer(planTable(plan));
+  return EXIT.ok;
+}
+
+function controlOf(options: Options): Control | null {
+  const asked = (['pause', 'resume', 'approve', 'abort', 'retryFailed'] as const).flatMap(
+    (name) => {
+      const run = options[name];
+      return run === undefined ? [] : [{ name, run }];
+    },
+  );
+  const [first, ...others] = asked;
+  if (first === undefined) return null;
+  if (others.length > 0) {
+    throw new CannotUpdate(`One at a time: ${asked.map(({ name }) => `--${name}`).join(', ')}.`);
+  }
+  return { ...first, reason: options.reason, by: options.by, wave: options.wave };
+}
+
+/** One message for a person, and an exit code that says what kind of trouble it is. */
+function troubleCode(error: unknown): number {
+  // Commander has said it, and the help, already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.badInput;
+  say(`update-fleet: ${error instanceof Error ? error.message : String(error)}`);
+  if (process.env['HOLDFAST_STACK'] !== undefined && error instanceof Error) say(error.stack ?? '');
+  if (error instanceof CannotUpdate) return error.exitCode;
+  if (error instanceof TemporalUnreachable) return EXIT.unreachable;
+  return error instanceof ConnectionConfigurationInvalid ? EXIT.badInput : EXIT.incomplete;
+}
+
+main().then(
+  (code) => (process.exitCode = code),
+  (error: unknown) => (process.exitCode = troubleCode(error)),
+);

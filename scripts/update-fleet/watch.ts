@@ -1,0 +1,130 @@
+import { MultiBar, Presets, type SingleBar } from 'cli-progress';
+import type { Client } from '@temporalio/client';
+import type { FleetProgress } from '../../contract/fleet-results';
+import { fastRestoreId, fastSaveId, serviceHostId } from '../../contract/queues';
+
+/** Hosts in flight that are shown with their VMs, and VMs of each. */
+const SHOWN = { hosts: 8, vms: 16 };
+
+/**
+ * Shows where a fleet update is, on standard error: bars on a terminal, else a line whenever something has changed.
+ * What is known of hosts and VMs comes from the server alone, so that watching adds no hop to a blackout.
+ */
+export class Watch {
+  readonly #bars: MultiBar | undefined;
+  readonly #waves = new Map<number, SingleBar>();
+  readonly #hosts = new Map<string, SingleBar>();
+  readonly #said = new Map<string, string>();
+
+  constructor(
+    private readonly client: Client,
+    /** Also each host in flight, with the step of each VM. */
+    private readonly closely: boolean,
+  ) {
+    this.#bars =
+      closely && process.stderr.isTTY
+        ? new MultiBar(
+            { hideCursor: true, clearOnComplete: true, stream: process.stderr },
+            Presets.shades_classic,
+          )
+        : undefined;
+  }
+
+  async show(progress: FleetProgress): Promise<void> {
+    const { waves, wave, waiting, inFlight, phase } = progress;
+    for (const { number, hosts, updated, failed, leftOut } of waves) {
+      if (number > wave) continue;
+      const counts = `${String(updated)} of ${String(hosts)} updated, ${String(failed)} failed, ${String(leftOut)} left out`;
+      if (this.#bars === undefined) this.#say(`wave ${String(number)}`, counts);
+      else
+        this.#bar(this.#bars, this.#waves, number, hosts, ` wave ${String(number)}`).update(
+          updated + failed + leftOut,
+          { text: counts },
+        );
+    }
+    this.#say('phase', phase);
+    this.#say('waits', waiting === null ? '-' : `for ${waiting.for}: ${waiting.detail}`);
+    if (!this.closely) return;
+    const shown = inFlight.slice(0, SHOWN.hosts);
+    const texts = await Promise.all(shown.map((hostId) => this.#hostText(hostId)));
+    for (const [hostId, bar] of this.#hosts) {
+      if (shown.includes(hostId)) continue;
+      this.#bars?.remove(bar);
+      this.#hosts.delete(hostId);
+    }
+    for (const [index, hostId] of shown.entries()) {
+      const text = texts[index] ?? '';
+      if (this.#bars === undefined) this.#say(hostId, text);
+      else this.#bar(this.#bars, this.#hosts, hostId, 1, `   ${hostId}`).update(0, { text });
+    }
+  }
+
+  stop(): void {
+    this.#bars?.stop();
+  }
+
+  #bar<Key>(
+    bars: MultiBar,
+    known: Map<Key, SingleBar>,
+    key: Key,
+    total: number,
+    name: string,
+  ): SingleBar {
+    const isWave = typeof key === 'number';
+    const bar =
+      known.get(key) ??
+      bars.create(
+        total,
+        0,
+        { text: '' },
+        { format: isWave ? `${name} {bar} {text}` : `${name} {text}` },
+      );
+    known.set(key, bar);
+    return bar;
+  }
+
+  /** A line, if it is not what was said last. On a terminal bars say the rest. */
+  #say(what: string, text: string): void {
+    if (this.#said.get(what) === text) return;
+    this.#said.set(what, text);
+    const line = `${what}: ${text}`;
+    if (this.#bars === undefined) process.stderr.write(`${line}\n`);
+    else this.#bars.log(`${line}\n`);
+  }
+
+  /** `servicing: vm-01 disableOptimizations, vm-02 in place`. */
+  async #hostText(hostId: string): Promise<string> {
+    const seen = await this.#describe(serviceHostId(hostId));
+    if (seen === null) return 'starting';
+    const verdicts = seen.memo?.['verdicts'] as readonly { readonly vmId: string }[] | undefined;
+    const vmIds = (verdicts ?? []).slice(0, SHOWN.vms).map((vm) => vm.vmId);
+    const vms = await Promise.all(
+      vmIds.map(async (vmId) => `${vmId} ${await this.#vmText(hostId, vmId)}`),
+    );
+    const phase = String(seen.searchAttributes['Phase']?.[0] ?? 'starting');
+    return vms.length === 0 || phase !== 'servicing' ? phase : `${phase}: ${vms.join(', ')}`;
+  }
+
+  /** The step that a VM's run is at. Steps in place are known to the host alone until they are done. */
+  async #vmText(hostId: string, vmId: string): Promise<string> {
+    const [save, restore] = await Promise.all([
+      this.#describe(fastSaveId(hostId, vmId)),
+      this.#describe(fastRestoreId(hostId, vmId)),
+    ]);
+    const running = [save, restore].filter((run) => run?.status.name === 'RUNNING');
+    if (running.length === 0) return 'runs';
+    const steps = running.flatMap((run) =>
+      (run?.raw.pendingActivities ?? []).map((activity) => activity.activityType?.name ?? ''),
+    );
+    return steps[0] ?? 'in place';
+  }
+
+  async #describe(workflowId: string) {
+    try {
+      return await this.client.workflow.getHandle(workflowId).describe();
+    } catch {
+      // Not started yet, or the server is too busy to say: the next look tells.
+      return null;
+    }
+  }
+}
