@@ -235,10 +235,20 @@ const minutes = (time: string) => Number(time.slice(0, 2)) * 60 + Number(time.sl
 const openMinutes = (from: string, to: string) =>
   (minutes(to) - minutes(from) + 24 * 60) % (24 * 60);
 
-/** Each contradiction is told where it stands, all of them at once. */
+/** Each contradiction is told where it stands, all of them at once, whatever else is wrong. */
 export const contradictionChecks = <Fields extends Contradictable>() =>
   contradictions.map(({ path, error, holds }) =>
-    z.refine<Fields>((input) => !holds(input), { path, error }),
+    z.refine<Fields>(
+      (input) => {
+        try {
+          return !holds(input);
+        } catch {
+          // What it looks at is wrong itself, and that is told already.
+          return true;
+        }
+      },
+      { path, error, when: () => true },
+    ),
   );
 
 export const updateFleetInput = z

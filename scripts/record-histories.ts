@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
@@ -8,7 +8,9 @@ import { runMain } from '../workers/run-main';
 import { endOf } from './record-histories/end-of';
 import type { Kept, Scenario } from './record-histories/scenario';
 import { FAILING } from './record-histories/scenarios/failing';
+import { FLEETS } from './record-histories/scenarios/fleets';
 import { REFUSED } from './record-histories/scenarios/refused';
+import { SERVICED } from './record-histories/scenarios/serviced';
 import { STOPPED } from './record-histories/scenarios/stopped';
 import { SUCCEEDING } from './record-histories/scenarios/succeeding';
 import { WORKER_LOST } from './record-histories/scenarios/worker-lost';
@@ -17,9 +19,10 @@ import { Stack } from './stack';
 
 interface Options {
   readonly out: string;
+  readonly only?: string;
 }
 
-const TOGETHER = [...SUCCEEDING, ...FAILING, ...STOPPED, ...REFUSED];
+const TOGETHER = [...SUCCEEDING, ...FAILING, ...STOPPED, ...REFUSED, ...SERVICED, ...FLEETS];
 const ALONE = WORKER_LOST;
 /** More at a time would not be quicker on two cores, and would show in the times that are recorded. */
 const AT_A_TIME = 4;
@@ -32,7 +35,7 @@ interface File {
 
 /** Records test/histories anew: real runs, on a server, hosts and workers of their own. */
 async function main(): Promise<void> {
-  const { out } = new Command('record-histories')
+  const { out, only } = new Command('record-histories')
     .description(
       'Records the histories that the replay tests hold the workflow code against. On purpose only: see CONTRIBUTING.md.',
     )
@@ -41,13 +44,17 @@ async function main(): Promise<void> {
       'where they go; what was recorded there before is removed',
       join('test', 'histories'),
     )
+    .option(
+      '--only <text>',
+      'record the scenarios whose name contains this, and leave all other histories as they are',
+    )
     .parse()
     .opts<Options>();
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-record-'));
   try {
-    const files = await record(directory);
+    const files = await record(directory, only ?? '');
     // Only now, so that a recording that failed leaves the old one as it was.
-    write(out, files);
+    write(out, files, only !== undefined);
     const bytes = files.reduce((sum, file) => sum + text(file.history).length, 0);
     console.log(`${files.length} histories in ${out}, ${Math.round(bytes / 1024)} KB`);
   } finally {
@@ -55,23 +62,28 @@ async function main(): Promise<void> {
   }
 }
 
-async function record(directory: string): Promise<File[]> {
-  const scenarios = [...TOGETHER, ...ALONE];
+async function record(directory: string, only: string): Promise<File[]> {
+  const wanted = (scenario: Scenario) => scenario.name.toLowerCase().includes(only.toLowerCase());
+  const together = TOGETHER.filter(wanted);
+  const alone = ALONE.filter(wanted);
+  const scenarios = [...together, ...alone];
+  if (scenarios.length === 0) throw new Error(`there is no scenario with "${only}" in its name`);
   const stack = await Stack.start({
     directory,
-    hosts: scenarios.length,
+    hosts: scenarios.reduce((sum, scenario) => sum + (scenario.hosts ?? 1), 0),
     vms: 2,
     seed: 1,
     profile: 'zero',
   });
-  const hostIds = stack.store.hostIds();
+  const free = stack.store.hostIds();
+  const hostIds = new Map(scenarios.map((each) => [each, free.splice(0, each.hosts ?? 1)]));
   const failed: string[] = [];
   const recorded = new Map<Scenario, File[]>();
   const performAll = async (waiting: Scenario[]): Promise<void> => {
     for (let scenario = waiting.shift(); scenario !== undefined; scenario = waiting.shift()) {
       try {
-        const hostId = hostIds[scenarios.indexOf(scenario)] ?? '';
-        recorded.set(scenario, await perform(scenario, new Stage(stack, hostId)));
+        const stage = new Stage(stack, hostIds.get(scenario) ?? []);
+        recorded.set(scenario, await perform(scenario, stage));
       } catch (error) {
         failed.push(`${scenario.name}: ${reasonOf(error)}`);
       }
@@ -79,9 +91,9 @@ async function record(directory: string): Promise<File[]> {
   };
   try {
     // From the end: what waits longest is there.
-    const waiting = [...TOGETHER].reverse();
+    const waiting = [...together].reverse();
     await Promise.all(Array.from({ length: AT_A_TIME }, () => performAll(waiting)));
-    await performAll([...ALONE]);
+    await performAll([...alone]);
   } finally {
     await stack.stop();
   }
@@ -111,9 +123,12 @@ async function perform(scenario: Scenario, stage: Stage): Promise<File[]> {
   return files;
 }
 
-function write(out: string, files: readonly File[]): void {
+function write(out: string, files: readonly File[], others: boolean): void {
   mkdirSync(out, { recursive: true });
-  for (const old of readdirSync(out)) if (old.endsWith('.json')) rmSync(join(out, old));
+  const indexFile = join(out, 'index.json');
+  const kept = others ? (JSON.parse(readFileSync(indexFile, 'utf8')) as { file: string }[]) : [];
+  if (!others)
+    for (const old of readdirSync(out)) if (old.endsWith('.json')) rmSync(join(out, old));
   for (const { name, history } of files) writeFileSync(join(out, `${name}.json`), text(history));
   const index = files.map(({ name, kept }) => ({
     file: `${name}.json`,
@@ -121,7 +136,8 @@ function write(out: string, files: readonly File[]): void {
     ends: kept.ends,
     shows: kept.shows,
   }));
-  writeFileSync(join(out, 'index.json'), `${JSON.stringify(index, null, 2)}\n`);
+  const left = kept.filter((old) => !index.some((entry) => entry.file === old.file));
+  writeFileSync(indexFile, `${JSON.stringify([...left, ...index], null, 2)}\n`);
 }
 
 /**

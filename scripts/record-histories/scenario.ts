@@ -10,5 +10,9 @@ export interface Kept {
   readonly shows: string;
 }
 
-/** Brings one or more runs to their end on a host of its own; answers the histories to keep, by file name. */
-export type Scenario = (on: Stage) => Promise<Readonly<Record<string, Kept>>>;
+/** Brings one or more runs to their end on hosts of its own; answers the histories to keep, by file name. */
+export interface Scenario {
+  (on: Stage): Promise<Readonly<Record<string, Kept>>>;
+  /** How many hosts it needs; default 1. */
+  readonly hosts?: number;
+}

@@ -1,9 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import type { temporal } from '@temporalio/proto';
+import type { UpdateFleetInput } from '../../contract/fleet-input';
+import type { FleetProgress } from '../../contract/fleet-results';
 import type { FastRestoreInput, FastSaveInput, ServiceHostInput } from '../../contract/inputs';
 import type { Stack } from '../stack';
-import { HOLDFAST_QUEUE, fastRestoreId, fastSaveId, serviceHostId } from '../../contract/queues';
+import {
+  HOLDFAST_QUEUE,
+  fastRestoreId,
+  fastSaveId,
+  serviceHostId,
+  updateFleetId,
+} from '../../contract/queues';
 
 /** One run of a workflow, whose history can be fetched. */
 export interface Run {
@@ -17,16 +25,37 @@ type Input<T> = Omit<T, 'hostId' | 'vmId'>;
 const STARTED_WITHIN_MS = 20_000;
 const LOOK_AGAIN_MS = 20;
 
-/** A simulated host of its own for one scenario, so that none finds what another left behind. */
+/** Simulated hosts of its own for one scenario, so that none finds what another left behind. */
 export class Stage {
   private readonly client: Client;
 
   constructor(
     private readonly stack: Stack,
-    readonly hostId: string,
+    readonly hostIds: readonly string[],
     readonly vmId = 'vm-01',
   ) {
     this.client = stack.client;
+  }
+
+  /** The only one, or the first. */
+  get hostId(): string {
+    return this.hostIds[0] ?? '';
+  }
+
+  /** Of all hosts of the scenario, each in a fault domain of its own; a gate that fails is not looked at again. */
+  updateFleet(
+    input: Partial<UpdateFleetInput> = {},
+    strategy: UpdateFleetInput['strategy'] = {},
+  ): Promise<Run> {
+    return this.start('updateFleet', updateFleetId(this.hostId), {
+      update: { version: '2.0.0' },
+      hosts: [...this.hostIds],
+      inventory: {
+        hosts: this.hostIds.map((hostId) => ({ hostId, faultDomain: `fd-${hostId}` })),
+      },
+      strategy: { bakeTime: { giveUpAfter: '0s' }, ...strategy },
+      ...input,
+    });
   }
 
   fastSave(input: Input<FastSaveInput> = {}): Promise<Run> {
@@ -80,6 +109,36 @@ export class Stage {
       )
         ? true
         : undefined;
+    });
+  }
+
+  /** Waits until a fleet update waits for this, or is in this wave. */
+  async fleetIs(run: Run, holds: (progress: FleetProgress) => boolean): Promise<void> {
+    await eventually(`${run.workflowId} has got that far`, async () =>
+      holds(await this.#handle(run).query<FleetProgress>('progress')) ? true : undefined,
+    );
+  }
+
+  /** Waits until the journal of a host has begun a step of the host itself. */
+  async begun(hostId: string, step: string): Promise<void> {
+    await eventually(`${hostId} begins ${step}`, () =>
+      Promise.resolve(
+        this.stack.store.journal(hostId, 0, 100_000).some((e) => e.step === step)
+          ? true
+          : undefined,
+      ),
+    );
+  }
+
+  /** The runs that this one started of a type, in their order. */
+  async childrenOf(run: Run, type: string): Promise<Run[]> {
+    const { events } = await this.history(run);
+    return (events ?? []).flatMap((event) => {
+      const started = event.childWorkflowExecutionStartedEventAttributes;
+      const { workflowId, runId } = started?.workflowExecution ?? {};
+      return started?.workflowType?.name === type && workflowId && runId
+        ? [{ workflowId, runId }]
+        : [];
     });
   }
 

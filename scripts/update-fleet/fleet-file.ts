@@ -59,7 +59,7 @@ export function readFleet(path: string | undefined, overrides: Overrides): Fleet
           ? [...issue.path, ...issue.keys.slice(0, 1)]
           : issue.path;
       const field = issue.path.map(String).join('.') || 'fleet';
-      return `${positionOf(at)}: ${field}: ${issue.message}${got(issue.path.reduce(stepInto, value))}`;
+      return `${positionOf(at)}: ${field}: ${issue.message}${issue.code === 'custom' ? '' : got(issue.path.reduce(stepInto, value))}`;
     });
     throw new CannotUpdate(problems.join('\n'));
   }

@@ -35,27 +35,33 @@ export async function follow(
   { closely, unattended, signal }: Following,
 ): Promise<Followed> {
   const watch = new Watch(client, closely);
-  let end: Promise<FleetResult | FleetDryRun> | undefined;
-  let isEnded = false;
+  const over = new AbortController();
+  const interruption = new Promise<'interrupted'>((resolve) => {
+    signal.addEventListener('abort', () => resolve('interrupted'), { once: true });
+  });
+  const end = client.withAbortSignal(over.signal, () => result(handle));
+  const ended = end.then(
+    () => 'ended' as const,
+    () => 'ended' as const,
+  );
   try {
-    end = client.withAbortSignal(signal, () => result(handle));
-    const ended = end.then(
-      () => (isEnded = true),
-      () => (isEnded = true),
-    );
-    while (!isEnded) {
-      const progress = await progressOf(client, handle, signal);
+    for (;;) {
+      const progress = await Promise.race([progressOf(client, handle), interruption]);
+      if (progress === 'interrupted') return { interrupted: true };
       if (progress !== null) {
         await watch.show(progress);
         if (unattended && needsPerson(progress)) return { needsPerson: progress };
       }
-      await Promise.race([ended, delay(LOOK_EVERY_MS)]);
-      if (signal.aborted) return { interrupted: true };
+      const next = await Promise.race([ended, interruption, delay(LOOK_EVERY_MS)]);
+      if (next === 'interrupted') return { interrupted: true };
+      if (next === 'ended') break;
     }
+    const last = await progressOf(client, handle);
+    if (last !== null) await watch.show(last);
     return { ended: await end };
   } finally {
-    // It ends with the connection, when nobody waits for it any more.
-    end?.catch(() => undefined);
+    // The long poll for the result would keep the connection, and with it the process.
+    over.abort();
     watch.stop();
   }
 }
@@ -63,20 +69,14 @@ export async function follow(
 const needsPerson = ({ waiting }: FleetProgress): boolean =>
   waiting?.for === 'operator' || waiting?.for === 'approval';
 
-async function progressOf(
-  client: Client,
-  handle: WorkflowHandle,
-  signal: AbortSignal,
-): Promise<FleetProgress | null> {
+/** Null where nobody answers in time, or not yet. */
+async function progressOf(client: Client, handle: WorkflowHandle): Promise<FleetProgress | null> {
   try {
-    return await client.withAbortSignal(signal, () =>
-      client.withDeadline(Date.now() + ANSWERS_WITHIN_MS, () =>
-        handle.query<FleetProgress>('progress'),
-      ),
+    return await client.withDeadline(Date.now() + ANSWERS_WITHIN_MS, () =>
+      handle.query<FleetProgress>('progress'),
     );
   } catch (error) {
-    if (isGrpcServiceError(error) || error instanceof QueryNotRegisteredError || signal.aborted)
-      return null;
+    if (isGrpcServiceError(error) || error instanceof QueryNotRegisteredError) return null;
     throw error;
   }
 }

@@ -120,8 +120,8 @@ describe('the examples', () => {
     expect(plan.waves.flatMap((wave) => wave.hosts).length).toBeGreaterThan(2);
   });
 
-  test('the schema for editors is up to date (else: npx tsx scripts/update-fleet/schema.ts)', async () => {
-    expect(readFileSync(join(root, SCHEMA_FILE), 'utf8')).toBe(await fleetSchema());
+  test('the schema for editors is up to date (else: npx tsx scripts/update-fleet/schema.ts)', () => {
+    expect(readFileSync(join(root, SCHEMA_FILE), 'utf8')).toBe(fleetSchema());
   });
 });
 
