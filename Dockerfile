@@ -21,7 +21,8 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev && npm cache clean --force
 COPY --from=build /app/dist ./dist
 # A named volume takes its owner from the directory it is first mounted over.
-RUN mkdir -p /var/lib/holdfast && chown node:node /var/lib/holdfast
+RUN mkdir -p /var/lib/holdfast /var/lib/holdfast-inventory /var/lib/holdfast-orchestrator \
+  && chown node:node /var/lib/holdfast /var/lib/holdfast-inventory /var/lib/holdfast-orchestrator
 USER node
 # No init process: node is process 1, handles SIGTERM itself and lets running steps finish.
 CMD ["node", "dist/workers/orchestrator.js", "--workflow-bundle", "dist/workflow-bundle.js", "--log-format", "json"]

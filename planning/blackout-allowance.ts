@@ -48,12 +48,14 @@ export function overAllowance(
   );
 }
 
-/** The verdicts with such VMs blocked. */
+/** The verdicts with such VMs blocked; one that is blocked already keeps its reason, which no waiting mends. */
 export const blockedOver = (
   verdicts: readonly VmVerdict[],
   over: ReadonlyMap<string, { readonly reason: string }>,
 ): VmVerdict[] =>
   verdicts.map((vm) => {
     const reason = over.get(vm.vmId)?.reason;
-    return reason === undefined ? vm : { vmId: vm.vmId, verdict: 'blocked', reason };
+    return reason === undefined || vm.verdict === 'blocked'
+      ? vm
+      : { vmId: vm.vmId, verdict: 'blocked', reason };
   });

@@ -1,8 +1,8 @@
-import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { createFleet } from '../hosts/simulator/fleet';
 import { inventoryOf } from '../hosts/simulator/inventory';
 import { HostStore } from '../hosts/simulator/store';
+import { completeInventory } from '../workers/inventory';
 import { runMain } from '../workers/run-main';
 import { wholeNumber } from './options';
 
@@ -14,7 +14,10 @@ async function main(): Promise<void> {
     .option('--hosts <number>', 'how many hosts', wholeNumber(1, 1000), 1)
     .option('--vms <number>', 'VMs on each', wholeNumber(0, 256), 8)
     .option('--fault-domains <number>', 'over which they are spread', wholeNumber(1, 1000), 2)
-    .option('--inventory <file>', 'write the inventory of all hosts of the directory here')
+    .option(
+      '--inventory <file>',
+      'write the hosts into this inventory; what it says of hosts it has already stays',
+    )
     .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
     .option(
       '--custody-below-vsp',
@@ -32,8 +35,7 @@ async function main(): Promise<void> {
     }>();
   const store = new HostStore(options.fleetDir);
   const hostIds = createFleet(store, options);
-  if (options.inventory !== undefined)
-    writeFileSync(options.inventory, `${JSON.stringify(inventoryOf(store), null, 2)}\n`);
+  if (options.inventory !== undefined) completeInventory(options.inventory, inventoryOf(store));
   process.stdout.write(`${options.fleetDir}: ${hostIds.join(', ')}\n`);
   await store.close();
 }

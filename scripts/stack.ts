@@ -1,4 +1,4 @@
-import { mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
@@ -10,6 +10,7 @@ import { HostStore } from '../hosts/simulator/store';
 import { spawnGuarded, type GuardedProcess } from '../tools/processes/spawn-guarded';
 import { startDevServer, type DevServer } from '../tools/temporal/dev-server';
 import { connectClient, isClusterConfigured, loadConnection } from '../workers/connection';
+import { completeInventory } from '../workers/inventory';
 import { buildWorkflowBundle } from './workflow-bundle';
 
 export interface StackOptions {
@@ -63,7 +64,7 @@ export class Stack {
     mkdirSync(join(directory, 'logs'), { recursive: true });
     const store = new HostStore(join(directory, 'fleet'));
     createFleet(store, options);
-    writeFileSync(inventoryFile(directory), JSON.stringify(inventoryOf(store), null, 2));
+    completeInventory(inventoryFile(directory), inventoryOf(store));
     const bundling =
       options.workflowBundle === undefined
         ? buildWorkflowBundle(join(directory, 'workflow-bundle.js'))

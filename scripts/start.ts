@@ -158,6 +158,7 @@ async function updateHosts(
     update: { component, version: toVersion },
     hosts: [...hostIds],
     strategy: {
+      maxConcurrentHosts: options.faultDomains,
       bakeTime: { giveUpAfter: '10s', every: '1s' },
       onFailure: 'abort',
       // An exercise is meant for every host, whatever comes of it.
@@ -192,7 +193,7 @@ async function hostRun(
     if (!(error instanceof WorkflowNotFoundError)) throw error;
     return { hostId, result: null, failure: fleetFailure ?? 'it was left out', started: false };
   }
-  const { result, failure } = await ended<ServiceHostResult>(handle.result());
+  const { result, failure } = await ended(handle.result() as Promise<ServiceHostResult>);
   return { hostId, result, failure, started: true };
 }
 

@@ -7,7 +7,7 @@ import {
   isClusterConfigured,
 } from '../workers/connection';
 import { wholeNumber } from './options';
-import { control, type Control } from './update-fleet/controls';
+import { control, controlOf, type ControlOptions } from './update-fleet/controls';
 import { CannotUpdate, EXIT, EXIT_CODES } from './update-fleet/ended';
 import { readFleet, type Fleet } from './update-fleet/fleet-file';
 import { follow, type Followed } from './update-fleet/follow';
@@ -17,7 +17,7 @@ import { confirm, openRun, startRun, summary } from './update-fleet/run';
 import { schedule } from './update-fleet/schedule';
 import { refuseWithoutOrchestrator, withClient } from './update-fleet/server';
 
-interface Options {
+interface Options extends ControlOptions {
   readonly fleet?: string;
   readonly hosts?: string[];
   readonly toVersion?: string;
@@ -27,14 +27,6 @@ interface Options {
   readonly watch?: true;
   readonly json?: true;
   readonly schedule?: string;
-  readonly pause?: string;
-  readonly resume?: string;
-  readonly approve?: string;
-  readonly abort?: string;
-  readonly retryFailed?: string;
-  readonly wave?: number;
-  readonly by?: string;
-  readonly reason?: string;
 }
 
 const say = (text: string) => process.stderr.write(`${text}\n`);
@@ -47,7 +39,9 @@ function parse(): Options {
       'Updates a fleet of hosts in waves, every VM and its VF kept; or steers such an update.',
     )
     .option('--fleet <file>', 'inventory and strategy, YAML or JSON: examples/ has some')
-    .option('--hosts <hosts>', 'these hosts, separated by commas', (text) => text.split(','))
+    .option('--hosts <hosts>', 'these hosts, separated by commas', (text) =>
+      text.split(',').map((hostId) => hostId.trim()),
+    )
     .option('--to-version <version>', 'the version to update to')
     .addOption(new Option('--component <name>', 'what is updated').choices(COMPONENTS))
     .option('--dry-run', 'print the numbered plan; nothing is touched')
@@ -79,8 +73,11 @@ async function main(): Promise<number> {
   const options = parse();
   const asked = controlOf(options);
   if (asked !== null) {
-    answer(await withClient((client) => control(client, asked)));
-    return EXIT.ok;
+    return withClient(async (client) => {
+      await refuseWithoutOrchestrator(client);
+      answer(await control(client, asked));
+      return EXIT.ok;
+    });
   }
   const fleet = readFleet(options.fleet, options);
   if (options.dryRun === true || fleet.settings.dryRun) return dryRun(fleet, options);
@@ -159,21 +156,6 @@ function toldPlan(plan: FleetPlan, { json }: Options): number {
   if (json) document(planDocument(plan));
   else answer(planTable(plan));
   return EXIT.ok;
-}
-
-function controlOf(options: Options): Control | null {
-  const asked = (['pause', 'resume', 'approve', 'abort', 'retryFailed'] as const).flatMap(
-    (name) => {
-      const run = options[name];
-      return run === undefined ? [] : [{ name, run }];
-    },
-  );
-  const [first, ...others] = asked;
-  if (first === undefined) return null;
-  if (others.length > 0) {
-    throw new CannotUpdate(`One at a time: ${asked.map(({ name }) => `--${name}`).join(', ')}.`);
-  }
-  return { ...first, reason: options.reason, by: options.by, wave: options.wave };
 }
 
 /** One message for a person, and an exit code that says what kind of trouble it is. */

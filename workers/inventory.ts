@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { LineCounter, parseDocument } from 'yaml';
 import { HoldfastError } from '../contract/failures';
 import { inventory, type Inventory } from '../contract/inventory';
@@ -33,4 +33,18 @@ export function loadInventory(path: string | undefined): Inventory {
   );
 }
 
-const invalid = (what: string) => new HoldfastError('InvalidInput', `inventory: ${what}.`);
+/** Adds hosts to an inventory file that it does not have yet; what somebody wrote there about the others stays. */
+export function completeInventory(path: string, { hosts }: Inventory): void {
+  const known = existsSync(path) ? loadInventory(path).hosts : [];
+  const names = new Set(known.map((host) => host.hostId));
+  const added = hosts.filter((host) => !names.has(host.hostId));
+  if (added.length === 0) return;
+  // Put in place as a whole: an orchestrator may read it at this moment.
+  writeFileSync(`${path}.new`, `${JSON.stringify({ hosts: [...known, ...added] }, null, 2)}\n`);
+  renameSync(`${path}.new`, path);
+}
+
+function invalid(what: string): HoldfastError {
+  const problem = `inventory: ${what}`;
+  return new HoldfastError('InvalidInput', `${problem}.`, { problems: [problem] });
+}

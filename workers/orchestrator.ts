@@ -61,7 +61,7 @@ async function main(): Promise<void> {
     ...workflowCode(options.workflowBundle),
     activities: {
       ...createOrchestratorActivities(client),
-      ...createFleetActivities(store, () => loadInventory(options.inventory)),
+      ...createFleetActivities(store, () => loadInventory(options.inventory), process.env),
     },
     stickyQueueScheduleToStartTimeout: '1s',
   });

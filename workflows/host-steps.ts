@@ -23,6 +23,10 @@ const LIGHT_RETRY = {
 
 /** A worker that stops answering is noticed after this time, so that another attempt can begin, ms. */
 const HEARTBEAT_TIMEOUT_MS = 1_000;
+/** The notice may wait for a day, with no VM in the dark: there it need not be noticed so soon, ms. */
+const NOTICE_HEARTBEAT_TIMEOUT_MS = 5_000;
+/** For the host to begin and end the wait, ms. */
+const NOTICE_MARGIN_MS = 60_000;
 /** A worker that was killed is back within a few seconds; a queue that nobody polls this long has no worker, ms. */
 const SCHEDULE_TO_START_MS = 20_000;
 
@@ -79,16 +83,32 @@ export function hostCalls(hostId: string) {
   });
 }
 
-/** Steps of a whole host that take as long as its VMs and the update do, or, for a notice, as its tenants may take. */
-export function hostStepCalls(hostId: string, waitMs = 0) {
+/** Steps of a whole host that take as long as its VMs and the update do. */
+export function hostStepCalls(hostId: string) {
   return proxyActivities<HostActivities>({
     taskQueue: hostQueue(hostId),
-    startToCloseTimeout: 15 * 60_000 + waitMs,
-    scheduleToCloseTimeout: 30 * 60_000 + waitMs,
+    startToCloseTimeout: '15m',
+    scheduleToCloseTimeout: '30m',
     heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
     scheduleToStartTimeout: SCHEDULE_TO_START_MS,
     cancellationType: ActivityCancellationType.TRY_CANCEL,
     retry: { ...DARK_RETRY, maximumAttempts: 8 },
+  });
+}
+
+/**
+ * The notice waits for people, for as long as they were promised: neither the number of restarts of the host's worker
+ * nor the length of one cuts that short.
+ */
+export function noticeCalls(hostId: string, waitUpToMs: number) {
+  const { initialInterval, backoffCoefficient, maximumInterval } = LIGHT_RETRY;
+  return proxyActivities<HostActivities>({
+    taskQueue: hostQueue(hostId),
+    startToCloseTimeout: waitUpToMs + NOTICE_MARGIN_MS,
+    scheduleToCloseTimeout: waitUpToMs + NOTICE_MARGIN_MS,
+    heartbeatTimeout: NOTICE_HEARTBEAT_TIMEOUT_MS,
+    cancellationType: ActivityCancellationType.TRY_CANCEL,
+    retry: { initialInterval, backoffCoefficient, maximumInterval },
   });
 }
 

@@ -1,6 +1,7 @@
 import {
   ActivityFailure,
   ApplicationFailure,
+  CancellationScope,
   TimeoutFailure,
   proxyActivities,
   workflowInfo,
@@ -11,25 +12,29 @@ import type { Notice, ServiceHostSettings } from '../contract/inputs';
 import { HOLDFAST_QUEUE } from '../contract/queues';
 import type { NoticeResult } from '../contract/results';
 import { isCancellation } from './failures';
-import { hostStepCalls } from './host-steps';
+import { noticeCalls } from './host-steps';
 
 /** How often a webhook that has not acknowledged is asked again. */
 const ASK_AGAIN = { initialInterval: '2s', maximumInterval: '10s' } as const;
 
 /**
  * Tells guests and tenants, both at a time, and waits for their acknowledgement. The run goes on without one when the
- * time is up: what came of it stands in the result.
+ * time is up, or when `noticing` is cancelled because the run was aborted, which ends the host's wait by itself: what
+ * came of it stands in the result.
  */
 export async function giveNotice(
   input: ServiceHostSettings,
   notice: Notice,
   lease: { readonly hostId: string; readonly generation: number },
   vms: readonly { readonly vmId: string }[],
+  noticing: CancellationScope,
 ): Promise<NoticeResult> {
   const vmIds = vms.map((vm) => vm.vmId);
   const [guests, webhook] = await Promise.all([
     notice.guests ? tellGuests(notice, lease, vmIds) : { acknowledged: [], unacknowledged: [] },
-    notice.webhook === undefined ? null : tellTenants(input, notice, notice.webhook, vmIds),
+    notice.webhook === undefined
+      ? null
+      : tellTenants(input, notice, notice.webhook, vmIds, noticing),
   ]);
   return { ...guests, webhook };
 }
@@ -40,7 +45,7 @@ async function tellGuests(
   vmIds: readonly string[],
 ): Promise<Pick<NoticeResult, 'acknowledged' | 'unacknowledged'>> {
   try {
-    const { evidence } = await hostStepCalls(lease.hostId, toMs(waitUpTo)).noticeGuests(lease);
+    const { evidence } = await noticeCalls(lease.hostId, toMs(waitUpTo)).noticeGuests(lease);
     return {
       acknowledged: vmIds.filter((id) => (evidence['acknowledged'] as string[]).includes(id)),
       unacknowledged: vmIds.filter((id) => (evidence['unacknowledged'] as string[]).includes(id)),
@@ -57,6 +62,7 @@ async function tellTenants(
   { waitUpTo }: Notice,
   url: string,
   vmIds: readonly string[],
+  noticing: CancellationScope,
 ): Promise<NoticeResult['webhook']> {
   const { noticeTenants } = proxyActivities<OrchestratorActivities>({
     taskQueue: HOLDFAST_QUEUE,
@@ -64,13 +70,17 @@ async function tellTenants(
     scheduleToCloseTimeout: toMs(waitUpTo),
     retry: ASK_AGAIN,
   });
-  const { workflowId, runId } = workflowInfo();
   const told = { hostId, vmIds, update, blackoutBudget, waitUpTo };
   try {
-    await noticeTenants(url, `${workflowId}/${runId}/notice`, told);
+    // Of the run id alone: a workflow id may be anything, and this becomes a header.
+    const id = `notice-${workflowInfo().runId}`;
+    await noticing.run(() => noticeTenants(url, id, told));
     return 'acknowledged';
   } catch (error) {
-    if (isCancellation(error)) throw error;
+    if (isCancellation(error)) {
+      if (CancellationScope.current().consideredCancelled) throw error;
+      return 'timedOut';
+    }
     return wasAnswered(error) ? 'timedOut' : 'undelivered';
   }
 }

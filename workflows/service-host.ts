@@ -67,15 +67,20 @@ export const serviceHost = endsTyped(async function serviceHost(
   const generation = await takeLease((from) => calls.acquireHost(hostId, thisRun(), from));
   const lease = { hostId, generation };
   try {
-    refuseBlocked(before, progress.verdicts, over.size > 0);
+    refuseBlocked(before, progress.verdicts, over);
     await calls.armServicing(lease, servicingOrder(input, progress.verdicts));
-    onAbort((reason) => calls.abortServicing(lease, reason));
+    const noticing = new CancellationScope();
+    onAbort(async (reason) => {
+      const answer = await calls.abortServicing(lease, reason);
+      noticing.cancel();
+      return answer;
+    });
 
     let notice: NoticeResult | null = null;
     if (input.notice !== undefined) {
       progress.phase = 'notice';
       showAttributes({ Phase: 'notice' });
-      notice = await giveNotice(input, input.notice, lease, before.vms);
+      notice = await giveNotice(input, input.notice, lease, before.vms, noticing);
     }
 
     progress.phase = 'staging';
@@ -154,13 +159,14 @@ function ended(result: ServiceHostResult, { firstFailure }: Serviced): ServiceHo
 function refuseBlocked(
   host: HostDescription,
   verdicts: readonly VmVerdict[],
-  overAllowance: boolean,
+  over: ReadonlyMap<string, { readonly reason: string }>,
 ): void {
   const blocked = verdicts.filter((v) => v.verdict === 'blocked');
   if (blocked.length === 0) return;
+  const isSpent = blocked.every((v) => v.reason === over.get(v.vmId)?.reason);
   const away = host.vms.some((vm) => vm.phase !== 'running');
   throw failure(
-    away ? 'NotRunning' : overAllowance ? 'BlackoutAllowanceSpent' : 'CannotKeep',
+    isSpent ? 'BlackoutAllowanceSpent' : away ? 'NotRunning' : 'CannotKeep',
     `Host ${host.hostId}: ${blocked.map((v) => `${v.vmId}: ${v.reason}`).join('; ')}.`,
     { details: { verdicts } },
   );

@@ -19,7 +19,8 @@ import { endsTyped } from './ends-typed';
 import { cancelled, failure } from './failures';
 import { batches, fleet } from './fleet/calls';
 import { onControls, onProgressAsked } from './fleet/controls';
-import { FleetRun, type FleetState } from './fleet/fleet-run';
+import { FleetRun } from './fleet/fleet-run';
+import type { FleetState } from './fleet/fleet-state';
 import { approval, bake, healthAfter, healthBefore } from './fleet/gates';
 import { inTurn, serviceOne } from './fleet/hosts-in-turn';
 import type { surveyHosts } from './fleet/survey-hosts';
@@ -39,11 +40,11 @@ export const updateFleet = endsTyped(async function updateFleet(
   carried?: FleetState,
 ): Promise<FleetResult | FleetDryRun> {
   const settings = validated(updateFleetInput, raw, EXAMPLE);
-  let begun: FleetRun | undefined;
-  onProgressAsked(() => begun);
+  const current: { run?: FleetRun } = {};
+  onProgressAsked(() => current.run);
   const run =
     carried === undefined ? await planned(raw, settings) : new FleetRun(raw, settings, carried);
-  begun = run;
+  current.run = run;
   if (settings.dryRun) {
     showEnd('planned', null);
     return { outcome: 'planned', ...(await fleet.readPlan(run.state.planId)) };
@@ -60,7 +61,7 @@ export const updateFleet = endsTyped(async function updateFleet(
     showAttributes({ Phase: 'updating' });
     run.touch();
     const { waves } = run.state.plan;
-    for (let wave = Math.max(1, run.state.wave); wave <= waves.length && run.goesOn; wave += 1) {
+    for (let wave = Math.max(1, run.state.wave); wave <= waves.length && run.goesOn(); wave += 1) {
       run.enterWave(wave);
       do {
         if (run.isLong) await run.continueAsNew();
@@ -69,7 +70,7 @@ export const updateFleet = endsTyped(async function updateFleet(
         await run.part('update', () => updateWave(run, wave));
         await run.part('bake', () => bake(run));
         if (wave === waves.length) await run.part('after', () => healthAfter(run));
-      } while (run.goesOn && run.state.retry.length > 0);
+      } while (run.goesOn() && run.state.retry.length > 0);
     }
     if (run.state.ending?.outcome === 'rolledBack') await rollBack(run);
     return ended(run);
@@ -113,7 +114,7 @@ async function updateWave(run: FleetRun, wave: number): Promise<void> {
   await inTurn(run, {
     hosts: await fleet.readWave(run.state.planId, wave),
     forward: true,
-    goesOn: () => run.goesOn,
+    goesOn: () => run.goesOn(),
     perform: (host) => serviceOne(run, host, hostInput(run, host.hostId)),
     settled: (host, done) => run.settled(host, done),
   });

@@ -6,6 +6,7 @@ import type {
   FleetHost,
   FleetHostOutcome,
   FleetPlan,
+  RefusedHost,
 } from '../../contract/fleet-results';
 import type { Inventory } from '../../contract/inventory';
 import { isFailed, shortReason, unservicedHost } from '../../planning/fleet-outcomes';
@@ -15,28 +16,30 @@ import { probeHttp, probePrometheus } from '../probes/fleet-probes';
 import type { FleetActivities } from './fleet-activities';
 import type { FleetStore, KeptPlan } from './fleet-store';
 import { windowState } from './maintenance-window';
-import { selectFrom } from './selection';
+import { refuseIfAny, selectFrom, timeZoneProblems } from './selection';
 import { postSigned, webhookSecretProblem } from './webhook';
 
 /** Below the server's limit on a payload of 2 MB. */
 const PLAN_BYTES = 1.5 * 1024 * 1024;
 const LISTED_HOSTS = 2_000;
 const LISTED_REFUSED = 500;
+const REFUSED_BYTES = 300 * 1024;
 
-/** `loadInventory` is asked once for each run that brings no inventory of its own. */
+/** Outcomes that a health gate's look at the host adds something to. */
+const GATED: readonly FleetHostOutcome[] = ['updated', 'degraded', 'unhealthy'];
+
+/**
+ * `loadInventory` is asked once for each run that brings no inventory of its own; `env` has the secret of the webhooks.
+ */
 export function createFleetActivities(
   store: FleetStore,
   loadInventory: () => Inventory,
+  env: NodeJS.ProcessEnv = process.env,
 ): FleetActivities {
   const plans = {
     selectHosts: (planId: string, settings: UpdateFleetSettings) => {
-      const problem = usesWebhooks(settings) ? webhookSecretProblem() : null;
-      const inventory = settings.inventory ?? loadInventory();
-      const selected = selectFrom(
-        inventory,
-        settings,
-        problem === null ? [] : [`notify: ${problem}`],
-      );
+      const unsigned = unsignedWebhooks(settings, env);
+      const selected = selectFrom(inventoryOf(settings, unsigned), settings, unsigned);
       store.putSelection(planId, selected);
       return selected.map((host) => host.hostId);
     },
@@ -67,7 +70,7 @@ export function createFleetActivities(
         planId,
         hosts.flatMap(({ hostId, reason }): KeptHost[] => {
           const kept = store.host(planId, hostId);
-          return kept === undefined
+          return kept === undefined || !GATED.includes(kept.outcome)
             ? []
             : [{ ...kept, outcome: 'unhealthy', reason: shortReason(reason) }];
         }),
@@ -93,7 +96,7 @@ export function createFleetActivities(
       return {
         counts: countsOf(hosts),
         hosts: listed(hosts),
-        refused: refused.slice(0, LISTED_REFUSED),
+        refused: refusedListed(refused),
         longestBlackoutMs: blackouts.length === 0 ? null : Math.max(...blackouts),
       };
     },
@@ -111,10 +114,22 @@ export function createFleetActivities(
     readUpdated: async (...args) => answered(() => plans.readUpdated(...args)),
     readHosts: async (...args) => answered(() => plans.readHosts(...args)),
     checkWindow: async (window) => answered(() => windowState(window, Date.now())),
-    notify: async (url, id, event) => void (await postSigned(url, id, event)),
+    notify: async (url, id, event) => void (await postSigned(url, id, event, { env })),
     probeHttp: (probe) => probeHttp(probe),
     probePrometheus: (probe) => probePrometheus(probe),
   };
+
+  /** Without an inventory no host can be checked; what else is wrong is told all the same. */
+  function inventoryOf(settings: UpdateFleetSettings, problems: readonly string[]): Inventory {
+    try {
+      return settings.inventory ?? loadInventory();
+    } catch (error) {
+      const { problems: ofInventory } = error instanceof HoldfastError ? error.facts : {};
+      if (Array.isArray(ofInventory))
+        refuseIfAny([...ofInventory.map(String), ...problems, ...timeZoneProblems(settings)]);
+      throw error;
+    }
+  }
 
   function keepPlan(planId: string, settings: UpdateFleetSettings): void {
     const { waves, refused } = planFleet(store.selection(planId), store.surveys(planId), settings);
@@ -149,7 +164,7 @@ export function createFleetActivities(
     const kept = store.host(planId, hostId);
     if (kept === undefined)
       return unservicedHost(hostId, wave, 'notStarted', 'the run ended before its turn');
-    const { order: _order, ...host } = kept;
+    const { order, ...host } = kept;
     return host;
   }
 }
@@ -161,8 +176,18 @@ const summaryOf = ({ waves, refused }: KeptPlan): PlanSummary => ({
   waves: waves.map(({ number, canary, hostIds }) => ({ number, canary, hosts: hostIds.length })),
 });
 
-const usesWebhooks = ({ notify, servicing }: UpdateFleetSettings): boolean =>
-  notify.length > 0 || servicing.notice?.webhook !== undefined;
+function unsignedWebhooks(
+  { notify, servicing }: UpdateFleetSettings,
+  env: NodeJS.ProcessEnv,
+): readonly string[] {
+  const problem = webhookSecretProblem(env);
+  if (problem === null) return [];
+  const { webhook } = servicing.notice ?? {};
+  return [
+    ...notify.map((url, index) => `notify.${String(index)}: ${problem} (got "${url}")`),
+    ...(webhook === undefined ? [] : [`servicing.notice.webhook: ${problem} (got "${webhook}")`]),
+  ];
+}
 
 /** Whatever became of it otherwise: what runs the new version because of this run can be taken back. */
 const hasNewVersion = ({ versionBefore, versionAfter }: KeptHost, version: string): boolean =>
@@ -173,6 +198,13 @@ function listed(hosts: readonly FleetHost[]): readonly FleetHost[] {
   if (hosts.length <= LISTED_HOSTS) return hosts;
   const isUpdated = (host: FleetHost) => host.outcome === 'updated';
   return [...hosts.filter((h) => !isUpdated(h)), ...hosts.filter(isUpdated)].slice(0, LISTED_HOSTS);
+}
+
+/** Verdicts and reasons of many VMs do not all fit: then the beginning of each reason has to do. */
+function refusedListed(refused: readonly RefusedHost[]): readonly RefusedHost[] {
+  const first = refused.slice(0, LISTED_REFUSED);
+  if (Buffer.byteLength(JSON.stringify(first)) <= REFUSED_BYTES) return first;
+  return first.map((host) => ({ ...host, reason: shortReason(host.reason), vms: [] }));
 }
 
 function countsOf(hosts: readonly FleetHost[]): FleetCounts {

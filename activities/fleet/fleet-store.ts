@@ -29,7 +29,8 @@ export class FleetStore {
 
   constructor(directory: string) {
     mkdirSync(directory, { recursive: true });
-    this.#root = open({ path: directory, mapSize: 2 * 2 ** 30 });
+    // A history says that it is here: it has to be on the disk when a call returns, and not some time later.
+    this.#root = open({ path: directory, mapSize: 2 * 2 ** 30, overlappingSync: false });
     this.#db = this.#root.openDB<unknown, Key>({ name: 'fleet-updates', encoding: 'msgpack' });
   }
 
@@ -46,6 +47,7 @@ export class FleetStore {
 
   putSurveys(planId: string, surveys: readonly Surveyed[]): void {
     this.#root.transactionSync(() => {
+      if (this.hasPlan(planId)) return;
       for (const survey of surveys) this.#db.putSync(['survey', planId, survey.hostId], survey);
     });
   }
@@ -53,8 +55,11 @@ export class FleetStore {
     return new Map(this.#all<Surveyed>('survey', planId).map((s) => [s.hostId, s]));
   }
 
+  /** With that, the surveys have had their use; they are the largest part of what is kept. */
   putPlan(planId: string, plan: KeptPlan, hosts: readonly PlannedHost[]): void {
     this.#root.transactionSync(() => {
+      for (const hostId of this.surveys(planId).keys())
+        this.#db.removeSync(['survey', planId, hostId]);
       this.#db.putSync(['plan', planId], plan);
       for (const host of hosts) this.#db.putSync(['planned', planId, host.hostId], host);
     });

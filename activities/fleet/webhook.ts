@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { ApplicationFailure } from '@temporalio/common';
 import { Webhook } from 'standardwebhooks';
 
@@ -83,11 +84,13 @@ async function answer(url: string, request: RequestInit): Promise<Response> {
 
 /** Why there was no answer: `fetch` itself says only that it failed. */
 export function withoutAnswer(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!types.isNativeError(error)) return String(error);
   const { cause } = error;
+  if (!types.isNativeError(cause)) return error.message;
   // Where a name has several addresses, the error of all of them together has no message.
-  if (cause instanceof AggregateError) return withoutAnswer(cause.errors[0]);
-  return cause instanceof Error && cause.message !== '' ? cause.message : error.message;
+  return 'errors' in cause && Array.isArray(cause.errors)
+    ? withoutAnswer(cause.errors[0])
+    : withoutAnswer(cause);
 }
 
 const refused = (message: string) =>

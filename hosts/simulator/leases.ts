@@ -6,7 +6,7 @@ import { DEAD_MAN, type Holder } from '../../contract/ids';
 import type { BeginRequest } from '../host-driver';
 import { identityOf } from './identity';
 import { emptyMailboxes } from './mailbox';
-import { breakBarrier, isDecided, markAdmitted } from './servicing';
+import { breakBarrier, giveUpUpdate, markAdmitted } from './servicing';
 import type { HostState, Lease, Objects, ServicingState, VmState } from './state';
 
 export const sameHolder = (a: Holder | null | undefined, b: Holder | null | undefined): boolean =>
@@ -253,8 +253,9 @@ export function acquireHost(host: HostState, holder: Holder, takeOverFrom?: Hold
 }
 
 /** Before the host-wide barrier no VM crosses any more; after it an update that has not come is given up. */
-export function stopServicing({ servicing }: HostState, reason: string): void {
+export function stopServicing(host: HostState, reason: string): void {
+  const { servicing } = host;
   if (servicing === null) return;
-  if (!servicing.crossed) servicing.aborted ??= reason;
-  else if (!isDecided(servicing)) servicing.update = 'notUpdated';
+  if (servicing.crossed) giveUpUpdate(host);
+  else servicing.aborted ??= reason;
 }

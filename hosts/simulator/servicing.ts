@@ -60,6 +60,31 @@ export function markDown(host: HostState, vm: VmState): void {
 export const isDecided = (s: ServicingState): boolean =>
   s.update === 'committed' || s.update === 'notUpdated';
 
+export const updateIdOf = (hostId: string, { generation }: ServicingState): string =>
+  `${hostId}/${String(generation)}`;
+
+/** Puts the stack back that the run's update has replaced, if it has. */
+export function flipBack(host: HostState): void {
+  const { servicing, previous } = host;
+  if (servicing === null || previous?.updateId !== updateIdOf(host.hostId, servicing)) return;
+  host.versions[previous.component] = previous.version;
+  host.previous = null;
+}
+
+/** An update that is not decided is given up: the gates open for the old stack, also if the new one was just to start. */
+export function giveUpUpdate(host: HostState): void {
+  const { servicing } = host;
+  if (servicing === null || isDecided(servicing)) return;
+  flipBack(host);
+  servicing.update = 'notUpdated';
+}
+
+/** The stack that the next worker process comes from: the staged one as long as the update may still come. */
+export const nextStackVersion = ({ servicing, staged, versions }: HostState): string =>
+  servicing !== null && !isDecided(servicing) && staged?.component === 'vmWorkerProcess'
+    ? staged.version
+    : versions.vmWorkerProcess;
+
 /** Part of a blackout budget that is kept for the restore: the update must have come by then. */
 const RESTORE_RESERVE = { share: 0.2, atMostMs: 2000 };
 

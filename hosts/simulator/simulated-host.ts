@@ -25,10 +25,10 @@ import {
   takeForDeadMan,
 } from './leases';
 import { refused } from './legal-moves';
-import { isDecided } from './servicing';
+import { admitHost, performHostStep } from './perform-host-step';
+import { giveUpUpdate } from './servicing';
 import type { HostState, Objects } from './state';
 import type { HostStore } from './store';
-import { admitHost, performHostStep } from './update';
 
 /** The simulated hosts of one fleet directory. */
 export class SimulatedHosts implements HostDriver {
@@ -182,9 +182,7 @@ export class SimulatedHosts implements HostDriver {
 
   /** For the dead-man alone: an update that has not come is given up, so that the VMs come back on the old stack. */
   giveUpUpdate(hostId: string): void {
-    this.store.updateHost(hostId, ({ servicing }) => {
-      if (servicing !== null && !isDecided(servicing)) servicing.update = 'notUpdated';
-    });
+    this.store.updateHost(hostId, giveUpUpdate);
   }
 
   /** What someone else may try on a VM: refused and recorded while its VF is held. */

@@ -1,4 +1,4 @@
-import type { Fault } from '../../contract/faults';
+import type { Fault, FaultKind } from '../../contract/faults';
 import type { OperationSettings, PastBlackout, ServicingOrder } from '../../contract/host';
 import type { Holder, VirtualFunctionIdentity } from '../../contract/ids';
 import type { Component } from '../../contract/inputs';
@@ -117,10 +117,20 @@ export interface ServicingState {
   crossed: boolean;
   aborted: string | null;
   update: 'armed' | 'committing' | 'committed' | 'notUpdated';
+  /** What is wrong with the update; absent: nothing is known to be. */
+  defect?: UpdateDefect;
+  /** Why the host flipped the update back by itself; absent: it did not. */
+  rejected?: string;
   /** VMs whose restore has been let through the gate, and those of them that run again. */
   admitted: string[];
   resumed: string[];
 }
+
+/** What a bad update does when its stack is started. */
+export type UpdateDefect = Extract<
+  FaultKind,
+  'fails-to-start' | 'starts-old-version' | 'fails-verification'
+>;
 
 export interface HostState {
   readonly hostId: string;

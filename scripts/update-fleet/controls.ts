@@ -1,27 +1,77 @@
 import { userInfo } from 'node:os';
-import {
-  WorkflowNotFoundError,
-  WorkflowUpdateFailedError,
-  type Client,
-  type WorkflowHandle,
-} from '@temporalio/client';
-import type { FleetControl } from '../../contract/fleet-control';
+import { WorkflowNotFoundError } from '@temporalio/common';
+import { WorkflowUpdateFailedError, type Client, type WorkflowHandle } from '@temporalio/client';
+import { FLEET_CONTROLS } from '../../contract/fleet-control';
 import type { FleetProgress } from '../../contract/fleet-results';
+import { z } from '../../contract/zod';
 import { CannotUpdate } from './ended';
 import { runId } from './server';
 
+/** The options that steer a run: each takes the run. */
+const OPTIONS = {
+  pause: '--pause',
+  resume: '--resume',
+  approve: '--approve',
+  abort: '--abort',
+  retryFailed: '--retry-failed',
+} as const;
+type ControlName = keyof typeof OPTIONS;
+
+/** What the command line says about steering a run. */
+export type ControlOptions = { readonly [Name in ControlName]?: string } & {
+  readonly wave?: number;
+  readonly by?: string;
+  readonly reason?: string;
+};
+
 export interface Control {
-  readonly name: Extract<FleetControl, 'pause' | 'resume' | 'approve' | 'abort' | 'retryFailed'>;
+  readonly name: ControlName;
+  /** As a person named it. */
   readonly run: string;
-  readonly reason: string | undefined;
-  readonly by: string | undefined;
+  readonly by: string;
+  readonly reason: string;
+  /** Default: the one that waits. */
   readonly wave: number | undefined;
 }
 
-/** Asks a running fleet update for something; answers what it said. */
+/** Null if no run is to be steered. Fails with {@link CannotUpdate} on more than one wish, or one without who and why. */
+export function controlOf(options: ControlOptions): Control | null {
+  const names: readonly ControlName[] = ['pause', 'resume', 'approve', 'abort', 'retryFailed'];
+  const asked = names.flatMap((name) => {
+    const run = options[name];
+    return run === undefined ? [] : [{ name, run }];
+  });
+  const [first, ...others] = asked;
+  if (first === undefined) return null;
+  if (others.length > 0) {
+    const given = asked.map(({ name }) => OPTIONS[name]).join(', ');
+    throw new CannotUpdate(`One at a time: ${given}. Nothing was asked for.`);
+  }
+  const why = z.safeParse(FLEET_CONTROLS.pause, {
+    by: options.by ?? userName(),
+    reason: options.reason,
+  });
+  if (!why.success) {
+    const problems = why.error.issues.map(({ path, message }) => `--${path.join('.')}: ${message}`);
+    throw new CannotUpdate(
+      `${OPTIONS[first.name]} is recorded with who and why. ${problems.join('; ')}.`,
+    );
+  }
+  return { ...first, ...why.data, wave: options.wave };
+}
+
+/** In a container the user need not have a name. */
+function userName(): string | undefined {
+  try {
+    return userInfo().username;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Asks a running fleet update for something; answers what it said. Fails with {@link CannotUpdate}, as refused. */
 export async function control(client: Client, asked: Control): Promise<string> {
-  const { name, run, reason, by = userInfo().username, wave } = asked;
-  if (reason === undefined) throw new CannotUpdate(`--${name} needs a --reason: it is recorded.`);
+  const { name, run, by, reason, wave } = asked;
   const handle = client.workflow.getHandle(runId(run));
   try {
     const request = {

@@ -1,6 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { basename, extname } from 'node:path';
-import { LineCounter, isMap, isNode, isScalar, parseDocument, type Document } from 'yaml';
 import {
   contradictionChecks,
   updateFleetFields,
@@ -9,8 +7,10 @@ import {
 } from '../../contract/fleet-input';
 import { z } from '../../contract/zod';
 import { CannotUpdate } from './ended';
+import { unknownNames, type Problem } from './unknown-names';
+import { readYaml, type Path, type YamlFile } from './yaml-file';
 
-const name = z
+const fleetName = z
   .string()
   .check(
     z.regex(
@@ -18,7 +18,7 @@ const name = z
       'name must be 1-63 letters, digits, dots, dashes or underscores, starting with a letter or digit',
     ),
   );
-const fields = { name: z.optional(name), ...updateFleetFields };
+const fields = { name: z.optional(fleetName), ...updateFleetFields };
 
 /** A fleet file: the input of `updateFleet`, and a name. */
 export const fleetFile = z
@@ -43,31 +43,29 @@ export interface Overrides {
 
 /** Reads and checks everything before anything is started; all that is wrong is told at once, with its line and column. */
 export function readFleet(path: string | undefined, overrides: Overrides): Fleet {
-  const { document, positionOf } = path === undefined ? NO_FILE : read(path);
-  const written = document === null ? {} : (document.toJS() as unknown);
+  const { value: written, positionOf } = path === undefined ? NO_FILE : readYaml(path);
   if (typeof written !== 'object' || written === null || Array.isArray(written)) {
     throw new CannotUpdate(
       `${positionOf([])}: a fleet file is a mapping with "update" and "hosts".`,
     );
   }
-  const value = withOverrides(written as Record<string, unknown>, overrides);
+  const value = withOverrides({ name: nameOf(path, overrides), ...written }, overrides);
   const parsed = z.safeParse(fleetFile, value);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => {
-      const at =
-        issue.code === 'unrecognized_keys'
-          ? [...issue.path, ...issue.keys.slice(0, 1)]
-          : issue.path;
-      const field = issue.path.map(String).join('.') || 'fleet';
-      return `${positionOf(at)}: ${field}: ${issue.message}${issue.code === 'custom' ? '' : got(issue.path.reduce(stepInto, value))}`;
-    });
-    throw new CannotUpdate(problems.join('\n'));
+  const problems = [
+    ...(parsed.error?.issues ?? []).flatMap((issue) => problemsOf(issue, value)),
+    ...unknownNames(value),
+  ].map(({ path: field, message }) => `${positionOf(field)}: ${dotted(field)}: ${message}`);
+  if (!parsed.success || problems.length > 0) {
+    throw new CannotUpdate(`${problems.join('\n')}\nNothing was started.`);
   }
-  const { name: given, ...settings } = parsed.data;
-  const { name: _name, ...input } = value as UpdateFleetInput & { readonly name?: string };
-  const fromFile = path === undefined ? undefined : basename(path, extname(path));
-  return { name: given ?? fromFile ?? `to-${settings.update.version}`, input, settings };
+  const { name: _name, ...settings } = parsed.data;
+  const { name, ...input } = value as UpdateFleetInput & { readonly name: string };
+  return { name, input, settings };
 }
+
+/** A fleet that is not named goes by its file, or by the version it goes to. */
+const nameOf = (path: string | undefined, { toVersion = '' }: Overrides): string =>
+  path === undefined ? `to-${toVersion.replaceAll('+', '-')}` : basename(path, extname(path));
 
 function withOverrides(
   written: Record<string, unknown>,
@@ -85,52 +83,24 @@ function withOverrides(
   };
 }
 
-type Path = readonly PropertyKey[];
-interface Located {
-  readonly document: Document | null;
-  /** `file:line:column` of a field, or of the nearest one around it. */
-  positionOf(path: Path): string;
+const NO_FILE: YamlFile = { value: {}, positionOf: () => 'command line' };
+
+/** A key that is not known is told at its own place, others where the value stands; each with what was written there. */
+function problemsOf(issue: z.core.$ZodIssue, value: unknown): readonly Problem[] {
+  const { path, message } = issue;
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => ({ path: [...path, key], message: 'there is no such field' }));
+  return [{ path, message: message + got(path.reduce(stepInto, value), issue.code) }];
 }
 
-const NO_FILE: Located = { document: null, positionOf: () => 'command line' };
-
-function read(path: string): Located {
-  if (!existsSync(path)) throw new CannotUpdate(`There is no fleet file ${path}.`);
-  const lineCounter = new LineCounter();
-  const document = parseDocument(readFileSync(path, 'utf8'), { lineCounter, prettyErrors: false });
-  const at = (offset: number) => {
-    const { line, col } = lineCounter.linePos(offset);
-    return `${path}:${String(line)}:${String(col)}`;
-  };
-  const broken = [...document.errors, ...document.warnings];
-  if (broken.length > 0) {
-    throw new CannotUpdate(broken.map((e) => `${at(e.pos[0])}: ${e.message}`).join('\n'));
-  }
-  return { document, positionOf: (field) => at(offsetOf(document, field)) };
-}
-
-/** Of the key where there is one: that is what a person looks for. */
-function offsetOf(document: Document, path: Path): number {
-  for (let length = path.length; length > 0; length -= 1) {
-    const parent: unknown = document.getIn(path.slice(0, length - 1), true);
-    const last = path[length - 1];
-    if (isMap(parent)) {
-      const pair = parent.items.find(({ key }) => isScalar(key) && key.value === last);
-      if (isNode(pair?.key) && pair.key.range) return pair.key.range[0];
-    }
-    const node: unknown = document.getIn(path.slice(0, length), true);
-    if (isNode(node) && node.range) return node.range[0];
-  }
-  return 0;
-}
+const dotted = (path: Path): string => path.map(String).join('.') || 'fleet';
 
 const stepInto = (value: unknown, key: PropertyKey): unknown =>
   typeof value === 'object' && value !== null
     ? (value as Record<PropertyKey, unknown>)[key]
     : undefined;
 
-function got(value: unknown): string {
-  if (value === undefined) return ' (got nothing)';
-  if (typeof value === 'object') return '';
-  return ` (got ${JSON.stringify(value)})`;
+function got(value: unknown, code: z.core.$ZodIssue['code']): string {
+  if (value === undefined) return code === 'custom' ? '' : ' (got nothing)';
+  return typeof value === 'object' ? '' : ` (got ${JSON.stringify(value)})`;
 }

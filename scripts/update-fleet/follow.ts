@@ -1,8 +1,9 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { ApplicationFailure, CancelledFailure, TerminatedFailure } from '@temporalio/common';
 import {
   WorkflowFailedError,
-  isGrpcServiceError,
+  ServiceError,
   QueryNotRegisteredError,
   type Client,
   type WorkflowHandle,
@@ -36,8 +37,11 @@ export async function follow(
 ): Promise<Followed> {
   const watch = new Watch(client, closely);
   const over = new AbortController();
+  // The SDK adds a listener with each long poll: a run of some minutes would be taken for a leak.
+  setMaxListeners(0, over.signal);
   const interruption = new Promise<'interrupted'>((resolve) => {
-    signal.addEventListener('abort', () => resolve('interrupted'), { once: true });
+    if (signal.aborted) resolve('interrupted');
+    else signal.addEventListener('abort', () => resolve('interrupted'), { once: true });
   });
   const end = client.withAbortSignal(over.signal, () => result(handle));
   const ended = end.then(
@@ -76,7 +80,7 @@ async function progressOf(client: Client, handle: WorkflowHandle): Promise<Fleet
       handle.query<FleetProgress>('progress'),
     );
   } catch (error) {
-    if (isGrpcServiceError(error) || error instanceof QueryNotRegisteredError) return null;
+    if (error instanceof ServiceError || error instanceof QueryNotRegisteredError) return null;
     throw error;
   }
 }
@@ -88,7 +92,8 @@ async function result(handle: WorkflowHandle): Promise<FleetResult | FleetDryRun
   } catch (error) {
     if (!(error instanceof WorkflowFailedError)) throw error;
     const { cause } = error;
-    if (cause instanceof CancelledFailure) throw new CannotUpdate(cause.message, EXIT.aborted);
+    if (cause instanceof CancelledFailure || cause instanceof TerminatedFailure)
+      throw new CannotUpdate(cause.message, EXIT.aborted);
     if (!(cause instanceof ApplicationFailure)) throw new CannotUpdate(error.message, EXIT.failed);
     const details = cause.details?.[0] as Partial<FleetResult> | undefined;
     if (details?.outcome !== undefined) return details as FleetResult;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
+import { WorkflowNotFoundError } from '@temporalio/common';
 import {
   WorkflowExecutionAlreadyStartedError,
   type Client,
@@ -7,7 +8,7 @@ import {
 } from '@temporalio/client';
 import type { UpdateFleetInput } from '../../contract/fleet-input';
 import { HOLDFAST_QUEUE, updateFleetId } from '../../contract/queues';
-import { CannotUpdate } from './ended';
+import { CannotUpdate, EXIT } from './ended';
 import type { Fleet } from './fleet-file';
 
 const digestOf = (input: UpdateFleetInput): string =>
@@ -36,7 +37,10 @@ export async function confirm(text: string, signal: AbortSignal): Promise<void> 
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const answer = await terminal.question(`${text}\nStart it? (yes/no) `, { signal });
+    const answer = await terminal
+      .question(`${text}\nStart it? (yes/no) `, { signal })
+      .catch(() => null);
+    if (answer === null) throw new CannotUpdate('Nothing was started.', EXIT.interrupted);
     if (!/^y(es)?$/i.test(answer.trim())) throw new CannotUpdate('Nothing was started.');
   } finally {
     terminal.close();
@@ -50,7 +54,10 @@ export async function openRun(
 ): Promise<WorkflowHandle | null> {
   const workflowId = updateFleetId(name);
   const handle = client.workflow.getHandle(workflowId);
-  const described = await handle.describe().catch(() => null);
+  const described = await handle.describe().catch((error: unknown) => {
+    if (error instanceof WorkflowNotFoundError) return null;
+    throw error;
+  });
   if (described?.status.name !== 'RUNNING') return null;
   if (described.memo?.['inputDigest'] === digestOf(input)) return handle;
   throw new CannotUpdate(

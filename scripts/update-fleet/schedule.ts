@@ -1,6 +1,12 @@
-import { ScheduleNotFoundError, ScheduleOverlapPolicy, type Client } from '@temporalio/client';
+import {
+  ScheduleNotFoundError,
+  ScheduleOverlapPolicy,
+  type Client,
+  type ScheduleHandle,
+} from '@temporalio/client';
 import { HOLDFAST_QUEUE, updateFleetId } from '../../contract/queues';
 import type { updateFleet } from '../../workflows';
+import { CannotUpdate } from './ended';
 import type { Fleet } from './fleet-file';
 
 /** How many of the next runs are told. */
@@ -24,13 +30,25 @@ export async function schedule(client: Client, fleet: Fleet, cron: string): Prom
   };
   const handle = client.schedule.getHandle(scheduleId);
   try {
-    await handle.describe();
-    await handle.update((existing) => ({ ...existing, spec, policies, action }));
+    if (await exists(handle)) {
+      await handle.update((existing) => ({ ...existing, spec, policies, action }));
+    } else await client.schedule.create({ scheduleId, spec, policies, action });
   } catch (error) {
-    if (!(error instanceof ScheduleNotFoundError)) throw error;
-    await client.schedule.create({ scheduleId, spec, policies, action });
+    // That is what the SDK makes of a cron expression that the server refuses.
+    if (!(error instanceof TypeError)) throw error;
+    throw new CannotUpdate(`--schedule "${cron}": ${error.message}. Nothing was scheduled.`);
   }
   const { info } = await handle.describe();
   const next = info.nextActionTimes.slice(0, TOLD).map((time) => time.toISOString());
   return `Schedule ${scheduleId}: "${cron}" (${timezone}), left out while one is under way. Next: ${next.join(', ') || 'never'}.`;
+}
+
+async function exists(handle: ScheduleHandle): Promise<boolean> {
+  try {
+    await handle.describe();
+    return true;
+  } catch (error) {
+    if (error instanceof ScheduleNotFoundError) return false;
+    throw error;
+  }
 }

@@ -1,17 +1,36 @@
-import type { Client } from '@temporalio/client';
+import { ServiceError, isGrpcServiceError, type Client } from '@temporalio/client';
+import { NamespaceNotFoundError } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
 import { HOLDFAST_QUEUE, updateFleetId } from '../../contract/queues';
 import { connectClient, loadConnection } from '../../workers/connection';
 import { CannotUpdate, EXIT } from './ended';
 
-/** The client of a server, which is closed however `use` ends. */
+/** A client, closed however `use` ends. Where the server refuses or does not answer, it fails with {@link CannotUpdate}. */
 export async function withClient<T>(use: (client: Client) => Promise<T>): Promise<T> {
   const client = await connectClient(loadConnection());
   try {
     return await use(client);
+  } catch (error) {
+    throw serverTrouble(error) ?? error;
   } finally {
     await client.connection.close();
   }
+}
+
+/** By google.rpc.Code, INVALID_ARGUMENT and NOT_FOUND: the server answers, and what it was given is wrong. */
+const REFUSED: readonly number[] = [3, 5];
+
+function serverTrouble(error: unknown): CannotUpdate | undefined {
+  if (error instanceof NamespaceNotFoundError)
+    return new CannotUpdate(`The server refuses it: ${error.message}.`);
+  const refusal = error instanceof ServiceError ? error.cause : error;
+  if (!isGrpcServiceError(refusal)) return undefined;
+  if (REFUSED.includes(refusal.code))
+    return new CannotUpdate(`The server refuses it: ${refusal.details}`);
+  return new CannotUpdate(
+    `The Temporal server does not answer (${refusal.message}). A run that was started goes on: run this again to follow it.`,
+    EXIT.unreachable,
+  );
 }
 
 /** Without an orchestrator a run would be started and stand still. */

@@ -3,8 +3,9 @@ import type { Client } from '@temporalio/client';
 import type { FleetProgress } from '../../contract/fleet-results';
 import { fastRestoreId, fastSaveId, serviceHostId } from '../../contract/queues';
 
-/** Hosts in flight that are shown with their VMs, and VMs of each. */
-const SHOWN = { hosts: 8, vms: 16 };
+/** Hosts in flight that are shown with their VMs, VMs of each, and the latest waves: as much as a terminal has room for. */
+const SHOWN = { hosts: 8, vms: 16, waves: 8 };
+const ANSWERS_WITHIN_MS = 2_000;
 
 /**
  * Shows where a fleet update is, on standard error: bars on a terminal, else a line whenever something has changed.
@@ -34,6 +35,10 @@ export class Watch {
     const { waves, wave, waiting, inFlight, phase } = progress;
     for (const { number, hosts, updated, failed, leftOut } of waves) {
       if (number > wave) continue;
+      if (number <= wave - SHOWN.waves) {
+        this.#remove(this.#waves, number);
+        continue;
+      }
       const counts = `${String(updated)} of ${String(hosts)} updated, ${String(failed)} failed, ${String(leftOut)} left out`;
       if (this.#bars === undefined) this.#say(`wave ${String(number)}`, counts);
       else
@@ -47,11 +52,8 @@ export class Watch {
     if (!this.closely) return;
     const shown = inFlight.slice(0, SHOWN.hosts);
     const texts = await Promise.all(shown.map((hostId) => this.#hostText(hostId)));
-    for (const [hostId, bar] of this.#hosts) {
-      if (shown.includes(hostId)) continue;
-      this.#bars?.remove(bar);
-      this.#hosts.delete(hostId);
-    }
+    for (const hostId of this.#hosts.keys())
+      if (!shown.includes(hostId)) this.#remove(this.#hosts, hostId);
     for (const [index, hostId] of shown.entries()) {
       const text = texts[index] ?? '';
       if (this.#bars === undefined) this.#say(hostId, text);
@@ -81,6 +83,12 @@ export class Watch {
       );
     known.set(key, bar);
     return bar;
+  }
+
+  #remove<Key>(known: Map<Key, SingleBar>, key: Key): void {
+    const bar = known.get(key);
+    if (bar !== undefined) this.#bars?.remove(bar);
+    known.delete(key);
   }
 
   /** A line, if it is not what was said last. On a terminal bars say the rest. */
@@ -121,7 +129,9 @@ export class Watch {
 
   async #describe(workflowId: string) {
     try {
-      return await this.client.workflow.getHandle(workflowId).describe();
+      return await this.client.withDeadline(Date.now() + ANSWERS_WITHIN_MS, () =>
+        this.client.workflow.getHandle(workflowId).describe(),
+      );
     } catch {
       // Not started yet, or the server is too busy to say: the next look tells.
       return null;

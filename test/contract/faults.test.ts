@@ -6,6 +6,16 @@ it.each([
   ['vm-01:pauseVm:stuck', { vmId: 'vm-01', step: 'pauseVm', kind: 'stuck', times: 1 }],
   ['vm-01:saveVm:fail-after:3', { vmId: 'vm-01', step: 'saveVm', kind: 'fail-after', times: 3 }],
   ['vm-01:saveVm:vf-gone:1000', { vmId: 'vm-01', step: 'saveVm', kind: 'vf-gone', times: 1000 }],
+  ['vm-01:noticeGuests:stuck', { vmId: 'vm-01', step: 'noticeGuests', kind: 'stuck', times: 1 }],
+  ['host:noticeGuests:fail-before', { step: 'noticeGuests', kind: 'fail-before', times: 1 }],
+  [
+    'vm-01:resumeVm:guest-hangs',
+    { vmId: 'vm-01', step: 'resumeVm', kind: 'guest-hangs', times: 1 },
+  ],
+  [
+    'host:commitUpdate:starts-old-version',
+    { step: 'commitUpdate', kind: 'starts-old-version', times: 1 },
+  ],
   ['host:commitUpdate:fail-before', { step: 'commitUpdate', kind: 'fail-before', times: 1 }],
 ])('reads %s', (text, expected) => {
   expect(parseFault(text)).toEqual(expected);
@@ -29,6 +39,10 @@ it.each([
   // Faults that nothing would ever meet.
   ['vm-01:commitUpdate:stuck', /commitUpdate is a step of the whole host: leave vmId out/],
   ['host:commitUpdate:vf-gone', /only a step of a VM can lose its VF/],
+  ['vm-01:noticeGuests:vf-gone', /only a step of a VM can lose its VF/],
+  ['vm-01:pauseVm:guest-hangs', /guest-hangs can only be met at resumeVm/],
+  ['host:stageUpdate:fails-to-start', /fails-to-start can only be met at commitUpdate/],
+  ['vm-01:commitUpdate:fails-verification', /leave vmId out/],
   ['host:pauseVm:stuck', /pauseVm is a step of a VM/],
 ])('refuses "%s" with the reason', (text, says) => {
   expect(() => parseFault(text)).toThrow(says);

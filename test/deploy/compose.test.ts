@@ -54,6 +54,15 @@ function named(name: string): Service {
 const wordsOf = ({ command = [] }: Service): string[] =>
   typeof command === 'string' ? command.trim().split(/\s+/) : command;
 
+/** What follows an option in the command of a service. */
+function valueOf(name: string, option: string): string {
+  const words = wordsOf(named(name));
+  const place = words.indexOf(option);
+  const value = place < 0 ? undefined : words[place + 1];
+  if (value === undefined) throw new Error(`${name} is started without ${option}`);
+  return value;
+}
+
 /** Every service that has to be there before this one, its own dependencies' included. */
 function before(name: string): string[] {
   return Object.keys(named(name).depends_on).flatMap((earlier) => [earlier, ...before(earlier)]);
@@ -153,6 +162,41 @@ describe('holdfast processes', () => {
     expect(wordsOf(named(owner))).toEqual(['sleep', 'infinity']);
   });
 
+  it('make an inventory that the orchestrator reads and cannot write', () => {
+    const path = valueOf('create-fleet', '--inventory');
+    expect(valueOf('orchestrator', '--inventory')).toBe(path);
+    const mounted = (name: string) =>
+      named(name)
+        .volumes.map((mount) => mount.split(':'))
+        .find(([, target = '']) => path.startsWith(`${target}/`));
+    const [volume = '', target = ''] = mounted('create-fleet') ?? [];
+    expect(mounted('create-fleet')).toEqual([volume, target]);
+    expect(mounted('orchestrator')).toEqual([volume, target, 'ro']);
+    // The owner of a volume is that of the directory that it is first mounted over: whoever writes has to come first.
+    expect(named('orchestrator').depends_on['create-fleet']?.condition).toBe(
+      'service_completed_successfully',
+    );
+    // One that is written by hand must not lie where the simulation keeps its hosts.
+    expect(volume).not.toBe('fleet');
+  });
+
+  it('keep fleet updates in a volume that only the orchestrator opens', () => {
+    const directory = valueOf('orchestrator', '--data-dir');
+    const mounts = (name: string) => named(name).volumes.filter((v) => v.endsWith(`:${directory}`));
+    const [mount = ''] = mounts('orchestrator');
+    const volume = mount.split(':')[0] ?? '';
+    expect(Object.keys(compose.volumes)).toContain(volume);
+    const open = services.filter(([, s]) => s.volumes.some((v) => v.startsWith(`${volume}:`)));
+    expect(open.map(([name]) => name)).toEqual(['orchestrator']);
+  });
+
+  it('give the secret of the webhooks to the orchestrator only, and have no default for it', () => {
+    const SECRET = 'HOLDFAST_WEBHOOK_SECRET';
+    const having = services.filter(([, { environment }]) => SECRET in environment);
+    expect(having.map(([name]) => name)).toEqual(['orchestrator']);
+    expect(named('orchestrator').environment[SECRET]).toBe('${HOLDFAST_WEBHOOK_SECRET:-}');
+  });
+
   it('never leave a host worker without a dead-man', () => {
     expect(before('host-worker')).toContain('dead-man');
     expect(before('dead-man')).not.toContain('host-worker');
@@ -230,9 +274,13 @@ describe('the Dockerfile', () => {
     expect(new Set(bases)).toEqual(new Set(['node:20.20.2-bookworm-slim']));
   });
 
-  it('runs as a user other than root, who owns the fleet directory', () => {
+  it('runs as a user other than root, who owns the directory of every volume', () => {
     expect(lastStage.filter((line) => line.startsWith('USER '))).toEqual(['USER node']);
-    expect(lastStage.join('\n')).toContain('chown node:node /var/lib/holdfast');
+    const [, owned = ''] = /chown node:node (.*)/.exec(lastStage.join('\n')) ?? [];
+    const mounted = services
+      .filter(([, { build }]) => build !== undefined)
+      .flatMap(([, { volumes }]) => volumes.map((mount) => mount.split(':')[1] ?? ''));
+    expect(owned.trim().split(/\s+/).sort()).toEqual([...new Set(mounted)].sort());
   });
 
   it('ships neither development dependencies nor secrets', () => {

@@ -60,7 +60,7 @@ const mayImport: Record<Folder, readonly Folder[]> = {
   contract: [],
   planning: ['contract'],
   workflows: ['contract', 'planning'],
-  activities: ['contract', 'hosts'],
+  activities: ['contract', 'planning', 'hosts'],
   hosts: ['contract'],
   workers: ['contract', 'planning', 'workflows', 'activities', 'hosts'],
   tools: ['contract'],

@@ -59,3 +59,9 @@ test('a VM over its allowance is blocked, with the numbers', () => {
     { vmId: 'vm-02', verdict: 'blocked', reason },
   ]);
 });
+
+test('a VM that is blocked already keeps its reason: no waiting mends it', () => {
+  const over = new Map([['vm-01', { reason: 'was dark' }]]);
+  const away = { vmId: 'vm-01', verdict: 'blocked', reason: 'not running' } as const;
+  expect(blockedOver([away], over)).toEqual([away]);
+});

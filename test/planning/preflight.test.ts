@@ -1,5 +1,5 @@
 /** What an update of each component means for the VFs, as host-model.md, section 7 has it. */
-import type { HostDescription, VmPhase } from '../../contract/host';
+import type { HostDescription, HostSurvey, VmPhase } from '../../contract/host';
 import { COMPONENTS, MODES, type Component, type Mode } from '../../contract/inputs';
 import type { Verdict } from '../../contract/results';
 import { modeOf, preflight } from '../../planning/preflight';
@@ -95,6 +95,19 @@ it('a host without a record version that both stacks read is blocked', () => {
       onCannotKeep: 'conventional',
     }),
   ).toMatchObject([{ verdict: 'blocked' }]);
+});
+
+it('as much of a host as a survey has is enough', () => {
+  const { hostId, versions, capabilities, quarantine, describedAtMs } = hostWith({});
+  const vms = [{ vmId: 'vm-01', phase: 'running', blackouts: [] }] as const;
+  const survey: HostSurvey = { hostId, versions, capabilities, quarantine, describedAtMs, vms };
+  expect(
+    preflight(survey, {
+      update: { component: 'vmWorkerProcess', version: '2' },
+      mode: 'modified',
+      onCannotKeep: 'refuse',
+    }),
+  ).toMatchObject([{ vmId: 'vm-01', verdict: 'keep' }]);
 });
 
 it('a host without VMs has no verdicts', () => {

@@ -34,6 +34,20 @@ describe('the order', () => {
       parallelism: 16,
       faults: [],
     });
+    expect(order).not.toHaveProperty('guestNoticeMs');
+  });
+
+  it.each([
+    ['as long as they have, if they are to be told', {}, 30_000],
+    ['longer, if that is asked for', { waitUpTo: '15m' }, 900_000],
+    ['not at all, if only the tenants are', { guests: false }, undefined],
+  ])('waits for the guests %s', (_, notice, ms) => {
+    const told = z.parse(serviceHostInput, {
+      hostId: 'host-01',
+      update: { version: '2.0.0' },
+      notice,
+    });
+    expect(servicingOrder(told, []).guestNoticeMs).toBe(ms);
   });
 });
 
@@ -108,6 +122,13 @@ describe('the result', () => {
       ['vm-01', 'modified'],
       ['vm-02', 'conventional'],
     ]);
+  });
+
+  it('says what came of the notice, or that there was none', () => {
+    const came = { acknowledged: ['vm-01'], unacknowledged: [], webhook: null };
+    const of = [input, before, after, new Map(), verdicts, null] as const;
+    expect(servicingResult(...of).notice).toBeNull();
+    expect(servicingResult(...of, came).notice).toEqual(came);
   });
 
   it('carries the steps of each VM, and none for a VM without any', () => {

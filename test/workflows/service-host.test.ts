@@ -3,7 +3,7 @@ import { Suite, ending } from '../support/suite';
 
 let suite: Suite;
 beforeAll(async () => {
-  suite = await Suite.start('service-host');
+  suite = await Suite.start('service-host', { hosts: 14 });
 });
 afterAll(() => suite.stop());
 
@@ -108,6 +108,54 @@ describe('servicing a host', () => {
       onCannotKeep: 'conventional',
     });
     expect(hypervisor.type).toBe('CannotKeep');
+  });
+});
+
+describe('going on from an update', () => {
+  test('the way back to the old version keeps every VF too', async () => {
+    const before = ['vm-01', 'vm-02', 'vm-03'].map((id) => suite.vm('host-14', id).identity);
+    await suite.run('serviceHost', { hostId: 'host-14', update });
+    const back = await suite.run('serviceHost', {
+      hostId: 'host-14',
+      update: { version: '1.0.0' },
+    });
+    expect(back).toMatchObject({
+      outcome: 'updated',
+      versionBefore: '2.0.0',
+      versionAfter: '1.0.0',
+    });
+    expect(paths(back)).toEqual(['kept', 'kept', 'kept']);
+    expect(back.vms.map((vm) => vm.facts.identityAfter)).toEqual(before);
+  });
+
+  test('VMs that were dark as long as they may be are not touched', async () => {
+    const { blackouts, generation } = suite.vm('host-14', 'vm-02');
+    expect(blackouts).toHaveLength(2);
+    const from = suite.journal('host-14').length;
+    const wish = { hostId: 'host-14', update, blackoutBudget: '10s' } as const;
+    const refused = await suite.fails('serviceHost', {
+      ...wish,
+      blackoutAllowance: { atMost: '10s' },
+    });
+    expect(refused.type).toBe('BlackoutAllowanceSpent');
+    expect(refused.message).toMatch(
+      /vm-02: was dark for \d+\.\d s in the last 30d; another 10s would exceed its 10s/,
+    );
+    expect(suite.journal('host-14')).toHaveLength(from);
+    expect(suite.vm('host-14', 'vm-02')).toMatchObject({ generation, blackouts });
+    expect(suite.stack.store.host('host-14')).toMatchObject({ lease: null, servicing: null });
+    // What cannot be kept in any case is not a matter of waiting.
+    const never = await suite.fails('serviceHost', {
+      ...wish,
+      update: { component: 'vmSwitch', version: '2.0.0' },
+      blackoutAllowance: { atMost: '10s' },
+    });
+    expect(never.type).toBe('CannotKeep');
+    const result = await suite.run('serviceHost', {
+      ...wish,
+      blackoutAllowance: { atMost: '30s' },
+    });
+    expect(result.outcome).toBe('updated');
   });
 });
 
@@ -221,6 +269,40 @@ describe('when something fails', () => {
     expect(paths(result)).toEqual(['kept', 'kept', 'kept']);
     expect(result.vms.every((vm) => vm.facts.stackVersion === '1.0.0')).toBe(true);
   });
+
+  test.each([
+    ['fails-to-start', 'vmWorkerProcess 2.0.0 did not start'],
+    ['starts-old-version', 'what started says that it is vmWorkerProcess 1.0.0, not 2.0.0'],
+    ['fails-verification', 'vmWorkerProcess 2.0.0 started, but its own checks failed'],
+  ] as const)(
+    'an update that %s is taken back by the host itself, and every VF kept',
+    async (kind, says) => {
+      const ended = await suite.fails('serviceHost', {
+        hostId: 'host-13',
+        update,
+        faults: [{ step: 'commitUpdate', kind }],
+      });
+      expect(ended.type).toBe('HostNotUpdated');
+      expect(ended.message).toContain(says);
+      const result = ended.details as ServiceHostResult;
+      expect(result).toMatchObject({
+        outcome: 'notUpdated',
+        reason: expect.stringContaining(says),
+        versionAfter: '1.0.0',
+        invariants: { violated: 0 },
+      });
+      expect(paths(result)).toEqual(['kept', 'kept', 'kept']);
+      for (const { facts } of result.vms) {
+        expect(facts).toMatchObject({ stackVersion: '1.0.0', guestVisibleEvents: 0 });
+        expect(facts.identityAfter).toEqual(facts.identityBefore);
+      }
+      // Inside the blackout no failure has to be heard of first: the VMs were back before the commit answered.
+      const journal = suite.journal('host-13');
+      const at = (step: string, kindOf: string) =>
+        Math.max(...journal.filter((e) => e.step === step && e.kind === kindOf).map((e) => e.seq));
+      expect(at('resumeVm', 'command')).toBeLessThan(at('commitUpdate', 'failed'));
+    },
+  );
 
   test('an update that does not come in time is given up before the budget is spent', async () => {
     const ended = await suite.fails('serviceHost', {

@@ -23,7 +23,7 @@ interface Control<Name extends FleetControl> {
 
 const WHY = '"by":"ada","reason":"change freeze"';
 const isOver = (run: FleetRun) =>
-  run.goesOn ? undefined : `the run is ending already: ${run.state.ending?.reason ?? ''}`;
+  run.goesOn() ? undefined : `the run is ending already: ${run.state.ending?.reason ?? ''}`;
 const flying = (run: FleetRun) =>
   run.inFlight.size === 0
     ? 'no host is in flight'

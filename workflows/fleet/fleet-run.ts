@@ -9,58 +9,19 @@ import type { UpdateFleetInput, UpdateFleetSettings } from '../../contract/fleet
 import type { FleetEvent, KeptHost, PlanSummary, WaveHost } from '../../contract/fleet-plan';
 import type {
   FleetHost,
-  FleetOutcome,
   FleetProgress,
   GateDecision,
   Intervention,
   Waiting,
 } from '../../contract/fleet-results';
-import type { Bake } from '../../planning/fleet-health';
 import { isFailed, shortReason } from '../../planning/fleet-outcomes';
 import { stopsRun } from '../../planning/fleet-pace';
 import { nowIso, nowMs } from '../clock';
 import { failureMessage } from '../failures';
 import type { updateFleet } from '../update-fleet';
 import { fleet, notify } from './calls';
+import { NO_BAKE, firstState, type Ending, type FleetState, type Part } from './fleet-state';
 import { showFleet, showWaiting } from './visibility';
-
-/** Parts of a wave, in their order. */
-type Part = 'approval' | 'before' | 'update' | 'bake' | 'after';
-type Ending = Exclude<FleetOutcome, 'updated' | 'incomplete'> | 'cancelled';
-type FailedHost = WaveHost & { readonly wave: number; readonly reason: string };
-
-/** All that a run carries when it continues as new. The plan, and what became of each host, lie in the fleet store. */
-export interface FleetState {
-  readonly planId: string;
-  readonly plan: PlanSummary;
-  wave: number;
-  /** Parts of the wave that are over. */
-  passed: Part[];
-  readonly tally: { updated: number; failed: number; leftOut: number }[];
-  /** Updated in this wave: whom its bake looks at. */
-  updatedInWave: string[];
-  /** Failures that count, and how many of them a person has accepted by resuming. */
-  failed: FailedHost[];
-  accepted: number;
-  /** Failed hosts that a person wants tried again; and all for which that was ever so. */
-  retry: WaveHost[];
-  retried: string[];
-  skips: string[];
-  finished: number;
-  paused: { readonly by: string; readonly reason: string } | null;
-  ending: { readonly outcome: Ending; readonly reason: string } | null;
-  concurrency: number | null;
-  approved: number[];
-  looks: number;
-  /** Events that webhooks were told of. */
-  told: number;
-  /** How far the bake of this wave has got. */
-  bake: { settledAtMs: number | null; looks: number; standing: Bake | null };
-  longestBlackoutMs: number | null;
-  decisions: GateDecision[];
-  interventions: Intervention[];
-  undelivered: string[];
-}
 
 /** The run itself, where it pauses or stops of its own accord. */
 const ITSELF = 'holdfast';
@@ -68,7 +29,6 @@ const ITSELF = 'holdfast';
 const LONG = { events: 1_000, bytes: 2 * 1024 * 1024, updates: 200 };
 /** Decisions, interventions and undelivered messages that are carried along; the histories have them all. */
 const REMEMBERED = 400;
-const NO_BAKE = { settledAtMs: null, looks: 0, standing: null } as const;
 
 /** One fleet update: where it stands, what people asked of it, and when it has to continue as new. */
 export class FleetRun {
@@ -92,31 +52,7 @@ export class FleetRun {
     planId: string,
     plan: PlanSummary,
   ): FleetRun {
-    return new FleetRun(raw, settings, {
-      planId,
-      plan,
-      wave: 0,
-      passed: [],
-      tally: plan.waves.map(() => ({ updated: 0, failed: 0, leftOut: 0 })),
-      updatedInWave: [],
-      failed: [],
-      accepted: 0,
-      retry: [],
-      retried: [],
-      skips: [],
-      finished: 0,
-      paused: null,
-      ending: null,
-      concurrency: null,
-      approved: [],
-      looks: 0,
-      told: 0,
-      bake: NO_BAKE,
-      longestBlackoutMs: null,
-      decisions: [],
-      interventions: [],
-      undelivered: [],
-    });
+    return new FleetRun(raw, settings, firstState(planId, plan));
   }
 
   /** As the person wrote it, without the defaults: what each host's run is given. */
@@ -124,7 +60,7 @@ export class FleetRun {
     return this.raw.servicing ?? {};
   }
   /** Whether the update goes on: false once it was aborted, or has stopped itself for good. */
-  get goesOn(): boolean {
+  goesOn(): boolean {
     return this.state.ending === null;
   }
   get concurrency(): number {
@@ -153,15 +89,15 @@ export class FleetRun {
   async part(name: Part, perform: () => Promise<void>): Promise<void> {
     if (this.state.passed.includes(name)) return;
     await this.whilePaused();
-    if (!this.goesOn) return;
+    if (!this.goesOn()) return;
     await perform();
     await this.whilePaused();
     // What is to be tried again has not passed.
-    if (this.goesOn && this.state.retry.length === 0) this.state.passed.push(name);
+    if (this.goesOn() && this.state.retry.length === 0) this.state.passed.push(name);
   }
 
   async whilePaused(): Promise<void> {
-    while (this.state.paused !== null && this.goesOn) {
+    while (this.state.paused !== null && this.goesOn()) {
       const seen = this.changes;
       this.wait({
         for: 'operator',
@@ -251,7 +187,7 @@ export class FleetRun {
   /** Stops of its own accord, as `onFailure` says; hosts in flight are let finish. */
   stop(reason: string): void {
     const { state, settings } = this;
-    if (!this.goesOn || state.paused?.by === ITSELF) return;
+    if (!this.goesOn() || state.paused?.by === ITSELF) return;
     const { onFailure } = settings.strategy;
     const short = shortReason(reason);
     if (onFailure === 'pause') this.pause(ITSELF, short);
@@ -280,7 +216,7 @@ export class FleetRun {
     const { state } = this;
     const again = state.failed.splice(0);
     state.accepted = 0;
-    for (const { wave, reason: _reason, ...host } of again) {
+    for (const { wave, reason, ...host } of again) {
       const tally = state.tally[wave - 1];
       if (tally !== undefined) tally.failed -= 1;
       state.retry.push(host);
@@ -338,7 +274,7 @@ export class FleetRun {
     await this.flush();
     await this.told();
     await condition(allHandlersFinished);
-    const { inventory: _inventory, ...raw } = this.raw;
+    const { inventory, ...raw } = this.raw;
     return makeContinueAsNewFunc<typeof updateFleet>()(raw, this.state);
   }
 

@@ -11,7 +11,7 @@ import type { FleetRun } from './fleet-run';
 
 /** Waits until a person has approved the wave, where it needs that. */
 export async function approval(run: FleetRun, wave: number): Promise<void> {
-  while (needsApproval(run, wave) && !run.state.approved.includes(wave) && run.goesOn) {
+  while (needsApproval(run, wave) && !run.state.approved.includes(wave) && run.goesOn()) {
     const seen = run.changes;
     run.wait({ for: 'approval', detail: `wave ${wave} begins when a person approves it` });
     await run.changed(seen);
@@ -46,7 +46,7 @@ export async function bake(run: FleetRun): Promise<void> {
   run.state.bake = { ...run.state.bake, settledAtMs };
   run.wait({ for: 'health', detail: `wave ${wave} settles for ${bakeTime.settle}` });
   await untilEnding(run, settledAtMs);
-  while (run.goesOn) {
+  while (run.goesOn()) {
     const look = await lookAt(run, updatedInWave);
     const looks = run.state.bake.looks + 1;
     const next = afterLook(run.state.bake.standing, look.report.verdict, run.now, bakeTime);
@@ -61,7 +61,7 @@ export async function bake(run: FleetRun): Promise<void> {
       detail: `wave ${wave} is ${look.report.verdict} after ${looks} looks; it passes when it is healthy for ${bakeTime.stableFor}`,
     });
     await untilEnding(run, run.now + toMs(bakeTime.every));
-    if (run.isLong && run.goesOn) await run.continueAsNew();
+    if (run.isLong && run.goesOn()) await run.continueAsNew();
   }
   run.wait(null);
 }
@@ -129,5 +129,5 @@ async function lookAt(run: FleetRun, hostIds: readonly string[]): Promise<Health
 
 /** Sleeps, unless the run ends before. */
 async function untilEnding(run: FleetRun, until: number): Promise<void> {
-  while (run.goesOn && run.now < until) await run.changed(run.changes, until - run.now);
+  while (run.goesOn() && run.now < until) await run.changed(run.changes, until - run.now);
 }

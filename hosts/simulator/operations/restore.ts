@@ -17,22 +17,15 @@ import {
 } from '../devices/vm-worker-process';
 import { identityOf } from '../identity';
 import { refused } from '../legal-moves';
+import { nextStackVersion } from '../servicing';
 import type { Objects } from '../state';
 import type { CommandRunner, StepOperation } from './operation';
 import { isRunning, noVfToRestore, recordOf } from './saved-vm';
 
-/** The stack that the next worker process comes from: the staged one as long as the update may still come. */
-function nextStackVersion({ host }: Objects): string {
-  const pending = host.servicing?.update === 'armed' || host.servicing?.update === 'committing';
-  return pending && host.staged?.component === 'vmWorkerProcess'
-    ? host.staged.version
-    : host.versions.vmWorkerProcess;
-}
-
 function prepareSuccessor(o: Objects): void {
   o.host.nextWorkerProcess += 1;
   o.vm.successor = {
-    workerProcess: prepareWorkerProcess(o.host.nextWorkerProcess, nextStackVersion(o)),
+    workerProcess: prepareWorkerProcess(o.host.nextWorkerProcess, nextStackVersion(o.host)),
     adapter: adapter.createAdapter(),
   };
 }
@@ -137,13 +130,13 @@ export const powerOnRestore: StepOperation = {
       if (record.state === 'committed') refuseUnlessSuccessorReady(o);
       const { workerProcess } = o.vm;
       const reader =
-        workerProcess.state === 'running' ? workerProcess.version : nextStackVersion(o);
+        workerProcess.state === 'running' ? workerProcess.version : nextStackVersion(o.host);
       claimRecord(record, c.generation, reader);
     });
     c.run('VMWP.Start', (o) => {
       const { vm } = o;
       if (vm.workerProcess.state === 'running') return;
-      if (vm.successor?.workerProcess.version !== nextStackVersion(o)) {
+      if (vm.successor?.workerProcess.version !== nextStackVersion(o.host)) {
         // Prepared for an update that did not come: the old stack restores the VM.
         prepareSuccessor(o);
         if (vm.successor !== null) {

@@ -1,6 +1,7 @@
 import { HoldfastError } from '../../../contract/failures';
 import { refused } from '../legal-moves';
 import {
+  giveUpUpdate,
   isDecided,
   isNextToRestore,
   isPrepared,
@@ -93,7 +94,7 @@ export const awaitUpdate: StepOperation = {
       const servicing = memberOf(o);
       if (servicing === undefined) return {};
       // The budget decides for the old stack: the update did not come in time.
-      if (!isDecided(servicing)) servicing.update = 'notUpdated';
+      giveUpUpdate(o.host);
       markAdmitted(o.host, o.vm.vmId);
       return { update: servicing.update };
     }),

@@ -1,0 +1,44 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export const ROOT = join(__dirname, '..', '..');
+
+export interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the script without a terminal; it knows of no server but the one that is given. */
+export function updateFleet(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));
+  const child = spawn(
+    process.execPath,
+    ['--require', require.resolve('tsx/cjs'), 'scripts/update-fleet.ts', ...args],
+    { cwd: ROOT, env: { ...Object.fromEntries(kept), ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  const ran = { code: null as number | null, stdout: '', stderr: '' };
+  child.stdout.on('data', (data: Buffer) => (ran.stdout += data.toString()));
+  child.stderr.on('data', (data: Buffer) => (ran.stderr += data.toString()));
+  const ended: Promise<Ran> = once(child, 'close').then(([code]) => ({
+    ...ran,
+    code: code as number | null,
+  }));
+  return { child, ended, output: () => ran };
+}
+
+/** A directory for the fleet files of one test file; removed after its tests. */
+export function fleetFiles(): (name: string, text: string) => string {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-update-fleet-'));
+  afterAll(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return (name, text) => {
+    const path = join(directory, name);
+    writeFileSync(path, text);
+    return path;
+  };
+}
