@@ -37,9 +37,12 @@ test('prints exactly one JSON document in which every VF is kept, and exits with
   expect(runId).toMatch(/^[0-9a-f-]{36}$/);
   expect({ timeScale, forbiddenCommands }).toEqual({ timeScale: 1, forbiddenCommands: 0 });
   expect(invariants).toEqual({ checked: expect.any(Number) as number, violated: 0 });
-  expect(hosts).toHaveLength(1);
-  expect(hosts[0]).toMatchObject({ hostId: 'host-01', outcome: 'updated' });
-  for (const vm of hosts[0]?.vms ?? []) {
+  expect(hosts.map((host) => [host.hostId, host.outcome, host.vms.length])).toEqual([
+    ['host-01', 'updated', 3],
+    ['host-02', 'updated', 3],
+    ['host-03', 'updated', 3],
+  ]);
+  for (const vm of hosts.flatMap((host) => host.vms)) {
     expect(vm).toMatchObject({ mode: 'modified', path: 'kept', guestVisibleEvents: 0 });
     expect(vm.vfId.after).toBe(vm.vfId.before);
     expect(vm.luid.after).toBe(vm.luid.before);
@@ -77,7 +80,7 @@ test('without --json there is a table with every VM and a sentence with the link
   expect(ran.stdout).toContain('vm-02');
   expect(ran.stdout).toContain('2 of 2 VMs kept their VF');
   expect(ran.stdout).toMatch(
-    /http:\/\/127\.0\.0\.1:\d+\/namespaces\/default\/workflows\/service-host%2Fhost-01/,
+    /http:\/\/127\.0\.0\.1:\d+\/namespaces\/default\/workflows\/update-fleet%2Fsimulated/,
   );
 });
 

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import type { ServiceHostResult } from '../../contract/results';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
@@ -94,6 +95,30 @@ withBrowser('the Temporal UI as the front door', () => {
     await page.goto(ui(`workflows?query=${query}`));
     await page.getByText('from-the-ui').first().waitFor();
     await picture('list');
+  });
+
+  test('a person starts a fleet update from the form and finds it by what it waits for', async () => {
+    await startFromForm('updateFleet', 'fleet-from-the-ui', {
+      update: { version: '3.0.0' },
+      hosts: ['host-01', 'host-02'],
+      strategy: { approval: 'after-canary', bakeTime: { giveUpAfter: '0s' } },
+    });
+    const { workflow } = suite.stack.client;
+    const waiting = '`WaitingFor`="approval"';
+    while ((await workflow.count(waiting)).count === 0) await delay(100);
+    await page.goto(ui(`workflows?query=${encodeURIComponent(waiting)}`));
+    await page.getByText('fleet-from-the-ui').first().waitFor();
+    await page.goto(ui('workflows/fleet-from-the-ui'));
+    await page.getByText('User Metadata').first().click();
+    await page.frameLocator('iframe').first().getByText('waits for approval').waitFor();
+    await picture('fleet-waits');
+    const handle = workflow.getHandle('fleet-from-the-ui');
+    const approve = { by: 'ada', reason: 'the canary is well', wave: 2 };
+    await handle.executeUpdate('approve', { args: [approve] });
+    expect(await handle.result()).toMatchObject({ outcome: 'updated', counts: { updated: 2 } });
+    await page.goto(ui('workflows/fleet-from-the-ui'));
+    await page.getByText('Completed').first().waitFor();
+    await picture('fleet-history');
   });
 
   test('wrong input ends with a failure that names the field', async () => {
