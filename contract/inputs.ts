@@ -91,7 +91,7 @@ export const webUrl = z
 export const notice = z.strictObject({
   /** An event in each guest, which it can acknowledge. Default true. */
   guests: z._default(z.boolean(), true),
-  /** Signed, to whoever speaks for the tenants; answered with 2xx, it is acknowledged. */
+  /** Signed, to whoever speaks for the tenants; 200 acknowledges it, any other 2xx means "not yet". */
   webhook: z.optional(webUrl),
   /** After this time the run goes on without an acknowledgement. Default 30s, at most 24h. */
   waitUpTo: z._default(duration({ min: '1s', max: '24h' }), '30s'),
