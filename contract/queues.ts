@@ -10,6 +10,9 @@ export const vmWorkflowQueue = (hostWorkerName: string): string => `holdfast-vms
 /** Workflow ids are derived from what the run locks. */
 /** A fleet update by the name of its fleet, so that the same one is not started twice. */
 export const updateFleetId = (name: string): string => `update-fleet/${name}`;
+/** Of a fleet's own children: not derived from its workflow id, which a history that was downloaded does not have. */
+export const fleetChildId = (kind: 'survey' | 'health', planId: string, number: number): string =>
+  `fleet-${kind}/${planId}/${number}`;
 export const serviceHostId = (hostId: string): string => `service-host/${hostId}`;
 export const fastSaveId = (hostId: string, vmId: string): string => `fast-save/${hostId}/${vmId}`;
 export const fastRestoreId = (hostId: string, vmId: string): string =>

@@ -14,6 +14,7 @@ import type { PlanSummary } from '../contract/fleet-plan';
 import type { FleetDryRun, FleetHost, FleetOutcome, FleetResult } from '../contract/fleet-results';
 import type { FailureType } from '../contract/failures';
 import type { ServiceHostInput } from '../contract/inputs';
+import { fleetChildId } from '../contract/queues';
 import { shortReason } from '../planning/fleet-outcomes';
 import { endsTyped } from './ends-typed';
 import { cancelled, failure } from './failures';
@@ -80,13 +81,12 @@ export const updateFleet = endsTyped(async function updateFleet(
 /** Which hosts, how they are, and when each has its turn. Nothing is touched. */
 async function planned(raw: UpdateFleetInput, settings: UpdateFleetSettings): Promise<FleetRun> {
   showAttributes({ Phase: 'planning' });
-  const { workflowId, firstExecutionRunId } = workflowInfo();
-  const planId = `${workflowId}/${firstExecutionRunId}`;
+  const planId = workflowInfo().firstExecutionRunId;
   const hostIds = await fleet.selectHosts(planId, settings);
   await Promise.all(
     batches(hostIds).map((part, index) =>
       executeChild<typeof surveyHosts>('surveyHosts', {
-        workflowId: `${workflowId}/survey/${firstExecutionRunId.slice(0, 8)}-${index + 1}`,
+        workflowId: fleetChildId('survey', planId, index + 1),
         args: [{ planId, hostIds: part }],
         staticSummary: `asks ${part.length} hosts how they are`,
       }),

@@ -13,8 +13,8 @@ export const EXIT = {
 export const EXIT_CODES = `
 Exit codes: 0 done; 1 done, but hosts failed within the limit, were busy, skipped or refused, or something unexpected;
 2 bad input, nothing was started; 3 the run is paused, or waits for approval, and nobody is at a terminal; 4 the Temporal
-server or the orchestrator does not answer; 5 aborted or cancelled; 6 stopped by failures, or rolled back; 130 this
-script was interrupted, the run goes on.`;
+server or the orchestrator does not answer; 5 aborted, cancelled or terminated; 6 stopped by failures, or rolled back; 130 this
+script was interrupted: a run that was started goes on.`;
 
 /** It cannot go on: what is wrong, and what to do, in words for a person. */
 export class CannotUpdate extends Error {

@@ -155,9 +155,12 @@ describe('on a server', () => {
     await said(first, 'host-14: staging');
     const orchestrator = suite.stack.pid('orchestrator');
     process.kill(orchestrator, 'SIGSTOP');
-    await delay(7_000);
-    expect(first.child.exitCode).toBeNull();
-    process.kill(orchestrator, 'SIGCONT');
+    try {
+      await delay(7_000);
+      expect(first.child.exitCode).toBeNull();
+    } finally {
+      process.kill(orchestrator, 'SIGCONT');
+    }
     expect((await first.ended).code).toBe(0);
   });
 

@@ -6,6 +6,7 @@ import {
   removeActivity,
   removeLocalActivity,
   renameActivity,
+  renameChild,
   renameLocalActivity,
   swapLocalActivities,
 } from './spoil';
@@ -62,15 +63,18 @@ describe('recorded histories', () => {
     expect(withoutFlags).toEqual([]);
   });
 
-  it.each(['fastSave', 'fastRestore', 'serviceHost'])('show %s succeeding and failing', (type) => {
-    const ends = INDEX.filter(({ file }) =>
-      JSON.stringify(recorded(file.slice(0, -5)).events[0]).includes(
-        `"workflowType":{"name":"${type}"}`,
-      ),
-    ).map(({ ends }) => ends);
-    expect(ends).toContain('completed');
-    expect(ends.some((end) => !['completed', 'continuedAsNew'].includes(end))).toBe(true);
-  });
+  it.each(['fastSave', 'fastRestore', 'serviceHost', 'updateFleet'])(
+    'show %s succeeding and failing',
+    (type) => {
+      const ends = INDEX.filter(({ file }) =>
+        JSON.stringify(recorded(file.slice(0, -5)).events[0]).includes(
+          `"workflowType":{"name":"${type}"}`,
+        ),
+      ).map(({ ends }) => ends);
+      expect(ends).toContain('completed');
+      expect(ends.some((end) => !['completed', 'continuedAsNew'].includes(end))).toBe(true);
+    },
+  );
 });
 
 describe('a history that today’s code would not have made is refused', () => {
@@ -98,6 +102,14 @@ describe('a history that today’s code would not have made is refused', () => {
     [
       'an activity less',
       () => removeActivity(recorded('fast-save.alone'), 'writeVirtualFunctionInfo'),
+    ],
+    [
+      'a renamed activity of a fleet',
+      () => renameActivity(recorded('update-fleet.updated'), 'planFleet', 'planHosts'),
+    ],
+    [
+      'another child of a fleet',
+      () => renameChild(recorded('update-fleet.updated'), 'checkHealth', 'checkHosts'),
     ],
     ['an undo step less', () => removeActivity(recorded('fast-save.undone'), 'unsaveVm')],
   ])('%s', async (_what, spoiled) => {

@@ -42,6 +42,17 @@ export function renameActivity(history: JsonHistory, from: string, to: string): 
   return history;
 }
 
+export function renameChild(history: JsonHistory, from: string, to: string): JsonHistory {
+  const types = history.events
+    .filter((e) => e.eventType === 'EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED')
+    .map((e) => attributesOf(e)['workflowType'] as { name: string });
+  found(
+    from,
+    types.find((type) => type.name === from),
+  ).name = to;
+  return history;
+}
+
 export function renameLocalActivity(history: JsonHistory, from: string, to: string): JsonHistory {
   const event = local(history, from);
   const [payload] = (attributesOf(event) as Marker).details.data.payloads;

@@ -1,7 +1,8 @@
-import { executeChild, workflowInfo } from '@temporalio/workflow';
+import { executeChild } from '@temporalio/workflow';
 import { toMs } from '../../contract/durations';
 import type { WaveHost } from '../../contract/fleet-plan';
 import type { Gate, HealthReport } from '../../contract/fleet-results';
+import { fleetChildId } from '../../contract/queues';
 import { unservicedHost } from '../../planning/fleet-outcomes';
 import { afterLook, mergedReport } from '../../planning/fleet-health';
 import { batches, fleet } from './calls';
@@ -114,7 +115,7 @@ async function lookAt(run: FleetRun, hostIds: readonly string[]): Promise<Health
     parts.map((part, index) => {
       run.state.looks += 1;
       return executeChild<typeof checkHealth>('checkHealth', {
-        workflowId: `${workflowInfo().workflowId}/health/${workflowInfo().firstExecutionRunId.slice(0, 8)}-${run.state.looks}`,
+        workflowId: fleetChildId('health', run.state.planId, run.state.looks),
         // What is measured of the whole fleet is asked once.
         args: [
           { hostIds: part, health: index === 0 ? health : { ...health, http: [], prometheus: [] } },
