@@ -3,13 +3,14 @@ import type { ServiceHostInput } from '../contract/inputs';
 import { runMain } from '../workers/run-main';
 import { directBlackouts } from './bench/direct';
 import { figures, type Figures } from './bench/figures';
+import { fleetFigures, planningMs } from './bench/fleets';
 import { outageBlackouts } from './bench/outages';
 import { service, withStack } from './bench/serviced';
 import { wholeNumber } from './options';
 
 /** Measures what the README claims and prints it as JSON. Times in ms by the host's own clock. */
 async function main(): Promise<void> {
-  const { rounds, outages } = new Command('npm run bench --')
+  const { rounds, outages, fleets } = new Command('npm run bench --')
     .option(
       '--rounds <number>',
       'measured runs of each kind, after one warm-up',
@@ -17,9 +18,20 @@ async function main(): Promise<void> {
       15,
     )
     .option('--no-outages', 'leave out what killed processes cost')
+    .option('--fleets', 'only what fleets of 10, 100 and 1,000 hosts cost: about 15 minutes')
     .parse()
-    .opts<{ rounds: number; outages: boolean }>();
+    .opts<{ rounds: number; outages: boolean; fleets?: true }>();
   const say = (text: string) => process.stderr.write(`${text}\n`);
+  if (fleets) {
+    const measured = [];
+    for (const hosts of [10, 100, 1_000]) {
+      say(`a fleet of ${hosts} hosts with 1 VM each, zero latency`);
+      measured.push(await fleetFigures(hosts));
+    }
+    const planning = { '1,000 hosts planned, ms': planningMs(1_000) };
+    process.stdout.write(`${JSON.stringify({ fleets: measured, planning }, null, 2)}\n`);
+    return;
+  }
   const blackouts: Record<string, Record<string, Figures>> = {};
   for (const vms of [1, 8]) {
     say(`blackouts of ${String(vms)} VM(s), zero latency`);

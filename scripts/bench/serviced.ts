@@ -10,7 +10,12 @@ import { Stack } from '../stack';
 
 /** A stack in a directory of its own, gone afterwards. */
 export async function withStack<T>(
-  shape: { readonly vms: number; readonly profile: string },
+  shape: {
+    readonly hosts?: number;
+    readonly vms: number;
+    readonly faultDomains?: number;
+    readonly profile: string;
+  },
   use: (stack: Stack) => Promise<T>,
 ): Promise<T> {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
