@@ -3,7 +3,7 @@ import type { ServiceHostInput } from '../contract/inputs';
 import { runMain } from '../workers/run-main';
 import { directBlackouts } from './bench/direct';
 import { figures, type Figures } from './bench/figures';
-import { fleetFigures, planningMs } from './bench/fleets';
+import { fleetFigures, planningFigures } from './bench/fleets';
 import { outageBlackouts } from './bench/outages';
 import { service, withStack } from './bench/serviced';
 import { wholeNumber } from './options';
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
       say(`a fleet of ${hosts} hosts with 1 VM each, zero latency`);
       measured.push(await fleetFigures(hosts));
     }
-    const planning = { '1,000 hosts planned, ms': planningMs(1_000) };
+    const planning = { '1,000 hosts planned, ms': planningFigures(1_000) };
     process.stdout.write(`${JSON.stringify({ fleets: measured, planning }, null, 2)}\n`);
     return;
   }

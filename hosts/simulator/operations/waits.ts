@@ -70,6 +70,12 @@ export const crossPointOfNoReturn: StepOperation = {
     }),
 };
 
+/** The run was stopped before this VM's save had begun: nobody is there to undo it, and none will come. */
+function neverSaved(o: Parameters<typeof memberOf>[0]): boolean {
+  const servicing = memberOf(o);
+  return servicing?.aborted != null && !servicing.crossed && o.vm.lease === null;
+}
+
 /** Waits for the update and for the VM's turn: who has been dark longest goes first. */
 export const awaitUpdate: StepOperation = {
   anyGeneration: true,
@@ -79,7 +85,7 @@ export const awaitUpdate: StepOperation = {
   notApplicable: (o, generation) => {
     const undone =
       o.vm.lease?.generation !== generation && o.vm.nextLease?.generation !== generation;
-    if (undone) return 'saveUndone';
+    if (undone || neverSaved(o)) return 'saveUndone';
     return memberOf(o) === undefined ? alone : undefined;
   },
   ready: (o, generation) => {

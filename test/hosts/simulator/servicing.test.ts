@@ -109,6 +109,16 @@ it('nobody crosses before all are saved, and all do then', async () => {
   expect(fleet.vmIds.every((id) => fleet.objects(id).vm.pointOfNoReturn !== null)).toBe(true);
 });
 
+it('a restore whose save never began does not wait for it when the run is stopped', async () => {
+  use(1);
+  const host = await HostRun.arm(fleet);
+  const restore = await VmRun.restore(fleet, 'vm-01', { parent: host.holder });
+  await restore.performAll(['initializeSyntheticAdapter', 'reserveResources']);
+  const waiting = restore.perform('awaitUpdate');
+  await fleet.hosts.abortServicing(host.call, 'the save found no worker');
+  expect(await waiting).toMatchObject({ status: 'notApplicable', reason: 'saveUndone' });
+});
+
 it('one VM that cannot be saved breaks the barrier: all are undone on the old version', async () => {
   use(3);
   const host = await HostRun.arm(fleet, {
