@@ -1,9 +1,9 @@
 import { z } from './zod';
 
-/** A host or VM name: 1–63 letters, digits, dots, dashes or underscores, starting with a letter or digit. */
-const name = (what: string) =>
+/** A name: 1–63 letters, digits, dots, dashes or underscores, starting with a letter or digit. */
+export const name = (what: string, example: string) =>
   z
-    .string(`${what} must be a string such as "${what === 'hostId' ? 'host-01' : 'vm-01'}"`)
+    .string(`${what} must be a string such as "${example}"`)
     .check(
       z.regex(
         /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
@@ -11,8 +11,8 @@ const name = (what: string) =>
       ),
     );
 
-export const hostId = name('hostId');
-export const vmId = name('vmId');
+export const hostId = name('hostId', 'host-01');
+export const vmId = name('vmId', 'vm-01');
 
 /** Who holds a lease on a VM or a host: one run of one workflow, or the host's own dead-man. */
 export interface Holder {

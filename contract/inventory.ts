@@ -1,18 +1,9 @@
-import { hostId, vmId } from './ids';
+import { hostId, name, vmId } from './ids';
 import { z } from './zod';
 
-const word = (what: string) =>
-  z
-    .string(`${what} must be a word such as "fd-1"`)
-    .check(
-      z.regex(
-        /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
-        `${what} must be 1-63 letters, digits, dots, dashes or underscores, starting with a letter or digit`,
-      ),
-    );
-export const faultDomain = word('faultDomain');
-export const availabilityGroup = word('availabilityGroup');
-export const labels = z.record(word('label'), z.string().check(z.maxLength(200)));
+export const faultDomain = name('faultDomain', 'fd-1');
+export const availabilityGroup = name('availabilityGroup', 'web');
+export const labels = z.record(name('label', 'rack'), z.string().check(z.maxLength(200)));
 
 /** One host as the inventory knows it: where it stands, not how it is. */
 export const inventoryHost = z.strictObject({

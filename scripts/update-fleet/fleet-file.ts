@@ -5,20 +5,13 @@ import {
   type UpdateFleetInput,
   type UpdateFleetSettings,
 } from '../../contract/fleet-input';
+import { name } from '../../contract/ids';
 import { z } from '../../contract/zod';
 import { CannotUpdate } from './ended';
 import { unknownNames, type Problem } from './unknown-names';
 import { readYaml, type Path, type YamlFile } from './yaml-file';
 
-const fleetName = z
-  .string()
-  .check(
-    z.regex(
-      /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/,
-      'name must be 1-63 letters, digits, dots, dashes or underscores, starting with a letter or digit',
-    ),
-  );
-const fields = { name: z.optional(fleetName), ...updateFleetFields };
+const fields = { name: z.optional(name('name', 'nightly')), ...updateFleetFields };
 
 /** A fleet file: the input of `updateFleet`, and a name. */
 export const fleetFile = z
