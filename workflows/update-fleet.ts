@@ -18,7 +18,7 @@ import { fleetChildId } from '../contract/queues';
 import { shortReason } from '../planning/fleet-outcomes';
 import { endsTyped } from './ends-typed';
 import { cancelled, failure } from './failures';
-import { batches, fleet } from './fleet/calls';
+import { eachBatch, fleet } from './fleet/calls';
 import { onControls, onProgressAsked } from './fleet/controls';
 import { FleetRun } from './fleet/fleet-run';
 import type { FleetState } from './fleet/fleet-state';
@@ -83,14 +83,12 @@ async function planned(raw: UpdateFleetInput, settings: UpdateFleetSettings): Pr
   showAttributes({ Phase: 'planning' });
   const planId = workflowInfo().firstExecutionRunId;
   const hostIds = await fleet.selectHosts(planId, settings);
-  await Promise.all(
-    batches(hostIds).map((part, index) =>
-      executeChild<typeof surveyHosts>('surveyHosts', {
-        workflowId: fleetChildId('survey', planId, index + 1),
-        args: [{ planId, hostIds: part }],
-        staticSummary: `asks ${part.length} hosts how they are`,
-      }),
-    ),
+  await eachBatch(hostIds, (part, index) =>
+    executeChild<typeof surveyHosts>('surveyHosts', {
+      workflowId: fleetChildId('survey', planId, index + 1),
+      args: [{ planId, hostIds: part }],
+      staticSummary: `asks ${part.length} hosts how they are`,
+    }),
   );
   const plan = await fleet.planFleet(planId, settings);
   if (!settings.dryRun) await refuseIfNothingPlanned(planId, plan);

@@ -26,10 +26,26 @@ export const probes = proxyActivities<Pick<FleetActivities, 'probeHttp' | 'probe
 });
 
 /** Hosts that one child asks; histories of all of them together would be too large for the fleet's own. */
-export const HOSTS_PER_CHILD = 50;
+const HOSTS_PER_CHILD = 50;
+/** Children at a time: a thousand hosts asked at once answer so late that many seem to be unreachable. */
+const CHILDREN_AT_A_TIME = 4;
 
-export function batches<T>(items: readonly T[], size = HOSTS_PER_CHILD): T[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
-    items.slice(i * size, (i + 1) * size),
+/** Works through hosts in batches, a few at a time; answers in the order of the batches. */
+export async function eachBatch<Host, Answer>(
+  hosts: readonly Host[],
+  ask: (part: readonly Host[], index: number) => Promise<Answer>,
+): Promise<Answer[]> {
+  const parts = Array.from({ length: Math.ceil(hosts.length / HOSTS_PER_CHILD) }, (_, index) =>
+    hosts.slice(index * HOSTS_PER_CHILD, (index + 1) * HOSTS_PER_CHILD),
   );
+  const waiting = [...parts.entries()];
+  const answers: Answer[] = [];
+  const askInTurn = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [index, part] = next;
+      answers[index] = await ask(part, index);
+    }
+  };
+  await Promise.all(Array.from({ length: CHILDREN_AT_A_TIME }, askInTurn));
+  return answers;
 }

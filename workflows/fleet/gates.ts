@@ -1,11 +1,12 @@
 import { executeChild } from '@temporalio/workflow';
 import { toMs } from '../../contract/durations';
+import type { Health } from '../../contract/fleet-input';
 import type { WaveHost } from '../../contract/fleet-plan';
-import type { Gate, HealthReport } from '../../contract/fleet-results';
+import type { Gate } from '../../contract/fleet-results';
 import { fleetChildId } from '../../contract/queues';
 import { unservicedHost } from '../../planning/fleet-outcomes';
 import { afterLook, mergedReport } from '../../planning/fleet-health';
-import { batches, fleet } from './calls';
+import { eachBatch, fleet } from './calls';
 import type { checkHealth, HealthLook } from './check-health';
 import { needsApproval } from './controls';
 import type { FleetRun } from './fleet-run';
@@ -108,24 +109,26 @@ function decide(run: FleetRun, gate: Gate, looks: number, { report, unhealthy }:
 
 async function lookAt(run: FleetRun, hostIds: readonly string[]): Promise<HealthLook> {
   const { health } = run.settings;
-  const measured = health.http.length + health.prometheus.length > 0;
-  const parts = health.probes.length === 0 ? [] : batches(hostIds);
-  if (parts.length === 0 && measured) parts.push([]);
-  const looks = await Promise.all(
-    parts.map((part, index) => {
-      run.state.looks += 1;
-      return executeChild<typeof checkHealth>('checkHealth', {
-        workflowId: fleetChildId('health', run.state.planId, run.state.looks),
-        // What is measured of the whole fleet is asked once.
-        args: [
-          { hostIds: part, health: index === 0 ? health : { ...health, http: [], prometheus: [] } },
-        ],
-        staticSummary: `health of ${part.length} hosts of wave ${run.state.wave}`,
-      });
-    }),
+  const asked = health.probes.length === 0 ? [] : hostIds;
+  const ofFleet = { http: health.http, prometheus: health.prometheus };
+  const isMeasured = health.http.length + health.prometheus.length > 0;
+  const lookOnce = (part: readonly string[], measured: Pick<Health, 'http' | 'prometheus'>) => {
+    run.state.looks += 1;
+    return executeChild<typeof checkHealth>('checkHealth', {
+      workflowId: fleetChildId('health', run.state.planId, run.state.looks),
+      args: [{ hostIds: part, health: { probes: health.probes, ...measured } }],
+      staticSummary: `health of ${part.length} hosts of wave ${run.state.wave}`,
+    });
+  };
+  // What is measured of the whole fleet is asked once.
+  const looks = await eachBatch(asked, (part, index) =>
+    lookOnce(part, index === 0 ? ofFleet : { http: [], prometheus: [] }),
   );
-  const report: HealthReport = mergedReport(looks.map((look) => look.report));
-  return { report, unhealthy: looks.flatMap((look) => look.unhealthy) };
+  if (asked.length === 0 && isMeasured) looks.push(await lookOnce([], ofFleet));
+  return {
+    report: mergedReport(looks.map((look) => look.report)),
+    unhealthy: looks.flatMap((look) => look.unhealthy),
+  };
 }
 
 /** Sleeps, unless the run ends before. */
