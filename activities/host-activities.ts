@@ -19,7 +19,7 @@ import {
   type VmStep,
 } from '../contract/steps';
 import type { BeginRequest, HostDriver, HostStepCall } from '../hosts/host-driver';
-import { toApplicationFailure } from './failure';
+import { answered } from './failure';
 import { findingsAt } from './probes/host-probes';
 
 /** One activity for each step of a VM, one for each step of a host, and the calls around them. */
@@ -86,14 +86,6 @@ const surveyOf = (host: HostDescription): HostSurvey => ({
   describedAtMs: host.describedAtMs,
   vms: host.vms.map(({ vmId, phase, blackouts }) => ({ vmId, phase, blackouts })),
 });
-
-async function answered<T>(answer: Promise<T>): Promise<T> {
-  try {
-    return await answer;
-  } catch (error) {
-    throw toApplicationFailure(error);
-  }
-}
 
 /** Runs a step with heartbeats; a cancelled attempt, a time-out or the worker's shutdown ends its waiting. */
 async function alive<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {

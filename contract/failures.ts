@@ -50,6 +50,12 @@ export const FAILURES = {
     meaning: 'A newer generation took the VM or host over; this late step changed nothing.',
     nextAction: 'Look at the run that holds it now.',
   },
+  AdoptRefused: {
+    retryable: false,
+    meaning: 'The VM cannot be taken over from the old run at this step; nothing was changed.',
+    nextAction:
+      'Look at who holds the VM and at what is in place: fork at a step that the message allows, or start a new run.',
+  },
   NotRunning: {
     retryable: false,
     meaning: 'The VM does not run, so it cannot be saved.',

@@ -2,6 +2,7 @@ import type { Holder, VirtualFunctionIdentity } from './ids';
 import type { Fault } from './faults';
 import type { Component, HoldMode, Mode, StepPlacement, Update } from './inputs';
 import type { VmFacts } from './results';
+import type { VmStep } from './steps';
 
 /** How a host is registered: what a run needs to know before it touches anything. */
 export interface HostRegistration {
@@ -97,6 +98,21 @@ export interface Operation {
   readonly crossed: boolean;
   /** Where an operation that was taken over had left the VM. */
   readonly phase: VmPhase;
+  /** The lease was adopted from an older run: these steps are in place, in this order, and are not performed again. */
+  readonly adopted?: readonly AdoptedStep[];
+}
+
+/** A step that an older run has performed and whose effect the host has found in place. */
+export interface AdoptedStep {
+  readonly step: VmStep;
+  /** What the step itself would have answered, as far as it can still be observed. */
+  readonly evidence: Readonly<Record<string, unknown>>;
+}
+
+/** What a fork asks to take over: the generation of an old run, to go on at the step `at`. */
+export interface Adoption extends Holder {
+  readonly generation: number;
+  readonly at: VmStep;
 }
 
 /** What a servicing run is about to do with a host. Durable before the first VM pauses. */
@@ -122,4 +138,20 @@ export interface JournalEntry {
   readonly command: string | null;
   readonly status: string;
   readonly detail: string | null;
+}
+
+/**
+ * How a host was when a run took it, or one of its VMs: with it a simulated host can be made again, and the run be acted
+ * out on it. A host keeps the latest 16.
+ */
+export interface Beginning {
+  readonly holder: Holder;
+  /** Null where the run took the whole host. */
+  readonly vmId: string | null;
+  /** The generation that the run was given. */
+  readonly generation: number;
+  /** The number of the last entry of the journal before it; 0 if there was none. */
+  readonly journalSeq: number;
+  /** State, seed and latencies, in the simulator's own terms; null if the host is not a simulated one. */
+  readonly simulation: unknown;
 }

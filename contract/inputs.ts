@@ -1,7 +1,9 @@
 import { z } from './zod';
 import { duration } from './durations';
 import { fault } from './faults';
+import { RESTORE_FLOW_STEPS, SAVE_FLOW_STEPS } from './flows';
 import { hostId, vmId } from './ids';
+import type { VmStep } from './steps';
 
 /** `modified` keeps the VF allocated, assigned and connected; `conventional` takes it off the guest and gives one back. */
 export const MODES = ['modified', 'conventional'] as const;
@@ -39,7 +41,31 @@ const blackoutBudget = z._default(duration({ min: '100ms', max: HARD_BLACKOUT_LI
 const faults = z._default(z.array(fault).check(z.maxLength(100)), []);
 
 /** How a VF is brought back: step by step, or retrieval, bus, assignment and state as one step (claim 17). */
-const virtualFunctionRestore = z._default(z.enum(['step-by-step', 'one-step']), 'step-by-step');
+export const VIRTUAL_FUNCTION_RESTORES = ['step-by-step', 'one-step'] as const;
+const virtualFunctionRestore = z._default(z.enum(VIRTUAL_FUNCTION_RESTORES), 'step-by-step');
+
+/** An id as the server gives or takes it: 1-1000 characters. */
+const id = (what: string) =>
+  z
+    .string(`${what} must be the id of the run that is forked`)
+    .check(z.minLength(1), z.maxLength(1_000));
+
+/**
+ * For a fork (`npm run fork` fills it in): the run takes the VM from this old run and goes on at the step `at`; what comes
+ * before it is not performed again. The host refuses it (`AdoptRefused`) unless `generation` is still the VM's present one,
+ * nobody but the old run holds the VM, and the effects of all earlier steps are in place. Default: a run of its own.
+ */
+const adopt = <Step extends VmStep>(steps: readonly Step[]) =>
+  z.optional(
+    z.strictObject({
+      workflowId: id('workflowId'),
+      runId: id('runId'),
+      /** Of the old run's last lease: what the host answered to its `beginSave`, `beginRestore` or `fenceOperation`. */
+      generation: z.int().check(z.minimum(1)),
+      /** The first step that this run performs itself. */
+      at: z.enum(steps),
+    }),
+  );
 
 export const fastSaveInput = z.strictObject({
   hostId,
@@ -52,6 +78,7 @@ export const fastSaveInput = z.strictObject({
   /** After this time the host restores the VM by itself, on the old stack. Default 5m, at most 24h. */
   maxSavedFor: z._default(duration({ min: '1s', max: '24h' }), '5m'),
   faults,
+  adopt: adopt(SAVE_FLOW_STEPS),
 });
 export type FastSaveInput = z.input<typeof fastSaveInput>;
 
@@ -63,6 +90,7 @@ export const fastRestoreInput = z.strictObject({
   blackoutBudget,
   virtualFunctionRestore,
   faults,
+  adopt: adopt(RESTORE_FLOW_STEPS),
 });
 export type FastRestoreInput = z.input<typeof fastRestoreInput>;
 

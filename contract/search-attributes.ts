@@ -10,6 +10,8 @@ export const SEARCH_ATTRIBUTES = {
   SaveMode: 'Keyword',
   /** What a fleet update waits for: operator, approval, window, health, allowance, busyHost; or nothing. */
   WaitingFor: 'Keyword',
+  /** The run id of the run that this one is a fork of; set when it is started. */
+  ForkOf: 'Keyword',
 } as const satisfies Readonly<
   Record<string, 'Keyword' | 'Text' | 'Int' | 'Double' | 'Bool' | 'Datetime' | 'KeywordList'>
 >;

@@ -135,7 +135,8 @@ export interface StepOutcome {
 /** A step as results and reports show it. */
 export interface StepReport {
   readonly name: string;
-  readonly status: StepOutcome['status'] | 'failed';
+  /** `adopted`: not performed by this run, which is a fork; the host found it in place. */
+  readonly status: StepOutcome['status'] | 'failed' | 'adopted';
   readonly direction: Direction;
   readonly ms: number;
   readonly attempts: number;

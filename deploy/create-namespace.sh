@@ -35,9 +35,10 @@ within_two_minutes "search attributes are created" temporal operator search-attr
   --name Phase --type Keyword \
   --name Outcome --type Keyword \
   --name SaveMode --type Keyword \
-  --name WaitingFor --type Keyword
+  --name WaitingFor --type Keyword \
+  --name ForkOf --type Keyword
 
 # Created is not yet usable: the frontend re-reads a namespace's attributes only every few seconds, and until then it refuses
 # runs that name them. Workers wait for this script, so it waits for that. (Backticks: MODE is a word of the query language.)
 within_two_minutes "search attributes are usable" temporal workflow count \
-  --query '`HostId`="-" AND `VmId`="-" AND `Phase`="-" AND `Outcome`="-" AND `SaveMode`="-" AND `WaitingFor`="-"'
+  --query '`HostId`="-" AND `VmId`="-" AND `Phase`="-" AND `Outcome`="-" AND `SaveMode`="-" AND `WaitingFor`="-" AND `ForkOf`="-"'

@@ -1,4 +1,6 @@
 import type {
+  Adoption,
+  Beginning,
   HostDescription,
   HostRegistration,
   JournalEntry,
@@ -23,6 +25,12 @@ export interface BeginRequest {
   readonly faults: readonly Fault[];
   /** Take the lease from this holder, whose run is known to be closed; refused if someone else holds it by now. */
   readonly takeOverFrom?: Holder;
+  /**
+   * Go on where an older run stopped, open or not: checked and granted in one transaction, or refused (`AdoptRefused`) with
+   * nothing changed. The new generation fences the older run; record, hold and what is prepared stay. Repeating it with
+   * the same holder answers with the same lease.
+   */
+  readonly adopt?: Adoption;
 }
 
 export interface HostStepCall {
@@ -51,6 +59,8 @@ export interface HostDriver {
   describe(hostId: string): Promise<HostDescription>;
   describeVm(hostId: string, vmId: string): Promise<VmDescription>;
   readJournal(hostId: string, query?: JournalQuery): Promise<readonly JournalEntry[]>;
+  /** What the host still has of the beginnings of these runs, oldest first. */
+  readBeginnings(hostId: string, holders: readonly Holder[]): Promise<readonly Beginning[]>;
 
   /** Takes the VM's lease for a save, notes the VF's identity and authorises its re-adoption. */
   beginSave(request: BeginRequest): Promise<Operation>;

@@ -1,9 +1,8 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
-import type { UpdateFleetInput } from '../contract/fleet-input';
-import type { FastRestoreInput, FastSaveInput, ServiceHostInput } from '../contract/inputs';
 import { HOLDFAST_QUEUE } from '../contract/queues';
 import { runMain } from '../workers/run-main';
+import { examples, links } from './dev/links';
 import { positiveNumber, wholeNumber } from './options';
 import { Stack } from './stack';
 
@@ -18,18 +17,6 @@ interface Options {
   readonly port?: number;
   readonly uiPort?: number;
 }
-
-/**
- * One example of each workflow with its smallest input. The UI's form prefills from the latest run of a type, so these
- * are what a person finds there; the children of a servicing run have the same inputs.
- */
-const examples = (hosts: string[]) => ({
-  // Only a plan, so that whoever presses Start without looking gets one too.
-  updateFleet: { update: { version: '2.0.0' }, hosts, dryRun: true } satisfies UpdateFleetInput,
-  serviceHost: { hostId: 'host-01', update: { version: '2.0.0' } } satisfies ServiceHostInput,
-  fastSave: { hostId: 'host-01', vmId: 'vm-01' } satisfies FastSaveInput,
-  fastRestore: { hostId: 'host-01', vmId: 'vm-01' } satisfies FastRestoreInput,
-});
 
 /** Keeps everything up for people: server with its data in a file, workers, and links into the UI. */
 async function main(): Promise<void> {
@@ -65,7 +52,7 @@ async function main(): Promise<void> {
   });
   try {
     await Promise.race([seedExamples(stack), stopRequested]);
-    say(links(stack));
+    say(links(stack, stack.store.hostIds()));
     await stopRequested;
     say('stopping');
   } finally {
@@ -73,7 +60,10 @@ async function main(): Promise<void> {
   }
 }
 
-/** Runs each example once, for the forms to prefill from; a database that has them is left as it is. */
+/**
+ * Runs each example once, for the forms to prefill from; a database that has them is left as it is. Without a summary,
+ * which the form would take over too.
+ */
 async function seedExamples({ client, store }: Stack): Promise<void> {
   for (const [workflowType, input] of Object.entries(examples(store.hostIds()))) {
     const workflowId = `example/${workflowType}`;
@@ -83,28 +73,8 @@ async function seedExamples({ client, store }: Stack): Promise<void> {
       workflowId,
       taskQueue: HOLDFAST_QUEUE,
       args: [input],
-      staticSummary: `example: the smallest input of ${workflowType}`,
     });
   }
-}
-
-function links({ uiUrl, address, namespace, store }: Stack): string {
-  const base = uiUrl === undefined ? `(the UI of ${address})` : uiUrl;
-  const form = (type: string) =>
-    `${base}/namespaces/${namespace}/workflows/start-workflow?workflowType=${type}&taskQueue=${HOLDFAST_QUEUE}`;
-  return [
-    '',
-    `Temporal UI:   ${base}`,
-    `Server:        ${address} (TEMPORAL_ADDRESS)`,
-    '',
-    'Start a workflow from its form (the input is filled in from the latest run; change it and press Start):',
-    ...Object.entries(examples(store.hostIds())).map(
-      ([type, input]) =>
-        `  ${type.padEnd(12)} ${form(type)}\n  ${' '.repeat(12)} ${JSON.stringify(input)}`,
-    ),
-    '',
-    'Ctrl-C stops everything; the data stays.',
-  ].join('\n');
 }
 
 runMain('npm run dev', main);

@@ -1,8 +1,11 @@
 import { Command } from 'commander';
-import { Worker, type WorkerOptions } from '@temporalio/worker';
+import { Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createHostActivities } from '../activities/host-activities';
+import { HostMetrics } from '../activities/host-metrics/host-metrics';
+import { createHostRecords } from '../activities/host-records';
 import { hostQueue, vmWorkflowQueue } from '../contract/queues';
 import { connectWorker, loadConnection } from './connection';
+import { sampleHosts } from './host-sampler';
 import { runMain } from './run-main';
 import { openFleet, withFleetOptions, type FleetOptions } from './simulated-fleet';
 import {
@@ -11,6 +14,7 @@ import {
   withTelemetryOptions,
   type TelemetryOptions,
 } from './telemetry';
+import { startTracing } from './tracing';
 import { workflowCode } from './workflow-code';
 
 interface Options extends TelemetryOptions, FleetOptions {
@@ -54,18 +58,28 @@ async function main(): Promise<void> {
 
   const configuration = loadConnection();
   const connection = await connectWorker(configuration);
-  const activities = { ...createHostActivities(hosts) };
+  const tracing = await startTracing(options, options.name, logger);
+  const metrics =
+    options.metricsAddress === undefined
+      ? undefined
+      : new HostMetrics(Runtime.instance().metricMeter);
+  const performed = createHostActivities(hosts);
+  const activities = {
+    ...(metrics?.around(performed) ?? performed),
+    ...createHostRecords(hosts),
+  };
   const common = {
     connection,
     namespace: configuration.namespace,
     activities,
     shutdownGraceTime: '1s',
+    ...tracing?.workerOptions,
   } satisfies Partial<WorkerOptions>;
   const workers = await Promise.all([
     Worker.create({
       ...common,
       taskQueue: vmWorkflowQueue(options.name),
-      ...workflowCode(options.workflowBundle),
+      ...workflowCode(options.workflowBundle, { traced: tracing !== undefined }),
       // A local step holds its workflow task's slot: every VM's save and its restore may need one at the same time.
       maxConcurrentWorkflowTaskExecutions: Math.max(40, 2 * vms + 8),
       maxConcurrentLocalActivityExecutions: Math.max(100, 2 * vms + 8),
@@ -81,7 +95,18 @@ async function main(): Promise<void> {
       }),
     ),
   ]);
-  await Promise.all(workers.map((worker) => worker.run()));
+  const stopped = new AbortController();
+  const sampling =
+    metrics === undefined
+      ? undefined
+      : sampleHosts(hostIds, hosts, metrics, logger, stopped.signal);
+  try {
+    await Promise.all(workers.map((worker) => worker.run()));
+  } finally {
+    stopped.abort();
+  }
+  await sampling;
+  await tracing?.stop();
   await connection.close();
   await store.close();
 }

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { Worker } from '@temporalio/worker';
+import { Runtime, Worker } from '@temporalio/worker';
 import { createFleetActivities } from '../activities/fleet/create-fleet-activities';
+import { countedFleetActivities } from '../activities/fleet/fleet-metrics';
 import { FleetStore } from '../activities/fleet/fleet-store';
 import { createOrchestratorActivities } from '../activities/orchestrator-activities';
 import { HOLDFAST_QUEUE } from '../contract/queues';
@@ -15,6 +16,7 @@ import {
   withTelemetryOptions,
   type TelemetryOptions,
 } from './telemetry';
+import { startTracing } from './tracing';
 import { workflowCode } from './workflow-code';
 
 interface Options extends TelemetryOptions {
@@ -54,18 +56,22 @@ async function main(): Promise<void> {
   await ensureSearchAttributes(client, configuration.namespace);
   const connection = await connectWorker(configuration);
   const store = new FleetStore(options.dataDir);
+  const tracing = await startTracing(options, 'orchestrator', logger);
+  const fleet = createFleetActivities(store, () => loadInventory(options.inventory), process.env);
   const worker = await Worker.create({
     connection,
     namespace: configuration.namespace,
     taskQueue: HOLDFAST_QUEUE,
-    ...workflowCode(options.workflowBundle),
+    ...workflowCode(options.workflowBundle, { traced: tracing !== undefined }),
     activities: {
       ...createOrchestratorActivities(client),
-      ...createFleetActivities(store, () => loadInventory(options.inventory), process.env),
+      ...countedFleetActivities(fleet, Runtime.instance().metricMeter),
     },
     stickyQueueScheduleToStartTimeout: '1s',
+    ...tracing?.workerOptions,
   });
   await worker.run();
+  await tracing?.stop();
   await connection.close();
   await client.connection.close();
   await store.close();

@@ -2,12 +2,14 @@ import { Option, type Command } from 'commander';
 import { DefaultLogger, Runtime, type LogEntry } from '@temporalio/worker';
 import pino, { type Logger } from 'pino';
 import pretty from 'pino-pretty';
+import { HISTOGRAM_BUCKETS } from '../activities/host-metrics/instruments';
+import { withTracingOptions, type TracingOptions } from './tracing';
 
 export interface LogOptions {
   readonly logFormat: 'json' | 'pretty';
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
-export interface TelemetryOptions extends LogOptions {
+export interface TelemetryOptions extends LogOptions, TracingOptions {
   /** host:port of the Prometheus endpoint; none if absent. */
   readonly metricsAddress?: string;
 }
@@ -28,9 +30,11 @@ export const withLogOptions = (command: Command): Command =>
 
 /** And those of a process with Temporal workers in it. */
 export const withTelemetryOptions = (command: Command): Command =>
-  withLogOptions(command).option(
-    '--metrics-address <host:port>',
-    'serve Prometheus metrics of the Temporal SDK here, e.g. 127.0.0.1:9464',
+  withTracingOptions(
+    withLogOptions(command).option(
+      '--metrics-address <host:port>',
+      'serve Prometheus metrics, ours and those of the Temporal SDK, here, e.g. 127.0.0.1:9464',
+    ),
   );
 
 /** The process's logger. Logs go to standard error: standard output belongs to what a command answers. */
@@ -70,7 +74,11 @@ export function installRuntime(logger: Logger, options: TelemetryOptions): void 
         ? {}
         : {
             metrics: {
-              prometheus: { bindAddress: options.metricsAddress, countersTotalSuffix: true },
+              prometheus: {
+                bindAddress: options.metricsAddress,
+                countersTotalSuffix: true,
+                histogramBucketOverrides: HISTOGRAM_BUCKETS,
+              },
             },
           }),
     },

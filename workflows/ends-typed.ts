@@ -1,8 +1,7 @@
 import { ApplicationFailure, ContinueAsNew } from '@temporalio/workflow';
-import { FAILURES } from '../contract/failures';
 import { failure, failureMessage, failureType, isCancellation } from './failures';
 import { StepFailed } from './vm-operation';
-import { showEnd } from './visibility';
+import { showCancelled, showFailure } from './visibility';
 
 function typed(error: unknown): unknown {
   if (error instanceof ApplicationFailure || isCancellation(error)) return error;
@@ -15,8 +14,8 @@ function typed(error: unknown): unknown {
 }
 
 /**
- * Makes every end of a workflow one that people can read: a step's failure leaves as a typed one, outcome and next
- * action stand in search attributes and memo. A plain `Error` would retry the workflow task for ever.
+ * Makes every end of a workflow one that people can read: a step's failure leaves as a typed one, outcome, last failure
+ * and next action stand in search attributes, memo and details. A plain `Error` would retry the workflow task for ever.
  */
 export function endsTyped<Arguments extends unknown[], Result>(
   flow: (...given: Arguments) => Promise<Result>,
@@ -27,12 +26,8 @@ export function endsTyped<Arguments extends unknown[], Result>(
     } catch (error) {
       if (error instanceof ContinueAsNew) throw error;
       const ended = typed(error);
-      if (isCancellation(ended)) {
-        showEnd('cancelled', null);
-      } else {
-        const type = failureType(ended);
-        showEnd(type, FAILURES[type].nextAction);
-      }
+      if (isCancellation(ended)) showCancelled(failureMessage(ended));
+      else showFailure(failureType(ended), ended);
       throw ended;
     }
   };

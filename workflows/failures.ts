@@ -61,7 +61,7 @@ export function failureMessage(error: unknown): string {
 }
 
 /** What a failure further down says to do is its own; this one says what to do now. Ends with one full stop. */
-function withoutNextActions(text: string): string {
+export function withoutNextActions(text: string): string {
   const told = Object.values(FAILURES).reduce(
     (rest, { nextAction }) => rest.replaceAll(nextAction, ''),
     text,

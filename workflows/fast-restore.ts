@@ -10,7 +10,7 @@ import { onProgress } from './progress';
 import { restoreVm } from './restore-vm';
 import { undoSave } from './undo-save';
 import { validated } from './validated';
-import { showAttributes, showEnd } from './visibility';
+import { showAttributes, showBeginning, showEnd, showRestored } from './visibility';
 import { StepFailed, VmOperation } from './vm-operation';
 
 const EXAMPLE = '{"hostId":"host-01","vmId":"vm-01"}';
@@ -24,7 +24,7 @@ export const fastRestore = endsTyped(async function fastRestore(
 ): Promise<FastRestoreResult> {
   const input = validated(fastRestoreInput, raw, EXAMPLE);
   const { hostId, vmId, faults } = input;
-  showAttributes({ HostId: hostId, VmId: vmId, Phase: 'restoring' });
+  showBeginning({ HostId: hostId, VmId: vmId, Phase: 'restoring' });
   const host = await ping(hostId);
   checkFaultsSupported(host, faults);
   if (
@@ -48,6 +48,7 @@ export const fastRestore = endsTyped(async function fastRestore(
       blackoutBudgetMs: toMs(input.blackoutBudget),
       maxSavedForMs: 0,
     },
+    ...(input.adopt === undefined ? {} : { adopt: input.adopt }),
   });
   onProgress(() => vm.steps);
   const restored = await CancellationScope.nonCancellable(() => bringBack(vm));
@@ -55,7 +56,7 @@ export const fastRestore = endsTyped(async function fastRestore(
   const seen = restored === 'notNeeded' ? await vm.inspect() : restored;
   showAttributes({ SaveMode: vm.settings.mode });
   showEnd(restored === 'notNeeded' ? 'notNeeded' : seen.facts.path, null);
-  return {
+  const result: FastRestoreResult = {
     hostId,
     vmId,
     mode: vm.settings.mode,
@@ -63,6 +64,8 @@ export const fastRestore = endsTyped(async function fastRestore(
     vm: seen.facts,
     steps: vm.steps,
   };
+  showRestored(result);
+  return result;
 });
 
 async function bringBack(vm: VmOperation): Promise<VmDescription | 'notNeeded'> {
@@ -85,6 +88,7 @@ async function bringBack(vm: VmOperation): Promise<VmDescription | 'notNeeded'> 
       await vm.perform('strandVm');
       throw failure('VmStranded', `${vm.vmId} stays held and paused: ${error.message}`, {
         cause: error.cause,
+        details: { steps: vm.steps },
       });
     }
     await undoSave(vm);

@@ -10,7 +10,7 @@ import { onProgress } from './progress';
 import { restoreVm } from './restore-vm';
 import { undoSave } from './undo-save';
 import { validated } from './validated';
-import { showAttributes, showEnd } from './visibility';
+import { showBeginning, showEnd, showSaved } from './visibility';
 import { StepFailed, VmOperation, type Wish } from './vm-operation';
 
 const EXAMPLE = '{"hostId":"host-01","vmId":"vm-01"}';
@@ -24,7 +24,7 @@ export const fastSave = endsTyped(async function fastSave(
 ): Promise<FastSaveResult> {
   const input = validated(fastSaveInput, raw, EXAMPLE);
   const { hostId, vmId, faults } = input;
-  showAttributes({ HostId: hostId, VmId: vmId, SaveMode: input.mode, Phase: 'saving' });
+  showBeginning({ HostId: hostId, VmId: vmId, SaveMode: input.mode, Phase: 'saving' });
   const host = await ping(hostId);
   checkFaultsSupported(host, faults);
   if (
@@ -50,9 +50,10 @@ export const fastSave = endsTyped(async function fastSave(
       blackoutBudgetMs: toMs(input.blackoutBudget),
       maxSavedForMs: toMs(input.maxSavedFor),
     },
+    ...(input.adopt === undefined ? {} : { adopt: input.adopt }),
   };
   let vm = await VmOperation.begin('beginSave', wish);
-  if (vm.phase !== 'preparing') {
+  if (vm.phase !== 'preparing' && !vm.isAdopted) {
     // Taken over from a run that is closed and had left the VM half saved: back to running first.
     await undoSave(vm);
     vm = await VmOperation.begin('beginSave', wish);
@@ -83,11 +84,11 @@ export const fastSave = endsTyped(async function fastSave(
     await CancellationScope.nonCancellable(() => restoreCancelled(vm));
     vm.stopIfCancelled();
   }
-  showEnd(
-    'saved',
-    vm.inServicing ? null : `Run fastRestore for ${vmId} within ${input.maxSavedFor}.`,
-  );
-  return {
+  const nextAction = vm.inServicing
+    ? null
+    : `Run fastRestore for ${vmId} within ${input.maxSavedFor}.`;
+  showEnd('saved', nextAction);
+  const result: FastSaveResult = {
     hostId,
     vmId,
     mode: vm.settings.mode,
@@ -97,6 +98,8 @@ export const fastSave = endsTyped(async function fastSave(
     restoredByHostAt: (concluded.evidence['restoredByHostAt'] as string | undefined) ?? null,
     steps: vm.steps,
   };
+  showSaved(result, nextAction);
+  return result;
 });
 
 /** Everything that can be done while the VM still runs. */

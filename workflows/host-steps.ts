@@ -1,16 +1,14 @@
-import {
-  ActivityCancellationType,
-  proxyActivities,
-  proxyLocalActivities,
-} from '@temporalio/workflow';
+import { ActivityCancellationType, proxyLocalActivities } from '@temporalio/workflow';
 import type { HostActivities } from '../activities/host-activities';
 import type { OrchestratorActivities } from '../activities/orchestrator-activities';
 import type { HostRegistration } from '../contract/host';
 import type { StepPlacement } from '../contract/inputs';
 import { HOLDFAST_QUEUE, hostQueue } from '../contract/queues';
-import type { VmStep } from '../contract/steps';
+import { stepLabel } from '../contract/step-labels';
+import type { StepCall, VmStep } from '../contract/steps';
 import type { RetryWindow, stepKind } from '../planning/retry-windows';
 import { failure, failureType } from './failures';
+import { labelledActivities } from './labelled-activities';
 
 /** While a VM is dark: soon again, and often enough. */
 const DARK_RETRY = { initialInterval: 50, backoffCoefficient: 1.5, maximumInterval: 500 };
@@ -35,65 +33,77 @@ const SCHEDULE_TO_START_MS = 20_000;
  * host's own worker, or like all others as regular activities on the host's queue.
  */
 export function stepActivity(
-  hostId: string,
+  of: Pick<StepCall, 'hostId' | 'vmId' | 'direction'>,
   step: VmStep,
   kind: ReturnType<typeof stepKind>,
   placement: StepPlacement,
   window: RetryWindow,
 ): HostActivities[VmStep] {
+  const taskQueue = hostQueue(of.hostId);
   const allMs = Math.max(1, Math.round(window.allMs));
   const attemptMs = Math.max(1, Math.round(window.attemptMs));
   if (kind === 'light') {
-    return proxyActivities<HostActivities>({
-      taskQueue: hostQueue(hostId),
-      summary: step,
-      startToCloseTimeout: attemptMs,
-      scheduleToCloseTimeout: allMs,
-      scheduleToStartTimeout: SCHEDULE_TO_START_MS,
-      heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
-      retry: LIGHT_RETRY,
-    })[step];
+    return labelledActivities<HostActivities>(
+      {
+        taskQueue,
+        startToCloseTimeout: attemptMs,
+        scheduleToCloseTimeout: allMs,
+        scheduleToStartTimeout: SCHEDULE_TO_START_MS,
+        heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+        retry: LIGHT_RETRY,
+      },
+      of,
+    )[step];
   }
   if (placement === 'in-place') {
     return proxyLocalActivities<HostActivities>({
+      summary: stepLabel(step, of),
       startToCloseTimeout: attemptMs,
       scheduleToCloseTimeout: allMs,
       retry: DARK_RETRY,
     })[step];
   }
-  return proxyActivities<HostActivities>({
-    taskQueue: hostQueue(hostId),
-    summary: step,
-    startToCloseTimeout: attemptMs,
-    scheduleToCloseTimeout: allMs,
-    scheduleToStartTimeout: allMs,
-    heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
-    retry: DARK_RETRY,
-  })[step];
+  return labelledActivities<HostActivities>(
+    {
+      taskQueue,
+      startToCloseTimeout: attemptMs,
+      scheduleToCloseTimeout: allMs,
+      scheduleToStartTimeout: allMs,
+      heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+      retry: DARK_RETRY,
+    },
+    of,
+  )[step];
 }
 
 /** The calls around the steps: leases, descriptions, the servicing run. */
-export function hostCalls(hostId: string) {
-  return proxyActivities<HostActivities>({
-    taskQueue: hostQueue(hostId),
-    startToCloseTimeout: '10s',
-    scheduleToStartTimeout: SCHEDULE_TO_START_MS,
-    scheduleToCloseTimeout: '60s',
-    retry: LIGHT_RETRY,
-  });
+export function hostCalls(hostId: string, vmId?: string) {
+  return labelledActivities<HostActivities>(
+    {
+      taskQueue: hostQueue(hostId),
+      startToCloseTimeout: '10s',
+      scheduleToStartTimeout: SCHEDULE_TO_START_MS,
+      scheduleToCloseTimeout: '60s',
+      retry: LIGHT_RETRY,
+    },
+    vmId === undefined ? { hostId } : { hostId, vmId },
+  );
 }
 
 /** Steps of a whole host that take as long as its VMs and the update do. */
 export function hostStepCalls(hostId: string) {
-  return proxyActivities<HostActivities>({
-    taskQueue: hostQueue(hostId),
-    startToCloseTimeout: '15m',
-    scheduleToCloseTimeout: '30m',
-    heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
-    scheduleToStartTimeout: SCHEDULE_TO_START_MS,
-    cancellationType: ActivityCancellationType.TRY_CANCEL,
-    retry: { ...DARK_RETRY, maximumAttempts: 8 },
-  });
+  return labelledActivities<HostActivities>(
+    {
+      taskQueue: hostQueue(hostId),
+      startToCloseTimeout: '15m',
+      scheduleToCloseTimeout: '30m',
+      heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+      scheduleToStartTimeout: SCHEDULE_TO_START_MS,
+      cancellationType: ActivityCancellationType.TRY_CANCEL,
+      retry: { ...DARK_RETRY, maximumAttempts: 8 },
+    },
+    { hostId },
+  );
 }
 
 /**
@@ -102,24 +112,30 @@ export function hostStepCalls(hostId: string) {
  */
 export function noticeCalls(hostId: string, waitUpToMs: number) {
   const { initialInterval, backoffCoefficient, maximumInterval } = LIGHT_RETRY;
-  return proxyActivities<HostActivities>({
-    taskQueue: hostQueue(hostId),
-    startToCloseTimeout: waitUpToMs + NOTICE_MARGIN_MS,
-    scheduleToCloseTimeout: waitUpToMs + NOTICE_MARGIN_MS,
-    heartbeatTimeout: NOTICE_HEARTBEAT_TIMEOUT_MS,
-    cancellationType: ActivityCancellationType.TRY_CANCEL,
-    retry: { initialInterval, backoffCoefficient, maximumInterval },
-  });
+  return labelledActivities<HostActivities>(
+    {
+      taskQueue: hostQueue(hostId),
+      startToCloseTimeout: waitUpToMs + NOTICE_MARGIN_MS,
+      scheduleToCloseTimeout: waitUpToMs + NOTICE_MARGIN_MS,
+      heartbeatTimeout: NOTICE_HEARTBEAT_TIMEOUT_MS,
+      cancellationType: ActivityCancellationType.TRY_CANCEL,
+      retry: { initialInterval, backoffCoefficient, maximumInterval },
+    },
+    { hostId },
+  );
 }
 
 /** The first call of a run: a host that nobody serves is found out soon, before anything is touched. */
 export async function ping(hostId: string): Promise<HostRegistration> {
-  const { pingHost } = proxyActivities<HostActivities>({
-    taskQueue: hostQueue(hostId),
-    startToCloseTimeout: '10s',
-    scheduleToStartTimeout: '10s',
-    retry: LIGHT_RETRY,
-  });
+  const { pingHost } = labelledActivities<HostActivities>(
+    {
+      taskQueue: hostQueue(hostId),
+      startToCloseTimeout: '10s',
+      scheduleToStartTimeout: '10s',
+      retry: LIGHT_RETRY,
+    },
+    { hostId },
+  );
   try {
     return await pingHost(hostId);
   } catch (cause) {
@@ -141,7 +157,7 @@ export function checkFaultsSupported(host: HostRegistration, faults: readonly un
   }
 }
 
-export const orchestrator = proxyActivities<OrchestratorActivities>({
+export const orchestrator = labelledActivities<OrchestratorActivities>({
   taskQueue: HOLDFAST_QUEUE,
   startToCloseTimeout: '10s',
   scheduleToCloseTimeout: '60s',

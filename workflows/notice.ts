@@ -3,7 +3,6 @@ import {
   ApplicationFailure,
   CancellationScope,
   TimeoutFailure,
-  proxyActivities,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { OrchestratorActivities } from '../activities/orchestrator-activities';
@@ -13,6 +12,7 @@ import { HOLDFAST_QUEUE } from '../contract/queues';
 import type { NoticeResult } from '../contract/results';
 import { isCancellation } from './failures';
 import { noticeCalls } from './host-steps';
+import { labelledActivities } from './labelled-activities';
 
 /** How often a webhook that has not acknowledged is asked again. */
 const ASK_AGAIN = { initialInterval: '2s', maximumInterval: '10s' } as const;
@@ -64,12 +64,15 @@ async function tellTenants(
   vmIds: readonly string[],
   noticing: CancellationScope,
 ): Promise<NoticeResult['webhook']> {
-  const { noticeTenants } = proxyActivities<OrchestratorActivities>({
-    taskQueue: HOLDFAST_QUEUE,
-    startToCloseTimeout: '15s',
-    scheduleToCloseTimeout: toMs(waitUpTo),
-    retry: ASK_AGAIN,
-  });
+  const { noticeTenants } = labelledActivities<OrchestratorActivities>(
+    {
+      taskQueue: HOLDFAST_QUEUE,
+      startToCloseTimeout: '15s',
+      scheduleToCloseTimeout: toMs(waitUpTo),
+      retry: ASK_AGAIN,
+    },
+    { hostId },
+  );
   const told = { hostId, vmIds, update, blackoutBudget, waitUpTo };
   try {
     // Of the run id alone: a workflow id may be anything, and this becomes a header.

@@ -82,5 +82,6 @@ async function takeWayBack(vm: VmOperation, failed: StepFailed): Promise<void> {
   await vm.perform('strandVm');
   throw failure('VmStranded', `${vm.vmId} stays held and paused: ${failed.message}`, {
     cause: failed.cause,
+    details: { steps: vm.steps },
   });
 }

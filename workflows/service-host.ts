@@ -21,7 +21,8 @@ import { takeLease, thisRun } from './leases';
 import { giveNotice } from './notice';
 import { serviceVms, type Serviced } from './service-vms';
 import { validated } from './validated';
-import { showAttributes, showEnd, showVerdicts, showVms } from './visibility';
+import { ServicingDetails, showVerdicts } from './servicing-visibility';
+import { showAttributes, showBeginning, showEnd } from './visibility';
 
 /** Every half second, for twice as long as a dead-man may need for a VM. */
 const VERIFY_LOOKS = (2 * toMs(HARD_BLACKOUT_LIMIT)) / 500;
@@ -49,7 +50,7 @@ export const serviceHost = endsTyped(async function serviceHost(
   setHandler(servicingProgress, () => progress, {
     description: 'The phase of the run and the verdict for every VM.',
   });
-  showAttributes({ HostId: hostId, SaveMode: input.mode, Phase: 'preflight' });
+  showBeginning({ HostId: hostId, SaveMode: input.mode, Phase: 'preflight' });
 
   checkFaultsSupported(await ping(hostId), input.faults);
   const calls = hostCalls(hostId);
@@ -62,6 +63,12 @@ export const serviceHost = endsTyped(async function serviceHost(
       : overAllowance(before, input.blackoutAllowance, input.blackoutBudget);
   progress.verdicts = blockedOver(preflight(before, input), over);
   showVerdicts(progress.verdicts);
+  const details = new ServicingDetails(
+    hostId,
+    input.update,
+    before.versions[input.update.component],
+    progress.verdicts,
+  );
 
   const host = hostStepCalls(hostId);
   const generation = await takeLease((from) => calls.acquireHost(hostId, thisRun(), from));
@@ -80,20 +87,26 @@ export const serviceHost = endsTyped(async function serviceHost(
     if (input.notice !== undefined) {
       progress.phase = 'notice';
       showAttributes({ Phase: 'notice' });
+      details.phase('notice');
       notice = await giveNotice(input, input.notice, lease, before.vms, noticing);
     }
 
     progress.phase = 'staging';
     showAttributes({ Phase: 'staging' });
+    details.phase('staging');
     await host.stageUpdate(lease);
 
     progress.phase = 'servicing';
     showAttributes({ Phase: 'servicing' });
+    details.phase('servicing');
     const serviced = await serviceVms({
       ...lease,
       vmIds: progress.verdicts.map((v) => v.vmId),
       vmWorkflowQueue: before.vmWorkflowQueue,
       stop: (reason) => calls.abortServicing(lease, reason),
+      back: (restored, runs) => {
+        details.back(restored, runs);
+      },
     });
 
     progress.phase = 'verifying';
@@ -103,7 +116,7 @@ export const serviceHost = endsTyped(async function serviceHost(
     const reason = firstFailure === undefined ? null : failureMessage(firstFailure);
     const { verdicts } = progress;
     const result = servicingResult(input, before, after, steps, verdicts, reason, notice);
-    showVms(result);
+    details.ended(result, serviced.runs);
     return ended(result, serviced);
   } finally {
     progress.phase = 'done';

@@ -5,14 +5,18 @@ import {
   startChild,
 } from '@temporalio/workflow';
 import { fastRestoreId, fastSaveId } from '../contract/queues';
+import type { FastRestoreResult } from '../contract/results';
 import type { StepReport } from '../contract/steps';
 import { failureFacts, failureMessage } from './failures';
 import type { fastRestore } from './fast-restore';
 import type { fastSave } from './fast-save';
 import { hostStepCalls } from './host-steps';
+import { lastFailure } from './last-failure';
+import type { VmRuns } from './servicing-visibility';
 
 export interface Serviced {
   readonly steps: ReadonlyMap<string, readonly StepReport[]>;
+  readonly runs: ReadonlyMap<string, VmRuns>;
   /** What stopped the run, if anything did. */
   readonly firstFailure: unknown;
 }
@@ -24,6 +28,11 @@ interface Servicing {
   readonly vmWorkflowQueue: string;
   /** Stops the run on the host; before the barrier no VM crosses, after it all come back. */
   readonly stop: (reason: string) => Promise<unknown>;
+  /** Called once every VM runs again, if all do. */
+  readonly back: (
+    restored: ReadonlyMap<string, FastRestoreResult>,
+    runs: ReadonlyMap<string, VmRuns>,
+  ) => void;
 }
 
 /**
@@ -34,9 +43,15 @@ interface Servicing {
 export async function serviceVms(servicing: Servicing): Promise<Serviced> {
   const { vmIds, stop } = servicing;
   const steps = new Map<string, readonly StepReport[]>();
+  const runs = new Map<string, VmRuns>();
+  const restored = new Map<string, FastRestoreResult>();
   let firstFailure: unknown;
   const stopFor = async (reason: string, error: unknown) => {
-    if (firstFailure !== undefined) return;
+    if (firstFailure !== undefined) {
+      // The VMs that waited for another one may be heard of before it is.
+      if (isOfOther(firstFailure) && !isOfOther(error)) firstFailure = error;
+      return;
+    }
     firstFailure = error;
     await CancellationScope.nonCancellable(() => stop(reason));
   };
@@ -49,27 +64,35 @@ export async function serviceVms(servicing: Servicing): Promise<Serviced> {
     const committing = commitScope.run(() => commit(servicing, stopFor));
     const follow = async (
       vmId: string,
+      kind: keyof VmRuns,
       started: ReturnType<typeof startSave | typeof startRestore>,
     ) => {
       try {
-        const result = await (await started).result();
+        const child = await started;
+        const { workflowId, firstExecutionRunId: runId } = child;
+        runs.set(vmId, { ...runs.get(vmId), [kind]: { workflowId, runId } });
+        const result = await child.result();
         steps.set(vmId, [...(steps.get(vmId) ?? []), ...result.steps]);
+        if ('vm' in result && result.vm.running) restored.set(vmId, result);
+        if (restored.size === vmIds.length) servicing.back(restored, runs);
       } catch (error) {
         const taken = failureFacts(error)['steps'] as readonly StepReport[] | undefined;
         steps.set(vmId, [...(steps.get(vmId) ?? []), ...(taken ?? [])]);
         await stopFor(`${vmId}: ${failureMessage(error)}`, error);
       }
     };
-    const restores = vmIds.map((vmId) => follow(vmId, startRestore(servicing, vmId)));
-    const saves = vmIds.map((vmId) => follow(vmId, startSave(servicing, vmId)));
+    const restores = vmIds.map((vmId) => follow(vmId, 'restore', startRestore(servicing, vmId)));
+    const saves = vmIds.map((vmId) => follow(vmId, 'save', startSave(servicing, vmId)));
     await Promise.all([...restores, ...saves]);
     // The VMs are back; an update that is still waiting for them, or stuck, has nothing to wait for any more.
     commitScope.cancel();
     await committing;
   });
   void cancelHeard;
-  return { steps, firstFailure };
+  return { steps, runs, firstFailure };
 }
+
+const isOfOther = (error: unknown) => lastFailure(error).type === 'BarrierBroken';
 
 async function commit(
   { hostId, generation }: Servicing,

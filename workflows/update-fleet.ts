@@ -25,8 +25,9 @@ import type { FleetState } from './fleet/fleet-state';
 import { approval, bake, healthAfter, healthBefore } from './fleet/gates';
 import { inTurn, serviceOne } from './fleet/hosts-in-turn';
 import type { surveyHosts } from './fleet/survey-hosts';
+import { showFleet } from './fleet/visibility';
 import { validated } from './validated';
-import { showAttributes, showEnd } from './visibility';
+import { showAttributes, showBeginning, showEnd } from './visibility';
 
 const EXAMPLE = '{"update":{"version":"2.0.0"},"hosts":["host-01"]}';
 
@@ -80,7 +81,7 @@ export const updateFleet = endsTyped(async function updateFleet(
 
 /** Which hosts, how they are, and when each has its turn. Nothing is touched. */
 async function planned(raw: UpdateFleetInput, settings: UpdateFleetSettings): Promise<FleetRun> {
-  showAttributes({ Phase: 'planning' });
+  showBeginning({ Phase: 'planning' });
   const planId = workflowInfo().firstExecutionRunId;
   const hostIds = await fleet.selectHosts(planId, settings);
   await eachBatch(hostIds, (part, index) =>
@@ -205,6 +206,7 @@ async function ended(run: FleetRun): Promise<FleetResult> {
     undelivered: state.undelivered,
     longestBlackoutMs,
   };
+  showFleet(run.progress(), outcome);
   if (ending === null) {
     showEnd(outcome, null);
     return result;

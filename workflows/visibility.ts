@@ -1,12 +1,22 @@
 import { defineSearchAttributeKey, type SearchAttributeUpdatePair } from '@temporalio/common';
-import { setCurrentDetails, upsertMemo, upsertSearchAttributes } from '@temporalio/workflow';
+import {
+  getCurrentDetails,
+  setCurrentDetails,
+  upsertMemo,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { FAILURES, type FailureType } from '../contract/failures';
 import type { SEARCH_ATTRIBUTES } from '../contract/search-attributes';
-import type { ServiceHostResult, VmVerdict } from '../contract/results';
+import type { FastRestoreResult, FastSaveResult } from '../contract/results';
 import type { StepReport } from '../contract/steps';
+import { failureFacts, withoutNextActions } from './failures';
+import { lastFailure, type LastFailure } from './last-failure';
+import { codeBlock, literal, markdownTable, page, runLink } from './markdown';
 
 /**
  * What people see of a run. None of this may be called between `pauseVm` and `resumeVm`: each would add to the time
- * that the VM is dark.
+ * that the VM is dark. When a run ends there is nothing left to delay.
  */
 export function showAttributes(
   values: Partial<Record<keyof typeof SEARCH_ATTRIBUTES, string | null>>,
@@ -19,13 +29,75 @@ export function showAttributes(
   );
 }
 
+/**
+ * The first attributes of a run. Outcome and what it waits for are taken away: the UI's form fills them in from an
+ * earlier run, whose they are.
+ */
+export function showBeginning(
+  values: Partial<Record<keyof typeof SEARCH_ATTRIBUTES, string>>,
+): void {
+  showAttributes({ Outcome: null, WaitingFor: null, ...values });
+}
+
+/** The steps of a VM's run so far. */
 export function showSteps(title: string, steps: readonly StepReport[]): void {
+  setCurrentDetails(page(`**${title}**${parentLink()}`, stepsTable(steps)));
+}
+
+function stepsTable(steps: readonly StepReport[]): string {
+  return markdownTable(
+    ['step', 'status', 'ms', 'attempts'],
+    steps.map(({ name, direction, status, ms, attempts }) => [
+      direction === 'forward' ? name : `${direction}: ${name}`,
+      status === 'failed' ? '**failed**' : status,
+      ms.toFixed(1),
+      String(attempts),
+    ]),
+  );
+}
+
+function parentLink(): string {
+  const { parent } = workflowInfo();
+  return parent === undefined ? '' : `, part of ${runLink(parent.workflowId, parent)}`;
+}
+
+/** How a save ended, beside `showEnd`. */
+export function showSaved(result: FastSaveResult, nextAction: string | null): void {
+  const { vmId, hostId, identity, withoutVfRecord, steps } = result;
   setCurrentDetails(
-    `**${title}**\n\n` +
-      markdownTable(
-        ['step', 'direction', 'status', 'ms', 'attempts'],
-        steps.map((s) => [s.name, s.direction, s.status, s.ms.toFixed(1), String(s.attempts)]),
-      ),
+    page(
+      `**${vmId} on ${hostId}: saved** (${result.mode})${parentLink()}`,
+      nextAction === null ? '' : `**Next action:** ${nextAction}`,
+      identity === null ? '' : `VF ID ${identity.vfId}, LUID ${identity.luid}`,
+      withoutVfRecord === null ? '' : `Without a VF record: ${literal(withoutVfRecord)}`,
+      stepsTable(steps),
+    ),
+  );
+}
+
+/** How a restore ended, beside `showEnd`. */
+export function showRestored({ vmId, hostId, outcome, mode, vm, steps }: FastRestoreResult): void {
+  const { path, pathReason, blackoutMs, vfOutageMs, withinBudget, identityAfter } = vm;
+  setCurrentDetails(
+    page(
+      `**${vmId} on ${hostId}: ${outcome === 'restored' ? path : 'not needed'}** (${mode})${parentLink()}`,
+      pathReason === null ? '' : literal(pathReason),
+      outcome === 'notNeeded'
+        ? 'The save was undone; the VM runs as before.'
+        : markdownTable(
+            ['blackout ms', 'VF outage ms', 'within budget', 'VF ID', 'LUID'],
+            [
+              [
+                blackoutMs.toFixed(1),
+                vfOutageMs.toFixed(1),
+                withinBudget ? 'yes' : '**no**',
+                String(identityAfter?.vfId ?? '-'),
+                identityAfter?.luid ?? '-',
+              ],
+            ],
+          ),
+      stepsTable(steps),
+    ),
   );
 }
 
@@ -35,40 +107,63 @@ export function showEnd(outcome: string, nextAction: string | null): void {
   if (nextAction !== null) upsertMemo({ nextAction });
 }
 
-export function showVerdicts(verdicts: readonly VmVerdict[]): void {
+/**
+ * How a failed run ended: what it means, what to do, what failed last, and how to take it home; below that what was shown
+ * before, or the steps where the failure has them. The memo has the same in short.
+ */
+export function showFailure(type: FailureType, error: unknown): void {
+  const { nextAction, meaning } = FAILURES[type];
+  const last = lastFailure(error);
+  showAttributes({ Outcome: type, Phase: 'done' });
+  upsertMemo({ nextAction, lastFailure: { ...last, message: last.message.slice(0, 1_000) } });
   setCurrentDetails(
-    markdownTable(
-      ['VM', 'verdict', 'reason'],
-      verdicts.map((v) => [v.vmId, v.verdict, v.reason]),
+    page(
+      `**Failed: ${type}.** ${meaning}`,
+      `**Next action:** ${nextAction}`,
+      failureTable(last),
+      'Replay it, and take it home in one file, in a checkout of holdfast:',
+      codeBlock(commands()),
+      stepsOf(error) ?? getCurrentDetails(),
     ),
   );
-  upsertMemo({ verdicts });
 }
 
-export function showVms(result: ServiceHostResult): void {
-  const { hostId, outcome, component, versionBefore, versionAfter } = result;
-  setCurrentDetails(
-    `**${hostId}: ${outcome}** (${component} ${versionBefore} → ${versionAfter})\n\n` +
-      markdownTable(
-        ['VM', 'path', 'blackout ms', 'VF outage ms', 'VF ID', 'LUID'],
-        result.vms.map(({ vmId, facts }) => [
-          vmId,
-          facts.path,
-          facts.blackoutMs.toFixed(1),
-          facts.vfOutageMs.toFixed(1),
-          String(facts.identityAfter?.vfId ?? '-'),
-          facts.identityAfter?.luid ?? '-',
-        ]),
-      ),
+function failureTable({ type, message, step, attempt, run }: LastFailure): string {
+  return markdownTable(
+    ['last failure', type],
+    [
+      ['message', literal(message)],
+      ...(step === null ? [] : [['step', step]]),
+      ...(attempt === null ? [] : [['attempt', String(attempt)]]),
+      ...(run === null ? [] : [['in', runLink(run.workflowId, run)]]),
+    ],
   );
 }
 
-/** The UI sets table cells close together, so each brings its own space. */
-export function markdownTable(
-  head: readonly string[],
-  rows: readonly (readonly string[])[],
-): string {
-  const row = (cells: readonly string[]) =>
-    `| ${cells.map((cell) => `\u00a0${cell}\u00a0`).join(' | ')} |`;
-  return [row(head), `|${'---|'.repeat(head.length)}`, ...rows.map(row)].join('\n');
+/** What a person runs to see more: a workflow id may be anything. */
+function commands(): readonly string[] {
+  const { workflowId, runId } = workflowInfo();
+  const id = /^[\w./:@%+=-]+$/.test(workflowId)
+    ? workflowId
+    : `'${workflowId.replaceAll("'", "'\\''")}'`;
+  // Two lines each: the UI's frame is narrow, and what is cut off cannot be seen.
+  return [
+    `npm run replay -- ${id} \\`,
+    `  --run-id ${runId}`,
+    `npm run replay -- --export ${id} \\`,
+    `  --run-id ${runId} run.hfbundle`,
+  ];
+}
+
+function stepsOf(error: unknown): string | undefined {
+  const { steps } = failureFacts(error);
+  return Array.isArray(steps) ? stepsTable(steps as StepReport[]) : undefined;
+}
+
+/** A run that was cancelled says what became of the VMs. */
+export function showCancelled(message: string): void {
+  showAttributes({ Outcome: 'cancelled', Phase: 'done' });
+  setCurrentDetails(
+    page(`**Cancelled.** ${literal(withoutNextActions(message))}`, getCurrentDetails()),
+  );
 }

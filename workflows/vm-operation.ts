@@ -1,5 +1,5 @@
 import { CancellationScope } from '@temporalio/workflow';
-import type { VmDescription, Operation } from '../contract/host';
+import type { AdoptedStep, Operation, VmDescription } from '../contract/host';
 import type { HostActivities } from '../activities/host-activities';
 import {
   VM_STEPS,
@@ -11,30 +11,37 @@ import {
 import { retryWindow, stepKind } from '../planning/retry-windows';
 import { cancelled, failure, failureMessage, failureType } from './failures';
 import { hostCalls, stepActivity } from './host-steps';
+import { failedAttempt } from './last-failure';
 import { parentRun, takeLease, thisRun } from './leases';
 import { showSteps } from './visibility';
 
 type BeginRequest = Parameters<HostActivities['beginSave']>[0];
+/** What a flow learns from a step. */
+type StepAnswer = Pick<StepOutcome, 'reason' | 'evidence'>;
 /** What the starter of a run asks for. */
-export type Wish = Pick<BeginRequest, 'hostId' | 'vmId' | 'settings' | 'faults'>;
+export type Wish = Pick<BeginRequest, 'hostId' | 'vmId' | 'settings' | 'faults' | 'adopt'>;
 
 /** One save or restore of one VM: its lease, how dark the VM is, and the steps taken so far. */
 export class VmOperation {
   readonly steps: StepReport[] = [];
   #direction: Direction = 'forward';
   #onlyForward = false;
+  /** What an older run has done of this operation, by the host's answer; each is answered from it once. */
+  #adopted: readonly AdoptedStep[];
 
   private constructor(
     readonly hostId: string,
     readonly vmId: string,
     private lease: Operation,
     private darkForMs = lease.darkForMs,
-  ) {}
+  ) {
+    this.#adopted = lease.adopted ?? [];
+  }
 
   /** Takes the VM's lease, from the host or from a run that is closed. */
   static async begin(kind: 'beginSave' | 'beginRestore', wish: Wish): Promise<VmOperation> {
     const request = { ...wish, holder: thisRun(), parent: parentRun() };
-    const begin = hostCalls(wish.hostId)[kind];
+    const begin = hostCalls(wish.hostId, wish.vmId)[kind];
     const lease = await takeLease((from) =>
       begin(from === undefined ? request : { ...request, takeOverFrom: from }),
     );
@@ -52,6 +59,10 @@ export class VmOperation {
   get phase() {
     return this.lease.phase;
   }
+  /** Whether it goes on where an older run stopped, instead of beginning anew. */
+  get isAdopted() {
+    return this.lease.adopted !== undefined;
+  }
   get inServicing() {
     return this.lease.inServicing;
   }
@@ -67,7 +78,13 @@ export class VmOperation {
    * Performs one step. It is shielded from cancellation, since an undo would overlap the step that is under way;
    * between steps, `stopIfCancelled` looks.
    */
-  async perform(step: VmStep): Promise<StepOutcome> {
+  async perform(step: VmStep): Promise<StepAnswer> {
+    const [next, ...rest] = this.#adopted;
+    if (next?.step === step) {
+      this.#adopted = rest;
+      this.#report(step, 'adopted', 0, 0);
+      return next;
+    }
     const kind = stepKind(step, this.darkForMs);
     const window = retryWindow(step, {
       darkForMs: this.darkForMs,
@@ -80,7 +97,6 @@ export class VmOperation {
         `${this.vmId} was dark for ${this.darkForMs.toFixed(0)} ms before ${step}.`,
       );
     }
-    const activity = stepActivity(this.hostId, step, kind, this.settings.stepPlacement, window);
     const call = {
       hostId: this.hostId,
       vmId: this.vmId,
@@ -88,6 +104,7 @@ export class VmOperation {
       direction: this.#direction,
       ...(window.latestDarkMs === undefined ? {} : { latestDarkMs: window.latestDarkMs }),
     };
+    const activity = stepActivity(call, step, kind, this.settings.stepPlacement, window);
     try {
       const outcome = await CancellationScope.nonCancellable(() => activity(call));
       this.darkForMs = outcome.darkForMs;
@@ -95,7 +112,7 @@ export class VmOperation {
       this.#report(step, outcome.status, outcome.ms, outcome.attempts);
       return outcome;
     } catch (error) {
-      this.#report(step, 'failed', 0, 1);
+      this.#report(step, 'failed', 0, failedAttempt(error).attempt ?? 1);
       throw new StepFailed(step, error);
     }
   }
@@ -120,7 +137,12 @@ export class VmOperation {
    * which of the two it is: the mark may be set although the reply was lost.
    */
   async fence(): Promise<void> {
-    this.lease = await hostCalls(this.hostId).fenceOperation(this.hostId, this.vmId, thisRun());
+    this.lease = await hostCalls(this.hostId, this.vmId).fenceOperation(
+      this.hostId,
+      this.vmId,
+      thisRun(),
+    );
+    this.#adopted = [];
     this.#onlyForward = this.lease.crossed;
     this.#direction = this.lease.crossed ? 'recover' : 'undo';
     this.darkForMs = this.lease.darkForMs;
@@ -128,7 +150,7 @@ export class VmOperation {
 
   /** A restore by the same run that saved the VM: another lease, so that no late step of the save can do harm. */
   async turnToRestore(): Promise<void> {
-    this.lease = await hostCalls(this.hostId).beginRestore({
+    this.lease = await hostCalls(this.hostId, this.vmId).beginRestore({
       hostId: this.hostId,
       vmId: this.vmId,
       holder: thisRun(),
@@ -142,7 +164,7 @@ export class VmOperation {
   }
 
   inspect(): Promise<VmDescription> {
-    return hostCalls(this.hostId).describeVm(this.hostId, this.vmId);
+    return hostCalls(this.hostId, this.vmId).describeVm(this.hostId, this.vmId);
   }
 
   #report(name: VmStep, status: StepReport['status'], ms: number, attempts: number): void {

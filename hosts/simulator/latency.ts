@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 
 /** How long each operation takes: log-normal, by its median and 99th percentile in ms. */
-const profileSchema = z.strictObject({
+const latencyProfile = z.strictObject({
   $comment: z.optional(z.string()),
   /** 1 = real time; 0.1 = ten times as fast. 0–100. */
   timeScale: z.number().min(0).max(100),
@@ -19,7 +19,7 @@ const profileSchema = z.strictObject({
       .refine(({ p50, p99 }) => p99 >= p50, 'p99 must not be below p50'),
   ),
 });
-export type LatencyProfile = z.infer<typeof profileSchema>;
+export type LatencyProfile = z.infer<typeof latencyProfile>;
 
 /** The built-in profiles `default` and `zero`, or a file of the same form. */
 export function loadProfile(nameOrPath: string): LatencyProfile {
@@ -43,7 +43,7 @@ export function loadProfile(nameOrPath: string): LatencyProfile {
       cause,
     });
   }
-  const parsed = profileSchema.safeParse(json);
+  const parsed = latencyProfile.safeParse(json);
   if (!parsed.success) {
     throw new TypeError(`Latency profile ${path}: ${z.prettifyError(parsed.error)}`);
   }

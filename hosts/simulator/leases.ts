@@ -12,7 +12,7 @@ import type { HostState, Lease, Objects, ServicingState, VmState } from './state
 export const sameHolder = (a: Holder | null | undefined, b: Holder | null | undefined): boolean =>
   a != null && b != null && a.workflowId === b.workflowId && a.runId === b.runId;
 
-const describeHolder = (h: Holder) => `workflow ${h.workflowId}, run ${h.runId}`;
+export const describeHolder = (h: Holder) => `workflow ${h.workflowId}, run ${h.runId}`;
 
 /** Where the VM stands, from the objects alone: the same answer whoever asks and whatever was lost. */
 export function phaseOf(vm: VmState): VmPhase {
@@ -36,6 +36,7 @@ export function operationOf(o: Objects, lease: Lease): Operation {
     darkForMs: darkForMs(o.vm, o.nowMs),
     crossed: o.vm.pointOfNoReturn !== null,
     phase: phaseOf(o.vm),
+    ...(lease.adopted === undefined ? {} : { adopted: lease.adopted }),
   };
 }
 
@@ -67,13 +68,13 @@ export function quarantineOf({ quarantine, stranded }: HostState): string | null
   return stranded.length === 0 ? null : `${stranded.join(', ')} stranded: held and paused`;
 }
 
-function refuseQuarantined(host: HostState): void {
+export function refuseQuarantined(host: HostState): void {
   const reason = quarantineOf(host);
   if (reason === null) return;
   throw new HoldfastError('HostQuarantined', `Host ${host.hostId} is quarantined: ${reason}.`);
 }
 
-function issueLease(o: Objects, request: BeginRequest, kind: Lease['kind']): Lease {
+export function issueLease(o: Objects, request: BeginRequest, kind: Lease['kind']): Lease {
   const { vm } = o;
   vm.generation += 1;
   const order = servicingOf(o, request)?.order;
@@ -85,6 +86,14 @@ function issueLease(o: Objects, request: BeginRequest, kind: Lease['kind']): Lea
   if (order === undefined)
     vm.faults = [...request.faults.filter((f) => (f.vmId ?? vm.vmId) === vm.vmId)];
   return { generation: vm.generation, holder: request.holder, kind, settings };
+}
+
+export function refuseUnready({ vmId, guest, vpci }: VmState): void {
+  if (!guest.dataPathSwitchPending && !vpci.deviceResetPending) return;
+  throw new HoldfastError(
+    'NotReady',
+    `${vmId} has a pending ${guest.dataPathSwitchPending ? 'data-path switch' : 'device reset'}.`,
+  );
 }
 
 export function beginSave(o: Objects, request: BeginRequest): Operation {
@@ -106,33 +115,32 @@ export function beginSave(o: Objects, request: BeginRequest): Operation {
   if (vm.partition.state !== 'running' && !interrupted) {
     throw new HoldfastError('NotRunning', `${vm.vmId} is ${phase}, so it cannot be saved.`);
   }
-  if (vm.guest.dataPathSwitchPending || vm.vpci.deviceResetPending) {
-    throw new HoldfastError(
-      'NotReady',
-      `${vm.vmId} has a pending ${vm.guest.dataPathSwitchPending ? 'data-path switch' : 'device reset'}.`,
-    );
-  }
+  refuseUnready(vm);
   // What a closed run left under way is over; what the restore of the same servicing run prepares goes on.
   if (vm.nextLease === null) emptyMailboxes(o);
   vm.lease = issueLease(o, request, 'save');
-  if (!interrupted) {
-    // Re-adoption of this very VF is authorised here, so that a policy that is down later cannot strand a paused VM.
-    vm.identityBefore = identityOf(o);
-    vm.before = {
-      events: vm.guest.events.length,
-      vfOutageMs: vm.guest.vfOutageMs,
-      droppedPackets: vm.guest.droppedPackets,
-    };
-    vm.record = null;
-    if (vm.nextLease === null) vm.successor = null;
-    vm.restored = { vfState: false, vmState: false };
-    vm.vfAbandoned = null;
-    vm.blackoutMs = 0;
-    vm.withinBudget = true;
-    vm.path = 'kept';
-    vm.pathReason = null;
-  }
+  if (!interrupted) noteBefore(o);
   return operationOf(o, vm.lease);
+}
+
+/** Where a save begins from: what is compared with it afterwards, and nothing left of an earlier one. */
+export function noteBefore(o: Objects): void {
+  const { vm } = o;
+  // Re-adoption of this very VF is authorised here, so that a policy that is down later cannot strand a paused VM.
+  vm.identityBefore = identityOf(o);
+  vm.before = {
+    events: vm.guest.events.length,
+    vfOutageMs: vm.guest.vfOutageMs,
+    droppedPackets: vm.guest.droppedPackets,
+  };
+  vm.record = null;
+  if (vm.nextLease === null) vm.successor = null;
+  vm.restored = { vfState: false, vmState: false };
+  vm.vfAbandoned = null;
+  vm.blackoutMs = 0;
+  vm.withinBudget = true;
+  vm.path = 'kept';
+  vm.pathReason = null;
 }
 
 export function beginRestore(o: Objects, request: BeginRequest): Operation {
@@ -165,13 +173,17 @@ export function beginRestore(o: Objects, request: BeginRequest): Operation {
     ...lease,
     settings: { ...lease.settings, mode: vm.record?.mode ?? lease.settings.mode },
   };
-  if (vm.stranded !== null) {
-    vm.stranded = null;
-    vm.path = 'kept';
-    vm.pathReason = null;
-  }
+  endStranding(vm);
   vm.deadlineMs = nowMs + lease.settings.blackoutBudgetMs;
   return operationOf(o, vm.lease);
+}
+
+/** Somebody tries again. The host stays quarantined until the VM is back. */
+export function endStranding(vm: VmState): void {
+  if (vm.stranded === null) return;
+  vm.stranded = null;
+  vm.path = 'kept';
+  vm.pathReason = null;
 }
 
 /** How long a holder that fenced has to finish its way back before the dead-man takes over. */

@@ -1,4 +1,6 @@
 import type {
+  Adoption,
+  Beginning,
   HostDescription,
   HostRegistration,
   JournalEntry,
@@ -10,6 +12,8 @@ import type { Holder } from '../../contract/ids';
 import type { HostStep, StepCall, StepOutcome, VmStep } from '../../contract/steps';
 import { vmWorkflowQueue } from '../../contract/queues';
 import type { BeginRequest, HostDriver, HostStepCall, JournalQuery } from '../host-driver';
+import { adopt } from './adoption';
+import { beginningOfHost, beginningOfVm, readBeginnings } from './beginnings';
 import { issueCommand } from './commands';
 import { READABLE_RECORD_VERSIONS } from './devices/runtime-repository';
 import { describeVm } from './describe';
@@ -19,8 +23,11 @@ import {
   acquireHost,
   beginRestore,
   beginSave,
+  describeHolder,
   fence,
+  operationOf,
   quarantineOf,
+  sameHolder,
   stopServicing,
   takeForDeadMan,
 } from './leases';
@@ -81,12 +88,22 @@ export class SimulatedHosts implements HostDriver {
     );
   }
 
+  readBeginnings(hostId: string, holders: readonly Holder[]): Promise<readonly Beginning[]> {
+    return settled(() => readBeginnings(this.store, hostId, holders));
+  }
+
   beginSave(request: BeginRequest): Promise<Operation> {
-    return this.#begin('beginSave', request, (o) => beginSave(o, request));
+    if (request.adopt !== undefined) return this.#adopt('save', request, request.adopt);
+    return this.#begin('beginSave', request, (o) =>
+      this.#keptBeginning(o, request, () => beginSave(o, request)),
+    );
   }
 
   beginRestore(request: BeginRequest): Promise<Operation> {
-    return this.#begin('beginRestore', request, (o) => beginRestore(o, request));
+    if (request.adopt !== undefined) return this.#adopt('restore', request, request.adopt);
+    return this.#begin('beginRestore', request, (o) =>
+      this.#keptBeginning(o, request, () => beginRestore(o, request)),
+    );
   }
 
   fenceOperation(hostId: string, vmId: string, holder: Holder): Promise<Operation> {
@@ -106,7 +123,16 @@ export class SimulatedHosts implements HostDriver {
 
   acquireHost(hostId: string, holder: Holder, takeOverFrom?: Holder): Promise<number> {
     return settled(() =>
-      this.store.updateHost(hostId, (host) => acquireHost(host, holder, takeOverFrom)),
+      this.store.updateHost(hostId, (host) => {
+        const before = beginningOfHost(this.store, host, this.profile);
+        const generation = acquireHost(host, holder, takeOverFrom);
+        if (generation !== before.host.generation) {
+          const { journalSeq } = before.host;
+          const beginning = { holder, vmId: null, generation, journalSeq, simulation: before };
+          this.store.keepBeginning(hostId, beginning);
+        }
+        return generation;
+      }),
     );
   }
 
@@ -214,10 +240,40 @@ export class SimulatedHosts implements HostDriver {
     });
   }
 
+  /** Inside a servicing run the beginning of the run is that of the whole host. */
+  #keptBeginning(o: Objects, { holder }: BeginRequest, begin: () => Operation): Operation {
+    const before = o.host.servicing === null ? beginningOfVm(o, this.profile) : null;
+    const known = o.vm.generation;
+    const operation = begin();
+    if (before !== null && operation.generation > known) {
+      const { vmId } = o.vm;
+      const { generation } = operation;
+      const { journalSeq } = before.host;
+      const beginning = { holder, vmId, generation, journalSeq, simulation: before };
+      this.store.keepBeginning(o.host.hostId, beginning);
+    }
+    return operation;
+  }
+
+  #adopt(kind: 'save' | 'restore', request: BeginRequest, adoption: Adoption): Promise<Operation> {
+    return this.#begin(
+      'adopt',
+      request,
+      (o) => {
+        const { lease } = o.vm;
+        if (lease !== null && sameHolder(lease.holder, request.holder))
+          return operationOf(o, lease);
+        return adopt(o, request, adoption, kind);
+      },
+      `${describeHolder(request.holder)} goes on at ${adoption.at} with generation ${String(adoption.generation)} of ${describeHolder(adoption)}`,
+    );
+  }
+
   #begin(
     step: string,
     { hostId, vmId }: { readonly hostId: string; readonly vmId: string },
     begin: (o: Objects) => Operation,
+    detail: string | null = null,
   ): Promise<Operation> {
     return settled(() =>
       this.store.update(hostId, vmId, (o) => {
@@ -229,7 +285,7 @@ export class SimulatedHosts implements HostDriver {
           kind: 'result',
           command: null,
           status: operation.phase,
-          detail: null,
+          detail,
         });
         return operation;
       }),

@@ -1,5 +1,10 @@
 import type { Fault, FaultKind } from '../../contract/faults';
-import type { OperationSettings, PastBlackout, ServicingOrder } from '../../contract/host';
+import type {
+  AdoptedStep,
+  OperationSettings,
+  PastBlackout,
+  ServicingOrder,
+} from '../../contract/host';
 import type { Holder, VirtualFunctionIdentity } from '../../contract/ids';
 import type { Component } from '../../contract/inputs';
 import type { Path } from '../../contract/results';
@@ -38,6 +43,8 @@ export interface Lease {
   readonly settings: OperationSettings;
   /** The generation of the save that gave this lease to its restore when the VM was down. */
   readonly handedOnBy?: number;
+  /** The steps that its holder, a fork, does not perform again; absent for every other lease. */
+  readonly adopted?: readonly AdoptedStep[];
 }
 
 /** What can be made ready for the restore while the VM still runs: the next worker process and its adapter. */

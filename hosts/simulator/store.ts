@@ -1,13 +1,16 @@
 import { EventEmitter } from 'node:events';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { HoldfastError } from '../../contract/failures';
-import type { JournalEntry } from '../../contract/host';
+import type { Beginning, JournalEntry } from '../../contract/host';
 import { hostNowMs } from './clock';
 import type { NetworkAdapterState } from './devices/network-adapter';
 import type { HostState, Objects, RecordedOutcome, VmState } from './state';
 
 /** Journal entries kept for each host; older ones are dropped. */
 const JOURNAL_LIMIT = 50_000;
+
+/** Beginnings of runs kept for each host. */
+const BEGINNINGS_LIMIT = 16;
 
 type Key = (string | number)[];
 
@@ -141,6 +144,29 @@ export class HostStore {
       if (entries.length >= limit) break;
     }
     return entries;
+  }
+
+  /** Keeps how the host was when a run took it; call it inside a transaction. */
+  keepBeginning(hostId: string, beginning: Beginning): void {
+    this.#db.putSync(
+      ['beginning', hostId, beginning.journalSeq, beginning.vmId ?? '', beginning.generation],
+      beginning,
+    );
+    const keys = [...this.#db.getKeys(this.#beginnings(hostId))];
+    for (const old of keys.slice(0, -BEGINNINGS_LIMIT)) this.#db.removeSync(old);
+  }
+
+  /** Oldest first. */
+  beginnings(hostId: string): Beginning[] {
+    this.host(hostId);
+    return [...this.#db.getRange(this.#beginnings(hostId))].map(({ value }) => value as Beginning);
+  }
+
+  #beginnings(hostId: string) {
+    return {
+      start: ['beginning', hostId, 0],
+      end: ['beginning', hostId, Number.MAX_SAFE_INTEGER],
+    };
   }
 
   result(hostId: string, key: string): RecordedOutcome | undefined {

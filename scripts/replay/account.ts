@@ -2,7 +2,7 @@ import type { temporal } from '@temporalio/proto';
 import { FAILURES, isFailureType } from '../../contract/failures';
 import { failureChain, type Link } from './failure-chain';
 import { childrenOf, happeningsOf, type Child, type Happening } from './happenings';
-import type { Source } from './source';
+import { buildIds, type History } from '../recorded-runs/recorded-run';
 import { stepsOf, type Step } from './steps';
 import { field, firstValue, numberOf, textOf, timeMs } from './values';
 
@@ -33,9 +33,17 @@ export interface Account {
   readonly happenings: readonly Happening[];
   readonly children: readonly Child[];
   readonly blackouts: readonly Blackout[];
+  /** What its workers called the workflow code that decided in it, oldest first. */
+  readonly buildIds: readonly string[];
 }
 
-export function accountOf({ workflowId, history }: Source): Account {
+export function accountOf({
+  workflowId,
+  history,
+}: {
+  readonly workflowId: string;
+  readonly history: History;
+}): Account {
   const events = history.events ?? [];
   const first = events[0];
   const started = first?.workflowExecutionStartedEventAttributes;
@@ -57,6 +65,7 @@ export function accountOf({ workflowId, history }: Source): Account {
     happenings: happeningsOf(history),
     children: childrenOf(history),
     blackouts: blackoutsOf(steps, end.result),
+    buildIds: buildIds(history),
   };
 }
 

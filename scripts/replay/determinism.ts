@@ -1,7 +1,7 @@
-import type { ReplayWorkerOptions } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
 import { CannotReplay, EXIT } from './ended';
-import type { History, Source } from './source';
+import { likelyCause } from './likely-cause';
+import type { History } from '../recorded-runs/recorded-run';
 import { stepsOf } from './steps';
 import { eventTypeText } from './values';
 
@@ -12,33 +12,14 @@ export type Verdict =
       readonly deterministic: false;
       /** In words: what the history has, what the code asked for. */
       readonly explanation: string;
+      /** Which commit it may come from; null where the build that recorded it does not say. */
+      readonly likelyCause: string | null;
       /** What the SDK said. */
       readonly message: string;
     };
 
-/** Replays a history against the workflow code. */
-export async function replay(
-  { history, workflowId }: Source,
-  code: Pick<ReplayWorkerOptions, 'workflowBundle' | 'workflowsPath'>,
-): Promise<Verdict> {
-  // Loaded only here: the native bridge costs a wrong argument a third of a second.
-  const { DefaultLogger, Runtime, Worker } = await import('@temporalio/worker');
-  // The SDK logs what it throws as well, with stacks; we say it once, in words.
-  Runtime.install({
-    logger: new DefaultLogger('ERROR', () => undefined),
-    telemetryOptions: { logging: { forward: {}, filter: 'OFF' } },
-  });
-  try {
-    await Worker.runReplayHistory({ ...code, replayName: 'replay' }, history, workflowId);
-    return { deterministic: true };
-  } catch (error) {
-    if (!(error instanceof Error)) throw error;
-    return verdictOn(error, history);
-  }
-}
-
 /** Turns what a replay threw into words. */
-export function verdictOn(error: Error, history: History): Verdict {
+export function verdictOn(error: Error, history: History, buildIds: readonly string[]): Verdict {
   const message = innerMessage(error.message);
   if (/no such function is exported by the workflow bundle/.test(message)) {
     const type =
@@ -53,6 +34,7 @@ export function verdictOn(error: Error, history: History): Verdict {
   return {
     deterministic: false,
     message,
+    likelyCause: likelyCause(buildIds),
     explanation: violation
       ? `${explain(message, history)} This is a non-determinism (TMPRL1100).`
       : `The workflow code fails at a point that the history has passed: ${message}`,

@@ -1,5 +1,5 @@
 import type { temporal } from '@temporalio/proto';
-import type { History } from './source';
+import type { History } from '../recorded-runs/recorded-run';
 import { field, firstValue, retryStateText, textOf, timeMs } from './values';
 
 type Event = temporal.api.history.v1.IHistoryEvent;

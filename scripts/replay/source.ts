@@ -1,20 +1,20 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
-import { WorkflowNotFoundError, isGrpcServiceError } from '@temporalio/client';
+import { Readable } from 'node:stream';
+import { WorkflowNotFoundError, isGrpcServiceError, type Client } from '@temporalio/client';
 import { historyFromJSON } from '@temporalio/common/lib/proto-utils';
-import type { temporal } from '@temporalio/proto';
 import { reasonOf } from '../../tools/reason';
 import { TemporalUnreachable, connectClient, loadConnection } from '../../workers/connection';
+import { BundleUnreadable, readHeader, runsInBundle } from '../recorded-runs/read-bundle';
+import { started, type History, type RecordedRun } from '../recorded-runs/recorded-run';
+import { NoSuchRun, runsOnServer } from '../recorded-runs/server-runs';
 import { isDecoded } from './decoded';
 import { CannotReplay, EXIT } from './ended';
 
-export type History = temporal.api.history.v1.IHistory;
-
-/** A history that can be replayed, and where it came from. */
+/** Runs that can be replayed, and where they come from. Reading them may fail with `CannotReplay`. */
 export interface Source {
-  readonly workflowId: string;
-  readonly history: History;
   readonly from: string;
+  readonly runs: AsyncIterable<RecordedRun>;
 }
 
 export interface Wanted {
@@ -23,17 +23,150 @@ export interface Wanted {
   readonly workflowId?: string;
 }
 
-/** Reads a history from a file, if there is one of that name, or else fetches it from the server by workflow id. */
-export async function readSource(what: string, wanted: Wanted): Promise<Source> {
-  if (existsSync(what)) return fromFile(what, wanted);
-  if (what.endsWith('.json')) throw new CannotReplay(`There is no file ${what}.`);
-  return fromServer(what, wanted.runId);
+/** A bundle or a history, if there is a file of that name, or else a workflow on the server and all below it. */
+export async function openSource(what: string, wanted: Wanted): Promise<Source> {
+  if (!existsSync(what)) {
+    if (/\.(json|hfbundle)$/.test(what)) throw new CannotReplay(`There is no file ${what}.`);
+    return onServer((client) => runsOnServer(client, what, wanted.runId));
+  }
+  if (!isCompressed(what)) return { from: what, runs: fromFile(what, wanted) };
+  const { exportedAt, holdfast, server } = await readable(() => readHeader(what));
+  const by = `holdfast ${holdfast.version}${holdfast.commit === null ? '' : ` (${holdfast.commit})`}`;
+  return {
+    from: `${what}, exported ${exportedAt} from namespace ${server.namespace} by ${by}`,
+    runs: readableRuns(runsInBundle(what)),
+  };
 }
 
-const HOW_TO_GET_ONE =
-  'Get one with "temporal workflow show -w <workflowId> --output json > history.json", or in the UI: Download → Encoded.';
+/** Every run that the server finds for this query, each with all below it, and none twice. */
+export const querySource = (query: string): Source =>
+  onServer(async function* (client) {
+    const seen = new Set<string>();
+    for await (const { workflowId, runId } of client.workflow.list({ query })) {
+      if (seen.has(runId)) continue;
+      for await (const run of runsOnServer(client, workflowId, runId)) {
+        if (seen.has(run.runId)) continue;
+        seen.add(run.runId);
+        yield run;
+      }
+    }
+  });
 
-function fromFile(file: string, { workflowId }: Wanted): Source {
+function onServer(read: (client: Client) => AsyncIterable<RecordedRun>): Source {
+  const { address, namespace } = loadConnection();
+  return {
+    from: `${address}, namespace ${namespace}`,
+    runs: (async function* () {
+      const client = await connected();
+      try {
+        yield* read(client);
+      } catch (cause) {
+        throw notRead(cause);
+      } finally {
+        await client.connection.close();
+      }
+    })(),
+  };
+}
+
+/** What a call of the server answers; fails with `CannotReplay` where it does not. */
+export async function withClient<T>(call: (client: Client) => Promise<T>): Promise<T> {
+  const client = await connected();
+  try {
+    return await call(client);
+  } catch (cause) {
+    throw notRead(cause);
+  } finally {
+    await client.connection.close();
+  }
+}
+
+async function connected(): Promise<Client> {
+  try {
+    return await connectClient();
+  } catch (error) {
+    if (error instanceof TemporalUnreachable)
+      throw new CannotReplay(error.message, EXIT.unreachable, { cause: error });
+    throw error;
+  }
+}
+
+function notRead(cause: unknown): unknown {
+  const { address, namespace } = loadConnection();
+  const where = `${address}, namespace ${namespace}`;
+  if (cause instanceof NoSuchRun || cause instanceof WorkflowNotFoundError) {
+    return new CannotReplay(
+      `${cause.message} (${where}). There is no file of that name either. ` +
+        'Look at its id in the UI; a closed run is deleted when the retention of its namespace has passed.',
+      EXIT.badInput,
+      { cause },
+    );
+  }
+  if (!isGrpcServiceError(cause)) return cause;
+  const isRefused = Number(cause.code) === INVALID_ARGUMENT;
+  return new CannotReplay(
+    `${where} did not answer: ${reasonOf(cause)}.`,
+    isRefused ? EXIT.badInput : EXIT.unreachable,
+    { cause },
+  );
+}
+
+/** A status code of gRPC (https://grpc.io/docs/guides/status-codes): a query that it does not understand. */
+const INVALID_ARGUMENT = 3;
+
+const HOW_TO_GET_ONE =
+  'Get one with "npm run replay -- --export <workflowId> run.hfbundle" or "temporal workflow show -w <workflowId> --output json > history.json", or in the UI: Download → Encoded.';
+
+/** By its first two bytes, whatever its name. */
+function isCompressed(file: string): boolean {
+  const bytes = Buffer.alloc(2);
+  try {
+    const opened = openSync(file, 'r');
+    readSync(opened, bytes, 0, 2, 0);
+    closeSync(opened);
+  } catch (cause) {
+    throw new CannotReplay(`${file} cannot be read: ${reasonOf(cause)}.`, EXIT.badInput, { cause });
+  }
+  return bytes[0] === 0x1f && bytes[1] === 0x8b;
+}
+
+async function* readableRuns(runs: AsyncIterable<RecordedRun>): AsyncGenerator<RecordedRun> {
+  try {
+    yield* runs;
+  } catch (error) {
+    throw asCannotReplay(error);
+  }
+}
+
+async function readable<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    throw asCannotReplay(error);
+  }
+}
+
+const asCannotReplay = (error: unknown): unknown =>
+  error instanceof BundleUnreadable
+    ? new CannotReplay(error.message, EXIT.badInput, { cause: error })
+    : error;
+
+/** Read at once, so that a file that is none is said before anything is built. */
+function fromFile(file: string, { workflowId }: Wanted): AsyncIterable<RecordedRun> {
+  const history = historyIn(file);
+  const start = started(history);
+  const run: RecordedRun = {
+    workflowId: workflowId ?? (start?.workflowId || basename(file, '.json')),
+    runId: start?.originalExecutionRunId ?? '',
+    parentRunId: null,
+    depth: 0,
+    history,
+    missing: null,
+  };
+  return Readable.from([run]);
+}
+
+function historyIn(file: string): History {
   const json = parse(file);
   const events = (json as { readonly events?: unknown } | null)?.events;
   if (!Array.isArray(events) || events.length === 0) {
@@ -55,12 +188,7 @@ function fromFile(file: string, { workflowId }: Wanted): Source {
     );
   }
   refuseDamaged(file, history);
-  const started = history.events?.[0]?.workflowExecutionStartedEventAttributes;
-  return {
-    workflowId: workflowId ?? (started?.workflowId || basename(file, '.json')),
-    history,
-    from: file,
-  };
+  return history;
 }
 
 function parse(file: string): unknown {
@@ -96,47 +224,3 @@ function refuseDamaged(file: string, { events }: History): void {
     );
   }
 }
-
-async function fromServer(workflowId: string, runId: string | undefined): Promise<Source> {
-  const { address, namespace } = loadConnection();
-  let client;
-  try {
-    client = await connectClient();
-  } catch (error) {
-    if (error instanceof TemporalUnreachable)
-      throw new CannotReplay(error.message, EXIT.unreachable, { cause: error });
-    throw error;
-  }
-  try {
-    const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
-    return { workflowId, history, from: `${address}, namespace ${namespace}` };
-  } catch (cause) {
-    throw notFetched(
-      `"${workflowId}"${runId === undefined ? '' : ` with run id ${runId}`}`,
-      `${address}, namespace ${namespace}`,
-      cause,
-    );
-  } finally {
-    await client.connection.close();
-  }
-}
-
-function notFetched(run: string, server: string, cause: unknown): CannotReplay {
-  const code = isGrpcServiceError(cause) ? Number(cause.code) : undefined;
-  if (code === NOT_FOUND || cause instanceof WorkflowNotFoundError) {
-    return new CannotReplay(
-      `There is no workflow ${run} at ${server}, and no file of that name. ` +
-        'Look at its id in the UI; a closed run is deleted when the retention of its namespace has passed.',
-      EXIT.badInput,
-      { cause },
-    );
-  }
-  const what = `${server} did not give the history of ${run}: ${reasonOf(cause)}.`;
-  return new CannotReplay(what, code === INVALID_ARGUMENT ? EXIT.badInput : EXIT.unreachable, {
-    cause,
-  });
-}
-
-/** Status codes of gRPC (https://grpc.io/docs/guides/status-codes). */
-const INVALID_ARGUMENT = 3;
-const NOT_FOUND = 5;

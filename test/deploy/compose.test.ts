@@ -2,75 +2,27 @@
  * What can be known of docker-compose.yml, the Dockerfile and deploy/ without an engine: that they refer to things that
  * exist, in an order that can come up, with the same settings as the code and the dev server.
  */
-import { existsSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { parse } from 'yaml';
 import * as z from 'zod';
 
 import { SEARCH_ATTRIBUTES } from '../../contract/search-attributes';
 import { serverArguments } from '../../tools/temporal/server-arguments';
-
-const repository = resolve(__dirname, '../..');
-const read = (path: string): string => readFileSync(join(repository, path), 'utf8');
-
-const service = z.object({
-  image: z.string(),
-  build: z.string().optional(),
-  restart: z.enum(['no', 'unless-stopped']),
-  command: z.union([z.string(), z.array(z.string())]).optional(),
-  pid: z.string().optional(),
-  environment: z.record(z.string(), z.string()).default({}),
-  volumes: z.array(z.string()).default([]),
-  ports: z.array(z.string()).default([]),
-  networks: z.array(z.string()).default(['default']),
-  healthcheck: z.object({ test: z.array(z.string()).min(2) }).optional(),
-  depends_on: z
-    .record(
-      z.string(),
-      z.object({
-        condition: z.enum(['service_started', 'service_healthy', 'service_completed_successfully']),
-      }),
-    )
-    .default({}),
-});
-type Service = z.infer<typeof service>;
-
-const compose = z
-  .object({
-    services: z.record(z.string(), service),
-    volumes: z.record(z.string(), z.unknown()),
-    networks: z.record(z.string(), z.unknown()),
-  })
-  .parse(parse(read('docker-compose.yml'), { merge: true }));
-
-const services = Object.entries(compose.services);
-
-function named(name: string): Service {
-  const found = compose.services[name];
-  if (found === undefined) throw new Error(`docker-compose.yml has no service ${name}`);
-  return found;
-}
-
-const wordsOf = ({ command = [] }: Service): string[] =>
-  typeof command === 'string' ? command.trim().split(/\s+/) : command;
-
-/** What follows an option in the command of a service. */
-function valueOf(name: string, option: string): string {
-  const words = wordsOf(named(name));
-  const place = words.indexOf(option);
-  const value = place < 0 ? undefined : words[place + 1];
-  if (value === undefined) throw new Error(`${name} is started without ${option}`);
-  return value;
-}
-
-/** Every service that has to be there before this one, its own dependencies' included. */
-function before(name: string): string[] {
-  return Object.keys(named(name).depends_on).flatMap((earlier) => [earlier, ...before(earlier)]);
-}
+import {
+  before,
+  compose,
+  named,
+  read,
+  repository,
+  services,
+  valueOf,
+  wordsOf,
+} from './compose-file';
 
 describe.each(services)('compose service %s', (name, { image, build, ...rest }) => {
   it('runs an image of an explicit version', () => {
-    expect(image).toMatch(/^[a-z0-9./-]+:\d+\.\d+/);
+    expect(image).toMatch(/^[a-z0-9./-]+:v?\d+\.\d+/);
     if (build !== undefined) {
       const { version } = z.object({ version: z.string() }).parse(JSON.parse(read('package.json')));
       expect(image).toBe(`holdfast:${version}`);
@@ -112,9 +64,11 @@ describe.each(services)('compose service %s', (name, { image, build, ...rest }) 
   });
 });
 
-it('only the web UI publishes a port', () => {
+it('only what people look at in a browser publishes a port', () => {
   expect(services.filter(([, { ports }]) => ports.length > 0).map(([name]) => name)).toEqual([
     'temporal-ui',
+    'prometheus',
+    'grafana',
   ]);
 });
 

@@ -241,7 +241,7 @@ describe('npm run replay', () => {
     it('wrong arguments end with 2', async () => {
       const { code, err } = await replay([]);
       expect(code).toBe(2);
-      expect(err).toContain("missing required argument 'workflowId | history.json'");
+      expect(err).toContain('Name a bundle, a history file or a workflow id');
     });
   });
 

@@ -1,9 +1,9 @@
-import { proxyActivities } from '@temporalio/workflow';
 import type { FleetActivities } from '../../activities/fleet/fleet-activities';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
+import { labelledActivities } from '../labelled-activities';
 
 /** What the orchestrator keeps and reads for a fleet update. */
-export const fleet = proxyActivities<FleetActivities>({
+export const fleet = labelledActivities<FleetActivities>({
   taskQueue: HOLDFAST_QUEUE,
   startToCloseTimeout: '60s',
   scheduleToCloseTimeout: '10m',
@@ -11,7 +11,7 @@ export const fleet = proxyActivities<FleetActivities>({
 });
 
 /** A webhook that does not answer is given up after two minutes: it must not hold a fleet up. */
-export const { notify } = proxyActivities<Pick<FleetActivities, 'notify'>>({
+export const { notify } = labelledActivities<Pick<FleetActivities, 'notify'>>({
   taskQueue: HOLDFAST_QUEUE,
   startToCloseTimeout: '15s',
   scheduleToCloseTimeout: '2m',
@@ -19,7 +19,7 @@ export const { notify } = proxyActivities<Pick<FleetActivities, 'notify'>>({
 });
 
 /** One look at an address; the probe itself says what a missing answer means. */
-export const probes = proxyActivities<Pick<FleetActivities, 'probeHttp' | 'probePrometheus'>>({
+export const probes = labelledActivities<Pick<FleetActivities, 'probeHttp' | 'probePrometheus'>>({
   taskQueue: HOLDFAST_QUEUE,
   startToCloseTimeout: '15s',
   scheduleToCloseTimeout: '60s',

@@ -1,10 +1,10 @@
-import { proxyActivities } from '@temporalio/workflow';
 import type { HostActivities } from '../../activities/host-activities';
 import type { Health } from '../../contract/fleet-input';
 import type { Finding, HealthReport } from '../../contract/fleet-results';
 import { hostQueue } from '../../contract/queues';
 import { healthReport } from '../../planning/fleet-health';
 import { failureMessage } from '../failures';
+import { labelledActivities } from '../labelled-activities';
 import { probes } from './calls';
 
 export interface HealthLook {
@@ -39,12 +39,15 @@ export async function checkHealth(input: {
 
 async function hostFindings(hostId: string, health: Health): Promise<readonly Finding[]> {
   if (health.probes.length === 0) return [];
-  const { probeHost } = proxyActivities<HostActivities>({
-    taskQueue: hostQueue(hostId),
-    startToCloseTimeout: '10s',
-    scheduleToStartTimeout: '10s',
-    scheduleToCloseTimeout: '30s',
-  });
+  const { probeHost } = labelledActivities<HostActivities>(
+    {
+      taskQueue: hostQueue(hostId),
+      startToCloseTimeout: '10s',
+      scheduleToStartTimeout: '10s',
+      scheduleToCloseTimeout: '30s',
+    },
+    { hostId },
+  );
   try {
     return await probeHost(hostId, health.probes);
   } catch (error) {

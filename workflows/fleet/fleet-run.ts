@@ -117,7 +117,17 @@ export class FleetRun {
   /** Waits until something has changed since `seen`, at most `ms`. */
   async changed(seen: number, ms?: number): Promise<void> {
     if (ms === undefined) await condition(() => this.changes !== seen);
-    else await condition(() => this.changes !== seen, Math.max(1, Math.min(ms, LONGEST_TIMER_MS)));
+    else {
+      const upTo = Math.max(1, Math.min(ms, LONGEST_TIMER_MS));
+      await condition(() => this.changes !== seen, upTo, { summary: this.#waitingLabel() });
+    }
+  }
+
+  /** For the timer in the UI's timeline; a server takes 400 bytes. */
+  #waitingLabel(): string {
+    const { waiting } = this;
+    if (waiting === null) return 'waits for hosts in flight';
+    return `waits for ${waiting.for}: ${waiting.detail}`.slice(0, 100);
   }
 
   /** Shows what is waited for; told to webhooks only where it is a gate. */

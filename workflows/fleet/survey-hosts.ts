@@ -1,8 +1,8 @@
-import { proxyActivities } from '@temporalio/workflow';
 import type { HostActivities } from '../../activities/host-activities';
 import type { Surveyed } from '../../contract/fleet-plan';
 import { hostQueue } from '../../contract/queues';
 import { failureMessage, failureType } from '../failures';
+import { labelledActivities } from '../labelled-activities';
 import { fleet } from './calls';
 
 /** Asks some hosts of a fleet how they are, and keeps their answers where the plan is made. */
@@ -14,12 +14,15 @@ export async function surveyHosts(input: {
 }
 
 async function surveyed(hostId: string): Promise<Surveyed> {
-  const { surveyHost } = proxyActivities<HostActivities>({
-    taskQueue: hostQueue(hostId),
-    startToCloseTimeout: '10s',
-    scheduleToStartTimeout: '10s',
-    scheduleToCloseTimeout: '30s',
-  });
+  const { surveyHost } = labelledActivities<HostActivities>(
+    {
+      taskQueue: hostQueue(hostId),
+      startToCloseTimeout: '10s',
+      scheduleToStartTimeout: '10s',
+      scheduleToCloseTimeout: '30s',
+    },
+    { hostId },
+  );
   try {
     return await surveyHost(hostId);
   } catch (error) {

@@ -22,8 +22,10 @@ function openRecord(o: Objects, generation: number): SavedRecord {
   }
   return vm.record;
 }
+/** Its blocks are still there when it is committed: a fork may look at them then. */
 const recordOf = (o: Objects, generation: number) =>
-  o.vm.record?.state === 'writing' && o.vm.record.generation === generation
+  (o.vm.record?.state === 'writing' || o.vm.record?.state === 'committed') &&
+  o.vm.record.generation === generation
     ? o.vm.record
     : undefined;
 

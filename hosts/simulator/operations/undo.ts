@@ -58,11 +58,13 @@ export const endOperation: StepOperation = {
   releasesLease: true,
   inPlace: ({ vm }, generation) => vm.lease?.generation !== generation,
   effect: (c) => {
-    c.run('Lease.Release', ({ vm }) => {
+    c.run('Lease.Release', ({ host, vm }) => {
       if (vm.partition.state !== 'running')
         throw refused(`${vm.vmId} is ${vm.partition.state}; its lease cannot be given back.`);
       if (vm.custody !== null)
         throw refused(`The VF of ${vm.vmId} is still held; its lease cannot be given back.`);
+      // The dead-man ends a restore of a stranded VM in this way too, when the run that tried it is gone.
+      host.stranded = host.stranded.filter((id) => id !== vm.vmId);
       vm.lease = null;
       vm.deadlineMs = null;
       vm.nextLease = null;

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Fault } from '../../../contract/faults';
 import type {
+  Adoption,
   JournalEntry,
   Operation,
   OperationSettings,
@@ -154,6 +155,7 @@ interface RunOptions {
   readonly holder?: Holder;
   readonly parent?: Holder | null;
   readonly takeOverFrom?: Holder;
+  readonly adopt?: Adoption;
 }
 
 /** One save or restore of one VM by direct driver calls: what a workflow would do. */
@@ -170,7 +172,7 @@ export class VmRun {
     fleet: SimulatedFleet,
     kind: 'beginSave' | 'beginRestore',
     vmId = 'vm-01',
-    { settings, faults, holder, parent, takeOverFrom }: RunOptions = {},
+    { settings, faults, holder, parent, takeOverFrom, adopt }: RunOptions = {},
   ): Promise<VmRun> {
     const by = holder ?? { workflowId: `${kind}/${vmId}`, runId: 'run-1' };
     const lease = await fleet.hosts[kind]({
@@ -181,6 +183,7 @@ export class VmRun {
       settings: { ...SETTINGS, ...settings },
       faults: faults ?? [],
       ...(takeOverFrom === undefined ? {} : { takeOverFrom }),
+      ...(adopt === undefined ? {} : { adopt }),
     });
     return new VmRun(fleet, vmId, by, lease);
   }

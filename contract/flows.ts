@@ -1,0 +1,82 @@
+import type { OperationSettings } from './host';
+import type { Mode } from './inputs';
+import { DETACH_VIRTUAL_FUNCTION, type VmStep } from './steps';
+
+/**
+ * The steps of a save and of a restore that meets no failure, in the order in which `workflows/fast-save.ts` and
+ * `workflows/restore-vm.ts` perform them. A fork goes on from one of these; the host checks that those before it are in
+ * place. A test holds them against what the workflows do.
+ */
+const SAVE = {
+  modified: [
+    'disableOptimizations',
+    'awaitPause',
+    'pauseVm',
+    'saveVirtualFunctionState',
+    'writeVirtualFunctionInfo',
+    'saveSyntheticAdapter',
+    'saveVm',
+    'crossPointOfNoReturn',
+    'resetVpciBusInterface',
+    'tearDownSyntheticAdapter',
+    'awaitResume',
+    'concludeSave',
+  ],
+  conventional: [
+    ...DETACH_VIRTUAL_FUNCTION,
+    'awaitPause',
+    'pauseVm',
+    'saveSyntheticAdapter',
+    'saveVm',
+    'crossPointOfNoReturn',
+    'resetVpciBusInterface',
+    'disconnectSyntheticAdapter',
+    'tearDownSyntheticAdapter',
+    'awaitResume',
+    'concludeSave',
+  ],
+} as const satisfies Record<Mode, readonly VmStep[]>;
+
+const PREPARATION = [
+  'initializeSyntheticAdapter',
+  'reserveResources',
+  'awaitUpdate',
+  'powerOnRestore',
+] as const satisfies readonly VmStep[];
+const END = ['resumeSyntheticAdapter', 'resumeVm', 'enableOptimizations', 'verifyRestore'] as const;
+
+const RESTORE = {
+  'step-by-step': [
+    ...PREPARATION,
+    'createVpciBus',
+    'assignVirtualFunction',
+    'restoreVirtualFunctionState',
+    'restoreVm',
+    'markVirtualFunctionAssigned',
+    ...END,
+  ],
+  'one-step': [
+    ...PREPARATION,
+    'retrieveAndRestoreVirtualFunction',
+    'restoreVm',
+    'markVirtualFunctionAssigned',
+    ...END,
+  ],
+  conventional: [...PREPARATION, 'restoreVm', 'connectSyntheticAdapter', ...END],
+} as const satisfies Record<string, readonly VmStep[]>;
+
+export const saveFlow = ({ mode }: Pick<OperationSettings, 'mode'>): readonly VmStep[] =>
+  SAVE[mode];
+
+/** A restore has no mode of its own: it obeys the record's. */
+export const restoreFlow = ({
+  mode,
+  virtualFunctionRestore,
+}: Pick<OperationSettings, 'mode' | 'virtualFunctionRestore'>): readonly VmStep[] =>
+  RESTORE[mode === 'conventional' ? 'conventional' : virtualFunctionRestore];
+
+/** All that a fork of a save, or of a restore, may name. */
+export const SAVE_FLOW_STEPS = [...new Set([...SAVE.modified, ...SAVE.conventional])];
+export const RESTORE_FLOW_STEPS = [
+  ...new Set([...RESTORE['step-by-step'], ...RESTORE['one-step'], ...RESTORE.conventional]),
+];

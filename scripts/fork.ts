@@ -1,0 +1,158 @@
+import { Command, CommanderError } from 'commander';
+import type { Client } from '@temporalio/client';
+import { ConnectionConfigurationInvalid, TemporalUnreachable } from '../workers/connection';
+import { change, type Changes } from './fork/changes';
+import { CannotFork, EXIT, EXIT_CODES } from './fork/ended';
+import { follow, isGranted, startFork, terminateOld, type End, type NewRun } from './fork/new-run';
+import { leaseOf, oldRun, type OldRun } from './fork/old-run';
+import { plan, type Plan } from './fork/plan';
+import { field, textOf } from './replay/values';
+import { CannotUpdate } from './update-fleet/ended';
+import { refuseWithoutOrchestrator, withClient } from './update-fleet/server';
+
+interface Options {
+  readonly at: string;
+  readonly runId?: string;
+  readonly set?: Changes;
+  readonly fromOpen?: true;
+  readonly detach?: true;
+  readonly json?: true;
+}
+
+const say = (text: string) => process.stderr.write(`${text}\n`);
+const answer = (text: string) => process.stdout.write(`${text}\n`);
+
+function parse(): { workflowId: string; options: Options } {
+  const program = new Command('fork')
+    .description(
+      'Starts a new run that goes on where an old one stopped, at a step that you choose and with other options if you like. The host gives it what the old run has done, and fences the old run.',
+    )
+    .argument('<workflowId>', 'the run to go on with')
+    .requiredOption('--at <step>', 'the first step that the new run performs itself')
+    .option('--run-id <id>', 'this run of the workflow; default: the latest')
+    .option(
+      '--set <field=value>',
+      'another value for a field of the input, as YAML; may be repeated',
+      change,
+    )
+    .option('--from-open', 'also if the old run is open: it is fenced, then terminated')
+    .option('--detach', 'do not wait for the end of the new run')
+    .option('--json', 'print one JSON document on standard output')
+    .addHelpText('after', EXIT_CODES)
+    .exitOverride()
+    .parse();
+  return { workflowId: program.args[0] ?? '', options: program.opts<Options>() };
+}
+
+async function main(): Promise<number> {
+  const { workflowId, options } = parse();
+  const interrupted = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => interrupted.abort());
+  return withClient(async (client) => {
+    await refuseWithoutOrchestrator(client);
+    const old = await oldRun(client, workflowId, options.runId);
+    const planned = await plan(client, old, {
+      at: options.at,
+      changes: options.set ?? {},
+      fromOpen: options.fromOpen === true,
+    });
+    const run = await startFork(client, old, planned);
+    tellStart(client, old, planned, run);
+    if (old.isOpen) await replaceOpen(client, old, run);
+    if (options.detach === true) {
+      if (options.json) document(old, planned, run, null);
+      return EXIT.ok;
+    }
+    const end = await follow(client, run, interrupted.signal);
+    if (options.json) document(old, planned, run, end);
+    return end === null ? toldInterrupted(run) : toldEnd(client, planned, run, end, options);
+  });
+}
+
+/** Its path in the Temporal UI. */
+const uiPath = (client: Client, workflowId: string, runId: string): string =>
+  `/namespaces/${client.options.namespace}/workflows/${encodeURIComponent(workflowId)}/${runId}/history`;
+
+function tellStart(client: Client, old: OldRun, { at, input }: Plan, run: NewRun): void {
+  const { outcome, detail } = old.account;
+  say(
+    `old: ${old.workflowId}, run ${old.runId}: ${outcome}${detail === null ? '' : ` (${detail})`}`,
+  );
+  say(`     in the UI: ${uiPath(client, old.workflowId, old.runId)}`);
+  say(`new: ${run.workflowId}, run ${run.firstExecutionRunId}: goes on at ${at}`);
+  say(`     in the UI: ${uiPath(client, run.workflowId, run.firstExecutionRunId)}`);
+  say(`     from the old one's list: ForkOf="${old.runId}"`);
+  const { faults } = input;
+  if (Array.isArray(faults) && faults.length > 0)
+    say('It keeps the faults of the old run; --set faults=[] would leave them out.');
+}
+
+/** An open run is terminated only when the host has fenced it: until then it may still get on. */
+async function replaceOpen(client: Client, old: OldRun, run: NewRun): Promise<void> {
+  if (!(await isGranted(client, run))) {
+    say('The new run was not given the VM: the old run is left alone.');
+    return;
+  }
+  const terminated = await terminateOld(client, old, run);
+  say(
+    terminated ? 'The old run is fenced and terminated.' : 'The old run is fenced, and has ended.',
+  );
+}
+
+function toldInterrupted(run: NewRun): number {
+  say(`The new run goes on: ${run.workflowId}.`);
+  return EXIT.interrupted;
+}
+
+async function toldEnd(
+  client: Client,
+  { type }: Plan,
+  run: NewRun,
+  end: End,
+  { json }: Options,
+): Promise<number> {
+  if (end.status === 'completed') {
+    const outcome = textOf(field(end.result, 'outcome')) ?? 'completed';
+    const path = textOf(field(field(end.result, 'vm'), 'path'));
+    if (!json) answer(`${run.workflowId}: ${outcome}${path === null ? '' : `, ${path}`}`);
+    return path === 'restarted' || outcome === 'degraded' ? EXIT.incomplete : EXIT.ok;
+  }
+  if (!json) answer(`${run.workflowId}: ${end.status}: ${end.message}`);
+  if (end.status !== 'failed') return EXIT.aborted;
+  const isRefused = type !== 'serviceHost' && (await isUntouched(client, run));
+  return isRefused ? EXIT.refused : EXIT.failed;
+}
+
+/** A run that the host never gave anything has changed nothing. */
+const isUntouched = async (client: Client, { workflowId }: NewRun): Promise<boolean> =>
+  leaseOf(await client.workflow.getHandle(workflowId).fetchHistory()) === null;
+
+function document(old: OldRun, { type, at, input }: Plan, run: NewRun, end: End | null): void {
+  const { workflowId, runId, account, lease } = old;
+  const { outcome, detail } = account;
+  const told = {
+    type,
+    at,
+    old: { workflowId, runId, outcome, detail, generation: lease?.generation ?? null },
+    new: { workflowId: run.workflowId, runId: run.firstExecutionRunId, input },
+    end,
+  };
+  answer(JSON.stringify(told, null, 2));
+}
+
+/** One message for a person, and an exit code that says what kind of trouble it is. */
+function troubleCode(error: unknown): number {
+  // Commander has said it, and the help, already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.refused;
+  say(`fork: ${error instanceof Error ? error.message : String(error)}`);
+  if (process.env['HOLDFAST_STACK'] !== undefined && error instanceof Error) say(error.stack ?? '');
+  if (error instanceof CannotFork || error instanceof CannotUpdate) return error.exitCode;
+  if (error instanceof TemporalUnreachable) return EXIT.unreachable;
+  return error instanceof ConnectionConfigurationInvalid ? EXIT.refused : EXIT.incomplete;
+}
+
+main().then(
+  (code) => (process.exitCode = code),
+  (error: unknown) => (process.exitCode = troubleCode(error)),
+);

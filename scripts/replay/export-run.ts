@@ -1,0 +1,110 @@
+import { readFileSync, statSync } from 'node:fs';
+import { repositoryPath } from '../../tools/repository-path';
+import type { Client } from '@temporalio/client';
+import { Presets, SingleBar } from 'cli-progress';
+import { loadConnection } from '../../workers/connection';
+import { holdfastVersion, presentCommit } from '../build-id';
+import { readStamp } from '../../workers/workflow-code';
+import { FORMAT, FORMAT_VERSION, type Header } from '../recorded-runs/bundle-format';
+import { runsOnServer } from '../recorded-runs/server-runs';
+import { writeBundle, type Code, type Exported } from '../recorded-runs/write-bundle';
+import { CannotReplay, EXIT } from './ended';
+import { withClient } from './source';
+
+interface Options {
+  readonly runId?: string;
+  readonly workflowBundle?: string;
+  readonly uiUrl?: string;
+}
+
+/** Writes a run, open or closed, and all that belongs to it into one file. */
+export async function exportRun(
+  workflowId: string,
+  file: string | undefined,
+  options: Options,
+): Promise<number> {
+  if (file === undefined)
+    throw new CannotReplay(`Name the file to write: --export ${workflowId} run.hfbundle`);
+  const code = codeOf(options.workflowBundle);
+  const exported = await withClient(async (client) => {
+    const header = await headerOf(client, workflowId, options);
+    const runs = runsOnServer(client, workflowId, options.runId);
+    const progress = progressBar();
+    try {
+      return await writeBundle(file, {
+        client,
+        header,
+        runs,
+        code,
+        onProgress: (so) => {
+          progress.setTotal(so.expectedRuns);
+          progress.update(so.runs);
+        },
+      });
+    } finally {
+      progress.stop();
+    }
+  });
+  process.stdout.write(`${report(file, exported)}\n`);
+  return EXIT.ok;
+}
+
+async function headerOf(client: Client, workflowId: string, options: Options): Promise<Header> {
+  const { runId, type } = await client.workflow.getHandle(workflowId, options.runId).describe();
+  const { serverVersion } = await client.workflowService.getSystemInfo({});
+  return {
+    kind: 'header',
+    format: FORMAT,
+    version: FORMAT_VERSION,
+    exportedAt: new Date().toISOString(),
+    holdfast: { version: holdfastVersion(), commit: presentCommit() },
+    server: { version: serverVersion, namespace: loadConnection().namespace },
+    uiUrl: options.uiUrl ?? null,
+    root: { workflowId, runId, type },
+  };
+}
+
+/** The prebuilt code that is named, or that of `npm run build`, which production workers load; null without either. */
+function codeOf(bundle: string | undefined): Code | null {
+  let path = bundle;
+  try {
+    path ??= repositoryPath('dist/workflow-bundle.js');
+  } catch {
+    return null;
+  }
+  return { buildId: readStamp(path).buildId, source: readFileSync(path, 'utf8') };
+}
+
+function progressBar(): SingleBar {
+  const bar = new SingleBar(
+    {
+      format: ' {bar} {value} of {total} runs so far',
+      stream: process.stderr,
+      clearOnComplete: true,
+      hideCursor: true,
+    },
+    Presets.shades_classic,
+  );
+  bar.start(1, 0);
+  return bar;
+}
+
+function report(file: string, exported: Exported): string {
+  const { runs, missingRuns, hosts, missingHosts, journalEntries, code } = exported;
+  const kilobytes = Math.ceil(statSync(file).size / 1024);
+  return [
+    `${file}: ${runs} runs, ${journalEntries} journal entries of ${hosts} hosts, ${kilobytes} KB`,
+    ...(missingRuns === 0
+      ? []
+      : [`${missingRuns} runs are missing: the server does not have them any more.`]),
+    ...missingHosts.map(
+      ({ hostId, reason }) =>
+        `Nothing was got from ${hostId}, so it cannot be acted out on a simulated host: ${reason}`,
+    ),
+    ...(code
+      ? []
+      : [
+          'The workflow code of these runs is not in it: name the bundle that the workers load with --workflow-bundle.',
+        ]),
+  ].join('\n');
+}

@@ -1,0 +1,172 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { HOLDFAST_QUEUE } from '../../contract/queues';
+import type { JsonRun } from '../../scripts/replay/as-json';
+import { Suite } from '../support/suite';
+
+const ROOT = join(__dirname, '..', '..');
+
+describe('a failed run is taken home in one file', () => {
+  let suite: Suite;
+  let directory: string;
+  let bundle: string;
+  let exported: string;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'holdfast-bundle-'));
+    suite = await Suite.start('bundle', { hosts: 2, vms: 2 });
+    const run = await suite.stack.client.workflow.start('serviceHost', {
+      workflowId: 'service-host/host-01',
+      taskQueue: HOLDFAST_QUEUE,
+      args: [
+        {
+          hostId: 'host-01',
+          update: { version: '2.0.0' },
+          blackoutBudget: '2s',
+          faults: [{ vmId: 'vm-02', step: 'saveVm', kind: 'fail-before', times: 1000 }],
+        },
+      ],
+    });
+    await expect(run.result()).rejects.toThrow();
+    bundle = join(directory, 'run.hfbundle');
+    ({ out: exported } = await replay(['--export', 'service-host/host-01', bundle]));
+  });
+  afterAll(async () => {
+    rmSync(directory, { recursive: true, force: true });
+    await suite.stop();
+  });
+
+  function replay(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
+    const command = ['--require', require.resolve('tsx/cjs'), join(ROOT, 'scripts', 'replay.ts')];
+    const { address, namespace } = suite.stack;
+    const code = ['--workflow-bundle', process.env['HOLDFAST_TEST_BUNDLE'] ?? ''];
+    return new Promise((resolve) => {
+      execFile(
+        process.execPath,
+        [...command, ...args, ...code],
+        {
+          env: { ...process.env, TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace },
+          maxBuffer: 64_000_000,
+        },
+        (error, out, err) => {
+          resolve({ code: error === null ? 0 : Number(error.code), out, err });
+        },
+      );
+    });
+  }
+  const lines = (): Record<string, unknown>[] =>
+    gunzipSync(readFileSync(bundle))
+      .toString()
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+  it('with the histories of all its children, the journal, how the host was, and the workflow code', () => {
+    expect(exported).toMatch(/run\.hfbundle: 5 runs, \d+ journal entries of 1 hosts, \d+ KB\n$/);
+    const kinds = lines().map(({ kind }) => kind);
+    expect(kinds[0]).toBe('header');
+    expect(kinds.at(-1)).toBe('end');
+    expect(kinds.filter((kind) => kind === 'run')).toHaveLength(5);
+    expect(kinds).toContain('code');
+    const host = lines().find(({ kind }) => kind === 'host');
+    expect(host).toMatchObject({
+      hostId: 'host-01',
+      missing: null,
+      beginnings: [
+        {
+          holder: { workflowId: 'service-host/host-01' },
+          vmId: null,
+          journalSeq: 0,
+          simulation: { host: { versions: { vmWorkerProcess: '1.0.0' } } },
+        },
+      ],
+    });
+    const journal = lines().flatMap((line) => (line['kind'] === 'journal' ? line['entries'] : []));
+    expect(JSON.stringify(journal)).toContain('saveVm of vm-02 failed before its effect');
+  });
+
+  it('and replays from it as a tree, down to the step that failed and its attempts', async () => {
+    const { code, out, err } = await replay([bundle, '--json']);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    const told = JSON.parse(out) as JsonRun;
+    expect(told).toMatchObject({
+      workflowId: 'service-host/host-01',
+      type: 'serviceHost',
+      deterministic: true,
+      outcome: 'failed',
+      failure: { type: 'HostNotUpdated', step: 'saveVm', nextAction: expect.any(String) },
+      firstFailure: { workflowId: 'fast-save/host-01/vm-02' },
+    });
+    expect(told.failure?.attempt).toBeGreaterThan(1);
+    expect(told.children).toHaveLength(4);
+    for (const child of told.children) expect(child).toMatchObject({ deterministic: true });
+    const saved = told.children.find((c) => c.workflowId === 'fast-save/host-01/vm-02');
+    expect(saved).toMatchObject({
+      steps: expect.arrayContaining([
+        expect.objectContaining({ name: 'saveVm', status: 'failed' }),
+      ]),
+    });
+  });
+
+  it('reads for a person like the run itself', async () => {
+    const { out } = await replay([bundle]);
+    expect(out).toContain('5 of 5 runs replayed');
+    expect(out).toMatch(/[├└]─ fastSave fast-save\/host-01\/vm-02: failed \(SaveUndone\), \d+ ms/);
+    expect(out).toContain('It began in fastSave fast-save/host-01/vm-02');
+    expect(out).toContain('What to do: ');
+  });
+
+  it('is the same from the server', async () => {
+    const [fromServer, fromFile] = await Promise.all([
+      replay(['service-host/host-01', '--json']),
+      replay([bundle, '--json']),
+    ]);
+    expect(JSON.parse(fromServer.out)).toEqual(JSON.parse(fromFile.out));
+  });
+
+  it('a query replays every run that it lists, and none twice', async () => {
+    const { workflow } = suite.stack.client;
+    // What the server lists may be a moment behind.
+    while ((await workflow.count('ExecutionStatus="Failed"')).count < 2) await delay(100);
+    const { code, out } = await replay(['--query', 'ExecutionStatus="Failed"', '--json']);
+    expect(code).toBe(0);
+    const ids = out
+      .trimEnd()
+      .split('\n')
+      .flatMap((line) => idsOf(JSON.parse(line) as JsonRun));
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids.some((id) => id.startsWith('fast-save/host-01/vm-02'))).toBe(true);
+  });
+
+  it.each([
+    ['a file that was cut off', (b: Buffer) => cut(b), /cut off|cannot be read/],
+    [
+      'one of a newer format',
+      (b: Buffer) => edited(b, '"version":1', '"version":2'),
+      /use a newer/,
+    ],
+    ['another compressed file', () => gzipSync('{"a":1}\n'), /is no bundle: line 1/],
+  ])('%s is refused with what to do', async (_what, spoil, message) => {
+    const file = join(directory, 'spoiled.hfbundle');
+    writeFileSync(file, spoil(readFileSync(bundle)));
+    const { code, out, err } = await replay([file]);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(message);
+  });
+});
+
+const cut = (bundle: Buffer): Buffer => {
+  const lines = gunzipSync(bundle).toString().trimEnd().split('\n');
+  return gzipSync(lines.slice(0, -1).join('\n'));
+};
+const edited = (bundle: Buffer, from: string, to: string): Buffer =>
+  gzipSync(gunzipSync(bundle).toString().replace(from, to));
+
+const idsOf = ({ workflowId, runId, children }: JsonRun): string[] => [
+  `${workflowId} ${runId}`,
+  ...children.flatMap((child) => ('steps' in child ? idsOf(child) : [])),
+];

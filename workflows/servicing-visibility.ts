@@ -1,0 +1,103 @@
+import { setCurrentDetails, upsertMemo } from '@temporalio/workflow';
+import type { Holder } from '../contract/ids';
+import type { Update } from '../contract/inputs';
+import { fastRestoreId, fastSaveId } from '../contract/queues';
+import type { FastRestoreResult, ServiceHostResult, VmFacts, VmVerdict } from '../contract/results';
+import { withoutNextActions } from './failures';
+import { literal, markdownTable, page, runLink } from './markdown';
+
+/** The runs of a VM's save and restore: by id while they are being started, then by run. */
+export interface VmRuns {
+  readonly save?: Holder;
+  readonly restore?: Holder;
+}
+
+/** What is about to become of each VM. */
+export function showVerdicts(verdicts: readonly VmVerdict[]): void {
+  setCurrentDetails(
+    markdownTable(
+      ['VM', 'verdict', 'reason'],
+      verdicts.map((v) => [v.vmId, v.verdict, literal(v.reason)]),
+    ),
+  );
+  upsertMemo({ verdicts });
+}
+
+/**
+ * A servicing run as it goes on, one row a VM. Not called from the start of the VMs' runs until the last of them is back:
+ * in between each may be dark.
+ */
+export class ServicingDetails {
+  constructor(
+    private readonly hostId: string,
+    private readonly update: Update,
+    private readonly versionBefore: string,
+    private readonly verdicts: readonly VmVerdict[],
+  ) {}
+
+  /** Before a VM's run starts: the links are the way to what happens inside the blackout. */
+  phase(name: 'notice' | 'staging' | 'servicing'): void {
+    this.#show(
+      name,
+      this.verdicts.map(({ vmId, verdict }) => [
+        vmId,
+        verdict,
+        verdict === 'blocked' ? '-' : name === 'servicing' ? 'being saved and restored' : 'runs',
+        ...NOT_YET,
+        name === 'servicing' ? this.#runs(vmId) : '',
+      ]),
+    );
+  }
+
+  /** Every VM is back; the host is still to be verified. */
+  back(restored: ReadonlyMap<string, FastRestoreResult>, runs: ReadonlyMap<string, VmRuns>): void {
+    this.#show(
+      'verifying',
+      this.verdicts.map(({ vmId, verdict }) => {
+        const vm = restored.get(vmId);
+        const phase = vm?.outcome === 'restored' ? vm.vm.path : 'save undone';
+        return [vmId, verdict, phase, ...measured(vm?.vm), this.#runs(vmId, runs.get(vmId))];
+      }),
+    );
+  }
+
+  ended({ outcome, reason, vms }: ServiceHostResult, runs: ReadonlyMap<string, VmRuns>): void {
+    const verdictOf = new Map(this.verdicts.map((v) => [v.vmId, v.verdict]));
+    this.#show(
+      outcome,
+      vms.map(({ vmId, facts }) => [
+        vmId,
+        verdictOf.get(vmId) ?? '-',
+        facts.path,
+        ...measured(facts),
+        this.#runs(vmId, runs.get(vmId)),
+      ]),
+      reason === null ? '' : literal(withoutNextActions(reason)),
+    );
+  }
+
+  #show(state: string, rows: readonly (readonly string[])[], more = ''): void {
+    const { component, version } = this.update;
+    setCurrentDetails(
+      page(
+        `**${this.hostId}: ${state}** (${component} ${this.versionBefore} → ${version})`,
+        more,
+        markdownTable(['VM', 'verdict', 'phase', 'blackout ms', 'VF outage ms', 'runs'], rows),
+      ),
+    );
+  }
+
+  #runs(vmId: string, { save, restore }: VmRuns = {}): string {
+    return [
+      runLink('save', save ?? { workflowId: fastSaveId(this.hostId, vmId) }),
+      runLink('restore', restore ?? { workflowId: fastRestoreId(this.hostId, vmId) }),
+    ].join(', ');
+  }
+}
+
+const NOT_YET = ['-', '-'];
+
+function measured(facts: VmFacts | undefined): readonly string[] {
+  if (facts === undefined) return NOT_YET;
+  return [facts.blackoutMs.toFixed(1), facts.vfOutageMs.toFixed(1)];
+}
