@@ -161,7 +161,10 @@ function failureOf(run: NodeRun): JsonFailure | null {
   const chain = chainOf(run);
   const [top, root] = [chain[0], rootOf(chain)];
   if (top === undefined) return null;
-  const failedStep = chain.findLast((link) => link.step !== null);
+  // A step in place of a child is named in the child's history only.
+  const failedStep = [chain, firstFailure({ last: run })?.chain ?? []]
+    .map((links) => links.findLast((link) => link.step !== null))
+    .find((link) => link !== undefined);
   return {
     type: top.type,
     message: top.message,

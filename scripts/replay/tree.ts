@@ -69,15 +69,24 @@ export function* allRuns(node: Node): Generator<NodeRun> {
   }
 }
 
-/** The run where it all began: of the failed runs below which none failed, the one that ended first. */
-export function firstFailure(node: Node): Account | null {
-  const failed = [...allRuns(node)].flatMap(({ account, children }) =>
-    account !== null && account.chain.length > 0 && children.every((c) => firstFailure(c) === null)
-      ? [account]
-      : [],
-  );
-  failed.sort((a, b) => (a.closedMs ?? Infinity) - (b.closedMs ?? Infinity));
-  return failed[0] ?? null;
+/**
+ * The run where it all began: down along the children that the failures name as their causes; where one names none,
+ * the child that failed first.
+ */
+export function firstFailure({ last }: Pick<Node, 'last'>): Account | null {
+  const { account, children } = last;
+  if (account === null) return null;
+  const named = account.chain.find(({ child }) => child !== null)?.child;
+  const cause = children.find(({ workflowId }) => workflowId === named) ?? earliest(children);
+  const below = cause === undefined ? null : firstFailure(cause);
+  return below ?? (account.chain.length > 0 ? account : null);
+}
+
+function earliest(children: readonly Node[]): Node | undefined {
+  const endMs = ({ last }: Node) => last.account?.closedMs ?? Infinity;
+  return children
+    .filter((child) => firstFailure(child) !== null)
+    .sort((a, b) => endMs(a) - endMs(b))[0];
 }
 
 /** The chain of a run's failure, with the attempts of its children's steps, which only their histories tell. */
