@@ -98,6 +98,7 @@ const LABELS = {
 
 /** A call that has a label: every activity must. */
 export type LabelledCall = keyof typeof LABELS;
+export const LABELLED_CALLS = Object.keys(LABELS);
 export const isLabelledCall = (name: PropertyKey): name is LabelledCall =>
   Object.hasOwn(LABELS, name);
 

@@ -1,6 +1,15 @@
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import { Command } from 'commander';
 import { reasonOf } from '../tools/reason';
@@ -31,6 +40,8 @@ interface File {
   readonly name: string;
   readonly kept: Kept;
   readonly history: Recorded;
+  /** Where it was written as a bundle; null if it is not to be. */
+  readonly bundle: string | null;
 }
 
 /** Records test/histories anew: real runs, on a server, hosts and workers of their own. */
@@ -83,7 +94,7 @@ async function record(directory: string, only: string): Promise<File[]> {
     for (let scenario = waiting.shift(); scenario !== undefined; scenario = waiting.shift()) {
       try {
         const stage = new Stage(stack, hostIds.get(scenario) ?? []);
-        recorded.set(scenario, await perform(scenario, stage));
+        recorded.set(scenario, await perform(scenario, stage, directory));
       } catch (error) {
         failed.push(`${scenario.name}: ${reasonOf(error)}`);
       }
@@ -101,7 +112,7 @@ async function record(directory: string, only: string): Promise<File[]> {
   return scenarios.flatMap((scenario) => recorded.get(scenario) ?? []);
 }
 
-async function perform(scenario: Scenario, stage: Stage): Promise<File[]> {
+async function perform(scenario: Scenario, stage: Stage, directory: string): Promise<File[]> {
   const began = Date.now();
   const kept = await scenario(stage);
   const files = await Promise.all(
@@ -114,7 +125,9 @@ async function perform(scenario: Scenario, stage: Stage): Promise<File[]> {
           `${name} (${one.run.workflowId}) was to end ${one.ends}, but ended ${ended}`,
         );
       }
-      return { name, kept: one, history };
+      const bundle = one.withAllBelow === true ? join(directory, `${name}.hfbundle`) : null;
+      if (bundle !== null) await stage.exportTo(bundle, one.run);
+      return { name, kept: one, history, bundle };
     }),
   );
   console.log(
@@ -124,12 +137,23 @@ async function perform(scenario: Scenario, stage: Stage): Promise<File[]> {
 }
 
 function write(out: string, files: readonly File[], others: boolean): void {
-  mkdirSync(out, { recursive: true });
+  const bundles = join(out, 'bundles');
+  mkdirSync(bundles, { recursive: true });
   const indexFile = join(out, 'index.json');
-  const kept = others ? (JSON.parse(readFileSync(indexFile, 'utf8')) as { file: string }[]) : [];
-  if (!others)
+  const kept =
+    others && existsSync(indexFile)
+      ? (JSON.parse(readFileSync(indexFile, 'utf8')) as { file: string }[])
+      : [];
+  if (!others) {
     for (const old of readdirSync(out)) if (old.endsWith('.json')) rmSync(join(out, old));
-  for (const { name, history } of files) writeFileSync(join(out, `${name}.json`), text(history));
+    for (const old of readdirSync(bundles)) rmSync(join(bundles, old));
+  }
+  for (const { name, history, bundle } of files) {
+    writeFileSync(join(out, `${name}.json`), text(history));
+    if (bundle === null) continue;
+    const lines = withoutPlace(gunzipSync(readFileSync(bundle)).toString());
+    writeFileSync(join(bundles, `${name}.hfbundle`), gzipSync(lines));
+  }
   const index = files.map(({ name, kept }) => ({
     file: `${name}.json`,
     workflowId: kept.run.workflowId,
@@ -140,14 +164,14 @@ function write(out: string, files: readonly File[], others: boolean): void {
   writeFileSync(indexFile, `${JSON.stringify([...left, ...index], null, 2)}\n`);
 }
 
-/**
- * One event a line: small, and a difference between two recordings is one of events. Where the checkout lies, which
- * only the stacks of failures say, is left out; a replay does not look at them.
- */
+/** One event a line: small, and a difference between two recordings is one of events. */
 function text(history: Recorded): string {
   const { events } = JSON.parse(historyToJSON(history)) as { readonly events: readonly unknown[] };
   const lines = events.map((event) => JSON.stringify(event)).join(',\n');
-  return `{"events":[\n${lines.replaceAll(`${process.cwd()}/`, '')}\n]}\n`;
+  return `{"events":[\n${withoutPlace(lines)}\n]}\n`;
 }
+
+/** Where the checkout lies, which only the stacks of failures say, is left out; a replay does not look at them. */
+const withoutPlace = (json: string): string => json.replaceAll(`${process.cwd()}/`, '');
 
 runMain('record-histories', main);

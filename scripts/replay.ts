@@ -1,17 +1,26 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ConnectionConfigurationInvalid } from '../workers/connection';
 import { workflowCode } from '../workers/workflow-code';
 import { asJson } from './replay/as-json';
 import { asText } from './replay/as-text';
+import { DEBUGGER_PORT, awaitDebugger, breakingCode } from './replay/break-at';
+import { pairsOf } from './replay/difference';
+import { differenceAsJson, differenceText } from './replay/difference-text';
 import { CannotReplay, EXIT } from './replay/ended';
 import { exportRun } from './replay/export-run';
 import { replayTrees } from './replay/replay-trees';
-import { openSource, querySource, type Wanted } from './replay/source';
+import { openSource, querySource, type Source, type Wanted } from './replay/source';
+import { walkOf } from './replay/stops';
 import type { Node } from './replay/tree';
+import { walkThrough } from './replay/walk';
 
 interface Options extends Wanted {
   readonly query?: string;
   readonly json?: boolean;
+  readonly step?: boolean;
+  readonly break?: string;
+  readonly debuggerPort: number;
+  readonly diff?: string;
   readonly export?: string;
   readonly uiUrl?: string;
   readonly workflowBundle?: string;
@@ -36,6 +45,24 @@ async function main(): Promise<number> {
       'replay every run that the server lists for it, e.g. \'ExecutionStatus="Failed"\'',
     )
     .option('--json', 'print one JSON object instead of text; with --query, one a line')
+    .option('--step', 'walk through it afterwards, with what each VM was at every step')
+    .addOption(
+      new Option(
+        '--break <step>',
+        'stop in a debugger wherever the workflow code asks for this step',
+      ).conflicts(['workflowBundle']),
+    )
+    .addOption(
+      new Option('--debugger-port <port>', 'where --break waits for the debugger')
+        .default(DEBUGGER_PORT)
+        .argParser(port),
+    )
+    .addOption(
+      new Option(
+        '--diff <bundle | history.json | workflowId>',
+        'replay this one too, and show the two side by side',
+      ).conflicts(['query', 'step', 'runId', 'workflowId']),
+    )
     .option('--run-id <id>', 'this run of the workflow; default: the latest')
     .option('--workflow-id <id>', 'whose history a file is, where it does not say so itself')
     .option(
@@ -46,7 +73,7 @@ async function main(): Promise<number> {
       new Option(
         '--export <workflowId>',
         'write the run and all that belongs to it into one file, and replay nothing',
-      ).conflicts(['query', 'json', 'workflowId']),
+      ).conflicts(['query', 'json', 'workflowId', 'step', 'break', 'diff']),
     )
     .option(
       '--ui-url <url>',
@@ -58,19 +85,71 @@ async function main(): Promise<number> {
   const options = program.opts<Options>();
   const what = program.args[0];
   if (options.export !== undefined) return exportRun(options.export, what, options);
-  const { query, json = false, workflowBundle } = options;
+  const { query } = options;
   if ((query === undefined) === (what === undefined))
     throw new CannotReplay('Name a bundle, a history file or a workflow id, or give a --query.');
   const source = query === undefined ? await openSource(what ?? '', options) : querySource(query);
-  const say = (node: Node) =>
-    process.stdout.write(
+  return options.diff === undefined
+    ? replay(source, options)
+    : compare(source, await openSource(options.diff, {}), options);
+}
+
+async function replay(source: Source, options: Options): Promise<number> {
+  const { query, json = false, step = false } = options;
+  const code = await codeOf(options);
+  const { trees, notReplayed } = await replayTrees(source, code, async (node) => {
+    say(
       json
-        ? `${JSON.stringify(asJson(node), null, query === undefined ? 2 : 0)}\n`
-        : `${asText(node, source.from)}\n`,
+        ? JSON.stringify(asJson(node), null, query === undefined ? 2 : 0)
+        : asText(node, source.from),
     );
-  const { trees, notReplayed } = await replayTrees(source, workflowCode(workflowBundle), say);
+    if (step) await walk(node);
+  });
   if (trees === 0) throw new CannotReplay(`The server lists no run for ${query ?? ''}.`);
   return notReplayed === 0 ? EXIT.ok : EXIT.nonDeterminism;
+}
+
+async function compare(a: Source, b: Source, options: Options): Promise<number> {
+  const { json = false } = options;
+  const code = await codeOf(options);
+  const nodes: Node[] = [];
+  let notReplayed = 0;
+  for (const source of [a, b]) {
+    const replayed = await replayTrees(source, code, (node) => {
+      nodes.push(node);
+    });
+    notReplayed += replayed.notReplayed;
+  }
+  const [nodeA, nodeB] = nodes;
+  const pairs = pairsOf(nodeA ?? null, nodeB ?? null);
+  say(
+    json
+      ? JSON.stringify(differenceAsJson(pairs), null, 2)
+      : differenceText(pairs, { a: a.from, b: b.from }),
+  );
+  return notReplayed === 0 ? EXIT.ok : EXIT.nonDeterminism;
+}
+
+async function codeOf({ workflowBundle, break: step, debuggerPort }: Options) {
+  if (step === undefined) return workflowCode(workflowBundle);
+  const code = await breakingCode(step);
+  awaitDebugger(debuggerPort);
+  return code;
+}
+
+const walk = (node: Node): Promise<void> =>
+  walkThrough(walkOf(node), {
+    input: process.stdin,
+    output: process.stdout,
+    isInteractive: process.stdin.isTTY && process.stdout.isTTY,
+  });
+
+const say = (text: string): boolean => process.stdout.write(`${text}\n`);
+
+function port(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 0 && value <= 65_535) return value;
+  throw new InvalidArgumentError('It must be a whole number from 0 to 65535; 0 takes a free one.');
 }
 
 /** One message for a person, and an exit code that says what kind of trouble it is. */
@@ -84,6 +163,11 @@ function troubleCode(error: unknown): number {
   return error instanceof ConnectionConfigurationInvalid ? EXIT.badInput : 1;
 }
 
+// Whoever reads only the head of it has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(EXIT.ok);
+});
 main().then(
   (code) => (process.exitCode = code),
   (error: unknown) => (process.exitCode = troubleCode(error)),

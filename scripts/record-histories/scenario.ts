@@ -8,6 +8,8 @@ export interface Kept {
   readonly ends: End;
   /** What the history shows, and why it is worth keeping. */
   readonly shows: string;
+  /** Whether it is kept as a bundle too, with the runs below it and the journals of its hosts. */
+  readonly withAllBelow?: true;
 }
 
 /** Brings one or more runs to their end on hosts of its own; answers the histories to keep, by file name. */

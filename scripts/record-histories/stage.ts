@@ -4,6 +4,8 @@ import type { temporal } from '@temporalio/proto';
 import type { UpdateFleetInput } from '../../contract/fleet-input';
 import type { FleetProgress } from '../../contract/fleet-results';
 import type { FastRestoreInput, FastSaveInput, ServiceHostInput } from '../../contract/inputs';
+import { runsOnServer } from '../recorded-runs/server-runs';
+import { headerOf, writeBundle } from '../recorded-runs/write-bundle';
 import type { Stack } from '../stack';
 import {
   HOLDFAST_QUEUE,
@@ -184,6 +186,19 @@ export class Stage {
 
   history(run: Run): Promise<Recorded> {
     return this.#handle(run).fetchHistory();
+  }
+
+  /** Writes it into a bundle, with the runs below it and the journals of their hosts, but without workflow code. */
+  async exportTo(file: string, run: Run): Promise<void> {
+    const { client } = this;
+    const { namespace } = this.stack;
+    await writeBundle(file, {
+      client,
+      header: await headerOf(client, { ...run, namespace, uiUrl: null }),
+      runs: runsOnServer(client, run.workflowId, run.runId),
+      code: null,
+      onProgress: () => undefined,
+    });
   }
 
   /** The run that this one continued as. */

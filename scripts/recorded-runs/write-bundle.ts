@@ -5,9 +5,9 @@ import { createGzip } from 'node:zlib';
 import type { Client } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import type { JournalEntry } from '../../contract/host';
-import { buildOf } from '../build-id';
+import { buildOf, holdfastVersion, presentCommit } from '../build-id';
 import { field, firstValue, textOf } from '../replay/values';
-import type { Header, Line } from './bundle-format';
+import { FORMAT, FORMAT_VERSION, type Header, type Line } from './bundle-format';
 import { journalOf, recordOf, type HostRecord } from './host-records';
 import {
   buildIds,
@@ -42,6 +42,31 @@ export interface Exported {
   missingHosts: { readonly hostId: string; readonly reason: string }[];
   journalEntries: number;
   code: boolean;
+}
+
+/** The header of a bundle of this run, or of the latest of its id. */
+export async function headerOf(
+  client: Client,
+  about: {
+    readonly workflowId: string;
+    readonly runId: string | undefined;
+    readonly namespace: string;
+    readonly uiUrl: string | null;
+  },
+): Promise<Header> {
+  const { workflowId, namespace, uiUrl } = about;
+  const { runId, type } = await client.workflow.getHandle(workflowId, about.runId).describe();
+  const { serverVersion } = await client.workflowService.getSystemInfo({});
+  return {
+    kind: 'header',
+    format: FORMAT,
+    version: FORMAT_VERSION,
+    exportedAt: new Date().toISOString(),
+    holdfast: { version: holdfastVersion(), commit: presentCommit() },
+    server: { version: serverVersion, namespace },
+    uiUrl,
+    root: { workflowId, runId, type },
+  };
 }
 
 /** Writes a bundle as it is read from the server: the file appears when it is whole. */

@@ -22,10 +22,14 @@ export interface Account {
   readonly input: unknown;
   readonly startedMs: number | null;
   readonly closedMs: number | null;
+  /** Of the last event that the history has: its end, where it is closed. */
+  readonly lastEventId: number;
   /** completed, failed, cancelled, terminated, timed out, continued as new, or open. */
   readonly outcome: string;
   /** The outcome that its result names, the reason of a termination, or the run it continued as. */
   readonly detail: string | null;
+  /** What it answered, or what its failure carries as details; undefined without either. */
+  readonly result: unknown;
   readonly continuedFrom: string | null;
   readonly parent: string | null;
   readonly chain: readonly Link[];
@@ -56,8 +60,10 @@ export function accountOf({
     input: firstValue(started?.input),
     startedMs: timeMs(first?.eventTime),
     closedMs: end.outcome === 'open' ? null : timeMs(events.at(-1)?.eventTime),
+    lastEventId: events.length,
     outcome: end.outcome,
     detail: end.detail,
+    result: end.result,
     continuedFrom: textOf(started?.continuedExecutionRunId),
     parent: textOf(started?.parentWorkflowExecution?.workflowId),
     chain: failureChain(end.failure, steps),

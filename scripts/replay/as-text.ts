@@ -55,16 +55,20 @@ const indented = (by: string, lines: readonly string[]): string[] =>
 /** `fastSave fast-save/host-01/vm-01: completed (saved), 812 ms, dark for 41.3 ms, replays`. */
 function summary({ workflowId, runId, missing, account, verdict }: NodeRun): string {
   if (account === null) return `${workflowId} (run ${runId}): not there: ${missing ?? ''}`;
+  return `${runText(account)}, ${verdict?.deterministic === true ? 'replays' : 'DOES NOT REPLAY'}`;
+}
+
+/** `fastSave fast-save/host-01/vm-01: completed (saved), 812 ms, dark for 41.3 ms`. */
+export function runText(account: Account): string {
   const took = tookMs(account);
   const dark = account.blackouts.map(({ ms, vmId, ended }) => {
     const vm = vmId === null ? '' : `${vmId} `;
     return `${vm}dark for ${ended ? '' : 'at least '}${ms.toFixed(1)} ms`;
   });
-  return `${account.type} ${workflowId}: ${[
+  return `${account.type} ${account.workflowId}: ${[
     outcomeText(account),
     ...(took === null ? [] : [`${took.toFixed(0)} ms`]),
     ...dark,
-    verdict?.deterministic === true ? 'replays' : 'DOES NOT REPLAY',
   ].join(', ')}`;
 }
 
@@ -244,11 +248,16 @@ function linkText({ type, message, step, child, attempt, retryState }: Link): st
   return `${type}: ${message}${suffix}`;
 }
 
-const shown = (ms: number | null, digits = 1): string => (ms === null ? '' : ms.toFixed(digits));
+export const shown = (ms: number | null, digits = 1): string =>
+  ms === null ? '' : ms.toFixed(digits);
 
-/** Without colours: what is printed goes into tickets. Only the outcome wraps, however long it is. */
-function plainTable(head: string[], numeric: readonly number[]) {
-  const widths = head.map((name) => (name === 'outcome' ? OUTCOME_WIDTH : null));
+/** Without colours: what is printed goes into tickets. Only columns of a given width wrap. */
+export function plainTable(
+  head: string[],
+  numeric: readonly number[],
+  wide: Readonly<Record<string, number>> = { outcome: OUTCOME_WIDTH },
+) {
+  const widths = head.map((name) => wide[name] ?? null);
   return new Table({
     head,
     style: { head: [], border: [], compact: true },

@@ -1,13 +1,10 @@
 import { readFileSync, statSync } from 'node:fs';
 import { repositoryPath } from '../../tools/repository-path';
-import type { Client } from '@temporalio/client';
 import { Presets, SingleBar } from 'cli-progress';
 import { loadConnection } from '../../workers/connection';
-import { holdfastVersion, presentCommit } from '../build-id';
 import { readStamp } from '../../workers/workflow-code';
-import { FORMAT, FORMAT_VERSION, type Header } from '../recorded-runs/bundle-format';
 import { runsOnServer } from '../recorded-runs/server-runs';
-import { writeBundle, type Code, type Exported } from '../recorded-runs/write-bundle';
+import { headerOf, writeBundle, type Code, type Exported } from '../recorded-runs/write-bundle';
 import { CannotReplay, EXIT } from './ended';
 import { withClient } from './source';
 
@@ -27,7 +24,9 @@ export async function exportRun(
     throw new CannotReplay(`Name the file to write: --export ${workflowId} run.hfbundle`);
   const code = codeOf(options.workflowBundle);
   const exported = await withClient(async (client) => {
-    const header = await headerOf(client, workflowId, options);
+    const { namespace } = loadConnection();
+    const uiUrl = options.uiUrl ?? null;
+    const header = await headerOf(client, { workflowId, runId: options.runId, namespace, uiUrl });
     const runs = runsOnServer(client, workflowId, options.runId);
     const progress = progressBar();
     try {
@@ -47,21 +46,6 @@ export async function exportRun(
   });
   process.stdout.write(`${report(file, exported)}\n`);
   return EXIT.ok;
-}
-
-async function headerOf(client: Client, workflowId: string, options: Options): Promise<Header> {
-  const { runId, type } = await client.workflow.getHandle(workflowId, options.runId).describe();
-  const { serverVersion } = await client.workflowService.getSystemInfo({});
-  return {
-    kind: 'header',
-    format: FORMAT,
-    version: FORMAT_VERSION,
-    exportedAt: new Date().toISOString(),
-    holdfast: { version: holdfastVersion(), commit: presentCommit() },
-    server: { version: serverVersion, namespace: loadConnection().namespace },
-    uiUrl: options.uiUrl ?? null,
-    root: { workflowId, runId, type },
-  };
 }
 
 /** The prebuilt code that is named, or that of `npm run build`, which production workers load; null without either. */

@@ -14,18 +14,24 @@ export type WorkflowCode = Pick<
   'workflowBundle' | 'workflowsPath' | 'bundlerOptions'
 >;
 
-/** Replays runs against the workflow code, one after the other and with one worker; holds one history at a time. */
-export async function* replayAll(
-  runs: AsyncIterable<RecordedRun>,
-  code: WorkflowCode,
-): AsyncGenerator<ReplayedRun> {
-  // Loaded only here: the native bridge costs a wrong argument a third of a second.
+/** Loaded only when it is needed: the native bridge costs a wrong argument a third of a second. */
+async function loaded() {
   const { DefaultLogger, Runtime, Worker } = await import('@temporalio/worker');
   // The SDK logs what it throws as well, with stacks; we say it once, in words.
   Runtime.install({
     logger: new DefaultLogger('ERROR', () => undefined),
     telemetryOptions: { logging: { forward: {}, filter: 'OFF' } },
   });
+  return Worker;
+}
+let loading: ReturnType<typeof loaded> | undefined;
+
+/** Replays runs against the workflow code, one after the other and with one worker; holds one history at a time. */
+export async function* replayAll(
+  runs: AsyncIterable<RecordedRun>,
+  code: WorkflowCode,
+): AsyncGenerator<ReplayedRun> {
+  const Worker = await (loading ??= loaded());
   const given: RecordedRun[] = [];
   const results = Worker.runReplayHistories({ ...code, replayName: 'replay' }, replayable());
   for await (const { error } of results) {

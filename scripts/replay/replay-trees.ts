@@ -13,21 +13,21 @@ export interface Replayed {
 export async function replayTrees(
   { runs }: Source,
   code: WorkflowCode,
-  onTree: (node: Node) => void,
+  onTree: (node: Node) => void | Promise<void>,
 ): Promise<Replayed> {
   let [trees, count, notReplayed] = [0, 0, 0];
   let forest = new Forest();
-  const finish = () => {
-    for (const node of forest.roots) onTree(node);
+  const finish = async () => {
+    for (const node of forest.roots) await onTree(node);
     trees += forest.roots.length;
     forest = new Forest();
   };
   for await (const run of replayAll(runs, code)) {
     if (run.verdict !== null) count += 1;
     if (run.verdict?.deterministic === false) notReplayed += 1;
-    if (forest.isRoot(run)) finish();
+    if (forest.isRoot(run)) await finish();
     forest.add(run);
   }
-  finish();
+  await finish();
   return { trees, runs: count, notReplayed };
 }

@@ -31,6 +31,8 @@ export interface Step {
   blackoutMs: number | null;
   /** What the last failed attempt said, also where a later one succeeded. */
   lastFailure: string | null;
+  /** What it answered; undefined where it did not. */
+  answer: unknown;
 }
 
 /** Every activity, regular or local, in the order in which the history has them. */
@@ -119,12 +121,14 @@ function newStep(
     darkForMs: null,
     blackoutMs: null,
     lastFailure: null,
+    answer: undefined,
   };
 }
 
 /** What a step outcome (contract/steps.ts) says; other activities answer something else, and are done. */
 function answerOf(answer: unknown) {
   return {
+    answer,
     status: textOf(field(answer, 'status')) ?? 'done',
     reason: textOf(field(answer, 'reason')),
     hostMs: numberOf(field(answer, 'ms')),

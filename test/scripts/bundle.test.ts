@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,8 +6,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
 import type { JsonRun } from '../../scripts/replay/as-json';
 import { Suite } from '../support/suite';
-
-const ROOT = join(__dirname, '..', '..');
+import { replay as replayScript, type Answer } from './replay-script';
 
 describe('a failed run is taken home in one file', () => {
   let suite: Suite;
@@ -40,23 +38,9 @@ describe('a failed run is taken home in one file', () => {
     await suite.stop();
   });
 
-  function replay(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
-    const command = ['--require', require.resolve('tsx/cjs'), join(ROOT, 'scripts', 'replay.ts')];
+  function replay(args: readonly string[]): Promise<Answer> {
     const { address, namespace } = suite.stack;
-    const code = ['--workflow-bundle', process.env['HOLDFAST_TEST_BUNDLE'] ?? ''];
-    return new Promise((resolve) => {
-      execFile(
-        process.execPath,
-        [...command, ...args, ...code],
-        {
-          env: { ...process.env, TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace },
-          maxBuffer: 64_000_000,
-        },
-        (error, out, err) => {
-          resolve({ code: error === null ? 0 : Number(error.code), out, err });
-        },
-      );
-    });
+    return replayScript(args, { TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace });
   }
   const lines = (): Record<string, unknown>[] =>
     gunzipSync(readFileSync(bundle))

@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,41 +6,10 @@ import { Client, Connection } from '@temporalio/client';
 import { FAILURES } from '../../contract/failures';
 import type { asJson } from '../../scripts/replay/as-json';
 import { HISTORIES, recorded, type JsonHistory } from '../workflows/recorded';
+import { replay } from './replay-script';
 import { decoded, renameActivity, swapLocalActivities } from '../workflows/spoil';
 
-interface Answer {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-const ROOT = join(__dirname, '..', '..');
-const BUNDLE = process.env['HOLDFAST_TEST_BUNDLE'] ?? '';
 const ADDRESS = process.env['HOLDFAST_TEST_ADDRESS'] ?? '';
-
-/** `npm run replay`, but without npm and without bundling anew. */
-function replay(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Answer> {
-  const command = [
-    '--require',
-    require.resolve('tsx/cjs'),
-    join(ROOT, 'scripts', 'replay.ts'),
-    ...args,
-  ];
-  return new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      [...command, '--workflow-bundle', BUNDLE],
-      { env: { ...process.env, TEMPORAL_ADDRESS: '127.0.0.1:1', ...env }, maxBuffer: 16_000_000 },
-      (error, out, err) => {
-        resolve({
-          code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1,
-          out,
-          err,
-        });
-      },
-    );
-  });
-}
 
 const file = (name: string): string => join(HISTORIES, `${name}.json`);
 async function told(name: string): Promise<ReturnType<typeof asJson>> {

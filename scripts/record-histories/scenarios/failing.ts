@@ -80,6 +80,7 @@ export const FAILING: readonly Scenario[] = [
       'fast-save.undone': {
         run,
         ends: 'SaveUndone',
+        withAllBelow: true,
         shows:
           'A dark step fails until its share of the budget is spent: fence, undo in order, and the VM runs as before.',
       },
@@ -98,6 +99,7 @@ export const FAILING: readonly Scenario[] = [
       'service-host.not-updated': {
         run,
         ends: 'HostNotUpdated',
+        withAllBelow: true,
         shows:
           'One VM cannot be saved, so none crosses: four children that end undone or not needed, and a typed failure.',
       },
@@ -131,6 +133,7 @@ export const FAILING: readonly Scenario[] = [
       'service-host.degraded': {
         run,
         ends: 'completed',
+        withAllBelow: true,
         shows: 'Updated, but one VM has another VF than before: outcome degraded, with the reason.',
       },
       'fast-restore.reattached': {
@@ -193,6 +196,7 @@ export const FAILING: readonly Scenario[] = [
       'service-host.rolled-back': {
         run,
         ends: 'HostNotUpdated',
+        withAllBelow: true,
         shows:
           'The update cannot be committed once every VM is saved: it is rolled back, and the VMs come back on the old version.',
       },

@@ -20,6 +20,7 @@ export const FLEETS: readonly Scenario[] = [
       'update-fleet.updated': {
         run,
         ends: 'completed',
+        withAllBelow: true,
         shows:
           'A canary, then a wave of two hosts: survey, plan, health gates, children for each host.',
       },
@@ -86,6 +87,7 @@ export const FLEETS: readonly Scenario[] = [
       'update-fleet.rolled-back': {
         run: await on.ended(run),
         ends: 'FleetRolledBack',
+        withAllBelow: true,
         shows:
           'A guest that hangs after the second wave: both updated hosts are taken back, the latest first.',
       },

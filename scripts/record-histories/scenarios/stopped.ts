@@ -44,6 +44,7 @@ export const STOPPED: readonly Scenario[] = [
       'service-host.cancelled': {
         run,
         ends: 'cancelled',
+        withAllBelow: true,
         shows:
           'A cancel while the VMs are being prepared: the host is told to stop, all children end, and the run ends as cancelled.',
       },

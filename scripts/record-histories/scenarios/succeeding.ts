@@ -8,6 +8,7 @@ export const SUCCEEDING: readonly Scenario[] = [
       'service-host.updated': {
         run,
         ends: 'completed',
+        withAllBelow: true,
         shows:
           'A host is updated under two VMs: the parent of four children, with the order of restores before saves before the commit.',
       },

@@ -1,0 +1,170 @@
+import { VM_PHASES, type VmPhase } from '../../contract/host';
+import type { VmStep } from '../../contract/steps';
+import type { Step } from './steps';
+import { field, numberOf, textOf } from './values';
+
+/** A VM at one moment, as the steps tell it. */
+export interface VmState {
+  readonly phase: VmPhase;
+  /** What carries its packets: `none` while it is dark. */
+  readonly path: 'vf' | 'synthetic' | 'none';
+  readonly vf: 'assigned' | 'held' | 'allocated' | 'none';
+  /** How long it had been dark, ms; 0 while it runs. */
+  readonly darkForMs: number;
+}
+
+/** A step and what the VM is after it. Times in ms since 1970; of a step in place worked out from how dark the VM was. */
+export interface VmMoment {
+  readonly step: Step;
+  readonly fromMs: number | null;
+  readonly toMs: number | null;
+  readonly after: VmState;
+}
+
+interface Walked extends Omit<VmState, 'path'> {
+  /** What carries its packets when it runs. */
+  readonly guestPath: 'vf' | 'synthetic';
+}
+type Effect = Partial<Omit<Walked, 'darkForMs'>>;
+
+const WITHOUT_VF = { vf: 'none', guestPath: 'synthetic' } as const satisfies Effect;
+const AT_THE_VF = new Set<string>([
+  'createVpciBus',
+  'retrieveAndRestoreVirtualFunction',
+] satisfies VmStep[]);
+
+/** What each step changes of what is shown; the others change nothing of it. */
+const EFFECTS = {
+  pauseVm: { phase: 'paused' },
+  saveVirtualFunctionState: { vf: 'held' },
+  crossPointOfNoReturn: { phase: 'crossed' },
+  tearDownSyntheticAdapter: { phase: 'saved' },
+  powerOnRestore: { phase: 'restoring' },
+  markVirtualFunctionAssigned: { vf: 'assigned' },
+  resumeVm: { phase: 'preparing' },
+  verifyRestore: { phase: 'running' },
+  endOperation: { phase: 'running' },
+  ejectVirtualFunction: { guestPath: 'synthetic' },
+  freeVirtualFunction: { vf: 'none' },
+  detachHeldFunction: WITHOUT_VF,
+  coldStartVm: WITHOUT_VF,
+  allocateVirtualFunction: { vf: 'allocated' },
+  switchDataPath: { guestPath: 'vf' },
+  strandVm: { phase: 'stranded' },
+} as const satisfies Partial<Record<VmStep, Effect>>;
+
+const RUNS_WITH_ITS_VF: Walked = {
+  phase: 'running',
+  guestPath: 'vf',
+  vf: 'assigned',
+  darkForMs: 0,
+};
+
+/** The steps of the runs of one VM, in the order in which they ended. */
+export const inOrder = (runs: readonly { readonly steps: readonly Step[] }[]): Step[] =>
+  runs
+    .flatMap(({ steps }) => steps)
+    .sort((a, b) => (endMs(a) ?? Infinity) - (endMs(b) ?? Infinity));
+
+/** When a step ended, as far as it tells by itself: the history has no end of a step in place. ms since 1970. */
+export const endMs = ({ closedMs, scheduledMs, hostMs }: Step): number | null =>
+  closedMs ?? (scheduledMs === null ? null : scheduledMs + (hostMs ?? 0));
+
+/**
+ * Walks the steps of the runs of one VM, in the order in which they were performed, and tells what the VM is after
+ * each. Before the first it is taken to run with its VF, unless the host's first answer says otherwise.
+ */
+export function vmMoments(steps: readonly Step[]): VmMoment[] {
+  let [at, darkSinceMs]: [Walked, number | null] = [RUNS_WITH_ITS_VF, null];
+  return steps.map((step) => {
+    at = { ...at, ...answered(step, at) };
+    const { scheduledMs: fromMs } = step;
+    const toMs =
+      step.closedMs ??
+      (darkSinceMs !== null && step.darkForMs !== null && step.darkForMs > 0
+        ? darkSinceMs + step.darkForMs
+        : fromMs !== null && step.hostMs !== null
+          ? fromMs + step.hostMs
+          : null);
+    darkSinceMs =
+      at.darkForMs === 0 ? null : (darkSinceMs ?? (toMs === null ? null : toMs - at.darkForMs));
+    const { guestPath, ...state } = at;
+    return {
+      step,
+      fromMs,
+      toMs,
+      after: { ...state, path: at.darkForMs === 0 ? guestPath : 'none' },
+    };
+  });
+}
+
+/** What a step's answer changes: the host's own description where it is one, or else the effect of a step that was done. */
+function answered(step: Step, before: Walked): Partial<Walked> {
+  switch (step.name) {
+    case 'describeVm':
+      return described(step.answer, before);
+    case 'verifyRestore':
+      return described(field(field(step.answer, 'evidence'), 'vm'), before);
+    case 'beginSave':
+    case 'beginRestore':
+    case 'fenceOperation':
+      return leased(step, before);
+    default:
+      return performed(step, before);
+  }
+}
+
+function performed(step: Step, before: Walked): Partial<Walked> {
+  const dark = step.darkForMs === null ? {} : { darkForMs: step.darkForMs };
+  const isDark = (step.darkForMs ?? 0) > 0;
+  if (step.name === 'awaitUpdate' && step.reason === 'saveUndone' && isDark)
+    return { ...dark, phase: 'recovering' };
+  // The record holds no VF: it was gone when the VM was saved.
+  if (AT_THE_VF.has(step.name) && step.status === 'notApplicable' && before.phase === 'restoring')
+    return { ...dark, ...WITHOUT_VF };
+  if (step.status !== 'done' && step.status !== 'alreadyDone') return dark;
+  // Another run has brought the VM down, or back, while this one waited.
+  if (step.name === 'awaitUpdate' && isDark)
+    return { ...dark, phase: 'saved', vf: before.vf === 'assigned' ? 'held' : before.vf };
+  if (step.name === 'awaitResume' && step.darkForMs === 0)
+    return { ...dark, phase: 'preparing', vf: before.vf === 'held' ? 'assigned' : before.vf };
+  if (step.name === 'saveVirtualFunctionState') {
+    const without = textOf(field(field(step.answer, 'evidence'), 'withoutVfRecord'));
+    return { ...dark, ...(without === null ? { vf: 'held' } : WITHOUT_VF) };
+  }
+  // Nothing is held any more once the save is taken back; and on the way to a VF anew it is assigned as at first.
+  if (step.name === 'discardSavedState' && before.vf === 'held') return { ...dark, vf: 'assigned' };
+  if (step.name === 'assignVirtualFunction' && before.vf === 'allocated')
+    return { ...dark, vf: 'assigned' };
+  return { ...dark, ...effectOf(step.name) };
+}
+
+const effectOf = (name: string): Effect =>
+  (EFFECTS as Readonly<Record<string, Effect | undefined>>)[name] ?? {};
+
+/** An operation, as the host answers a run that takes or fences it. */
+function leased({ name, answer }: Step, before: Walked): Partial<Walked> {
+  const phase = phaseIn(answer);
+  const darkForMs = numberOf(field(answer, 'darkForMs'));
+  if (phase === null || darkForMs === null) return {};
+  // Of a conventional save its guest has given the VF back before it goes down.
+  const conventional =
+    name === 'beginRestore' && field(field(answer, 'settings'), 'mode') === 'conventional';
+  if (conventional) return { phase, darkForMs, ...WITHOUT_VF };
+  const held = name === 'beginRestore' && darkForMs > 0 && before.vf === 'assigned';
+  return { phase, darkForMs, ...(held ? { vf: 'held' } : {}) };
+}
+
+/** The host's description of the VM; a running one says who carries its packets. */
+function described(answer: unknown, before: Walked): Partial<Walked> {
+  const phase = phaseIn(answer);
+  const path = field(answer, 'dataPath');
+  const darkForMs = numberOf(field(answer, 'darkForMs'));
+  if (phase === null || darkForMs === null || (path !== 'vf' && path !== 'synthetic')) return {};
+  const vf =
+    field(answer, 'identity') === null ? 'none' : before.vf === 'none' ? 'assigned' : before.vf;
+  return { phase, darkForMs, guestPath: path, vf };
+}
+
+const phaseIn = (answer: unknown): VmPhase | null =>
+  VM_PHASES.find((phase) => phase === field(answer, 'phase')) ?? null;
