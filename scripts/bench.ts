@@ -5,12 +5,15 @@ import { directBlackouts } from './bench/direct';
 import { figures, type Figures } from './bench/figures';
 import { fleetFigures, planningFigures } from './bench/fleets';
 import { outageBlackouts } from './bench/outages';
+import { replayFigures } from './bench/replays';
 import { service, withStack } from './bench/serviced';
 import { wholeNumber } from './options';
 
+const HISTORIES_REPLAYED = 60;
+
 /** Measures what the README claims and prints it as JSON. Times in ms by the host's own clock. */
 async function main(): Promise<void> {
-  const { rounds, outages, fleets } = new Command('npm run bench --')
+  const { rounds, outages, fleets, replays } = new Command('npm run bench --')
     .option(
       '--rounds <number>',
       'measured runs of each kind, after one warm-up',
@@ -23,8 +26,9 @@ async function main(): Promise<void> {
       'only what fleets of these sizes cost; default 10,100,1000: about 20 minutes',
       (text) => text.split(',').map(wholeNumber(1, 1_000)),
     )
+    .option('--replays', 'only how many VM histories are replayed in a second')
     .parse()
-    .opts<{ rounds: number; outages: boolean; fleets?: true | number[] }>();
+    .opts<{ rounds: number; outages: boolean; fleets?: true | number[]; replays?: boolean }>();
   const say = (text: string) => process.stderr.write(`${text}\n`);
   if (fleets) {
     const measured = [];
@@ -34,6 +38,14 @@ async function main(): Promise<void> {
     }
     const planning = { '1,000 hosts planned, ms': planningFigures(1_000) };
     process.stdout.write(`${JSON.stringify({ fleets: measured, planning }, null, 2)}\n`);
+    return;
+  }
+  if (replays === true) {
+    say(
+      `${HISTORIES_REPLAYED} VM histories, ${rounds} rounds of the SDK alone and of ours in turn`,
+    );
+    const figures = await replayFigures(HISTORIES_REPLAYED, rounds);
+    process.stdout.write(`${JSON.stringify({ rounds, replays: figures }, null, 2)}\n`);
     return;
   }
   const blackouts: Record<string, Record<string, Figures>> = {};

@@ -1,7 +1,9 @@
+import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
 import type { JsonRun } from '../../scripts/replay/as-json';
@@ -141,6 +143,30 @@ describe('a failed run is taken home in one file', () => {
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err).toMatch(message);
   });
+});
+
+/** All histories at once would take more than three times as much: with them held, this process dies. */
+const MEMORY_MB = 64;
+
+it('a run with 1,000 children is written and read one history at a time', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-thousand-'));
+  try {
+    const [file, report] = [join(directory, 'run.hfbundle'), join(directory, 'report.json')];
+    await promisify(execFile)(process.execPath, [
+      `--max-old-space-size=${MEMORY_MB}`,
+      '--require',
+      require.resolve('tsx/cjs'),
+      join(__dirname, 'thousand-runs.ts'),
+      file,
+      report,
+    ]);
+    expect(JSON.parse(readFileSync(report, 'utf8'))).toMatchObject({
+      written: 1_001,
+      read: 1_001,
+    });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 });
 
 const cut = (bundle: Buffer): Buffer => {
