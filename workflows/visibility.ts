@@ -121,7 +121,7 @@ export function showFailure(type: FailureType, error: unknown): void {
       `**Failed: ${type}.** ${meaning}`,
       `**Next action:** ${nextAction}`,
       failureTable(last),
-      'Replay it, and take it home in one file, in a checkout of holdfast:',
+      'Replay it, take it home in one file, or get a report of it, in a checkout of holdfast:',
       codeBlock(commands()),
       stepsOf(error) ?? getCurrentDetails(),
     ),
@@ -152,6 +152,8 @@ function commands(): readonly string[] {
     `  --run-id ${runId}`,
     `npm run replay -- --export ${id} \\`,
     `  --run-id ${runId} run.hfbundle`,
+    `npm run report -- ${id} \\`,
+    `  --run-id ${runId}`,
   ];
 }
 

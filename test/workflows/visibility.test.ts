@@ -59,6 +59,7 @@ describe('a save that fails', () => {
     expect(shown).toContain(
       `npm run replay -- --export ${workflowId} \\\n --run-id ${runId} run.hfbundle`,
     );
+    expect(shown).toContain(`npm run report -- ${workflowId} \\\n --run-id ${runId}\n`);
   });
 
   it('has the same in its memo, for when no worker lives to answer', async () => {
