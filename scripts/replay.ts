@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { ConnectionConfigurationInvalid } from '../workers/connection';
 import { workflowCode } from '../workers/workflow-code';
+import { reEnact } from './re-enact/re-enact';
 import { asJson } from './replay/as-json';
 import { asText } from './replay/as-text';
 import { DEBUGGER_PORT, awaitDebugger, breakingCode } from './replay/break-at';
@@ -21,6 +23,7 @@ interface Options extends Wanted {
   readonly break?: string;
   readonly debuggerPort: number;
   readonly diff?: string;
+  readonly onSimulator?: boolean;
   readonly export?: string;
   readonly uiUrl?: string;
   readonly workflowBundle?: string;
@@ -28,7 +31,8 @@ interface Options extends Wanted {
 
 const HELP = `
 Exit codes: 0 replayed (whether the run itself failed or not), 2 nothing to replay, 3 the workflow code of this checkout
-is not compatible with the history (non-determinism, TMPRL1100), 4 the Temporal server does not answer.`;
+is not compatible with the history (non-determinism, TMPRL1100), 4 the Temporal server does not answer, 5 acted out again,
+it came to another end.`;
 
 /** Replays what was recorded against the workflow code of this checkout, and tells from it what happened and why. */
 async function main(): Promise<number> {
@@ -63,6 +67,12 @@ async function main(): Promise<number> {
         'replay this one too, and show the two side by side',
       ).conflicts(['query', 'step', 'runId', 'workflowId']),
     )
+    .addOption(
+      new Option(
+        '--on-simulator',
+        'act a run of a bundle out again on a simulated host made as its own was, faults included, with the recorded workflow code and with that of this checkout',
+      ).conflicts(['query', 'step', 'break', 'diff', 'workflowId']),
+    )
     .option('--run-id <id>', 'this run of the workflow; default: the latest')
     .option('--workflow-id <id>', 'whose history a file is, where it does not say so itself')
     .option(
@@ -73,7 +83,7 @@ async function main(): Promise<number> {
       new Option(
         '--export <workflowId>',
         'write the run and all that belongs to it into one file, and replay nothing',
-      ).conflicts(['query', 'json', 'workflowId', 'step', 'break', 'diff']),
+      ).conflicts(['query', 'json', 'workflowId', 'step', 'break', 'diff', 'onSimulator']),
     )
     .option(
       '--ui-url <url>',
@@ -85,6 +95,7 @@ async function main(): Promise<number> {
   const options = program.opts<Options>();
   const what = program.args[0];
   if (options.export !== undefined) return exportRun(options.export, what, options);
+  if (options.onSimulator === true) return reEnact(bundleToActOut(what), options);
   const { query } = options;
   if ((query === undefined) === (what === undefined))
     throw new CannotReplay('Name a bundle, a history file or a workflow id, or give a --query.');
@@ -92,6 +103,13 @@ async function main(): Promise<number> {
   return options.diff === undefined
     ? replay(source, options)
     : compare(source, await openSource(options.diff, {}), options);
+}
+
+function bundleToActOut(what: string | undefined): string {
+  if (what !== undefined && existsSync(what)) return what;
+  throw new CannotReplay(
+    `--on-simulator needs a bundle${what === undefined ? '' : `, and there is no file ${what}`}. Make one with "npm run replay -- --export <workflowId> run.hfbundle".`,
+  );
 }
 
 async function replay(source: Source, options: Options): Promise<number> {

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
 import { HOLDFAST_QUEUE, hostQueue, vmWorkflowQueue } from '../contract/queues';
-import { createFleet } from '../hosts/simulator/fleet';
+import { createFleet, type FleetShape } from '../hosts/simulator/fleet';
 import { inventoryOf } from '../hosts/simulator/inventory';
 import { HostStore } from '../hosts/simulator/store';
 import { spawnGuarded, type GuardedProcess } from '../tools/processes/spawn-guarded';
@@ -13,14 +13,12 @@ import { connectClient, isClusterConfigured, loadConnection } from '../workers/c
 import { completeInventory } from '../workers/inventory';
 import { buildWorkflowBundle } from './workflow-bundle';
 
-export interface StackOptions {
+/** The hosts of a stack: a new fleet of this shape, or whatever `fill` puts into the store. */
+type HostsOptions = FleetShape | { readonly fill: (store: HostStore) => void };
+
+export type StackOptions = HostsOptions & {
   /** Where hosts, logs and the workflow bundle go; made if missing. */
   readonly directory: string;
-  readonly hosts: number;
-  readonly vms: number;
-  readonly seed: number;
-  /** Over which the hosts are spread; default 2. */
-  readonly faultDomains?: number;
   /** On top of this process's own environment, for the processes that are started. */
   readonly env?: Readonly<Record<string, string>>;
   /** Latency profile: default, zero, or a file. */
@@ -37,7 +35,7 @@ export interface StackOptions {
   /** Workflow code that is built already. */
   readonly workflowBundle?: string;
   readonly onProgress?: (line: string) => void;
-}
+};
 
 type Role = 'orchestrator' | 'host' | 'dead-man';
 export const HOST_WORKER_NAME = 'host-worker-1';
@@ -63,7 +61,8 @@ export class Stack {
     const { directory, databaseFile: dbFilename, port, uiPort } = options;
     mkdirSync(join(directory, 'logs'), { recursive: true });
     const store = new HostStore(join(directory, 'fleet'));
-    createFleet(store, options);
+    if ('fill' in options) options.fill(store);
+    else createFleet(store, options);
     completeInventory(inventoryFile(directory), inventoryOf(store));
     const bundling =
       options.workflowBundle === undefined

@@ -24,7 +24,12 @@ export const fastRestore = endsTyped(async function fastRestore(
 ): Promise<FastRestoreResult> {
   const input = validated(fastRestoreInput, raw, EXAMPLE);
   const { hostId, vmId, faults } = input;
-  showBeginning({ HostId: hostId, VmId: vmId, Phase: 'restoring' });
+  showBeginning({
+    HostId: hostId,
+    VmId: vmId,
+    Phase: 'restoring',
+    ForkOf: input.adopt?.runId ?? null,
+  });
   const host = await ping(hostId);
   checkFaultsSupported(host, faults);
   if (

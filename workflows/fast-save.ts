@@ -24,7 +24,13 @@ export const fastSave = endsTyped(async function fastSave(
 ): Promise<FastSaveResult> {
   const input = validated(fastSaveInput, raw, EXAMPLE);
   const { hostId, vmId, faults } = input;
-  showBeginning({ HostId: hostId, VmId: vmId, SaveMode: input.mode, Phase: 'saving' });
+  showBeginning({
+    HostId: hostId,
+    VmId: vmId,
+    SaveMode: input.mode,
+    Phase: 'saving',
+    ForkOf: input.adopt?.runId ?? null,
+  });
   const host = await ping(hostId);
   checkFaultsSupported(host, faults);
   if (

@@ -34,7 +34,7 @@ export function showAttributes(
  * earlier run, whose they are.
  */
 export function showBeginning(
-  values: Partial<Record<keyof typeof SEARCH_ATTRIBUTES, string>>,
+  values: Partial<Record<keyof typeof SEARCH_ATTRIBUTES, string | null>>,
 ): void {
   showAttributes({ Outcome: null, WaitingFor: null, ...values });
 }

@@ -1,3 +1,4 @@
+import * as z from 'zod';
 import type { Beginning } from '../../contract/host';
 import type { Holder } from '../../contract/ids';
 import type { NetworkAdapterState } from './devices/network-adapter';
@@ -51,3 +52,98 @@ export function readBeginnings(
     .beginnings(hostId)
     .filter((beginning) => holders.some((holder) => sameHolder(holder, beginning.holder)));
 }
+
+/** A simulated host cannot be made of what was recorded; the message says why and what to do. */
+export class CannotRebuild extends Error {
+  override readonly name = 'CannotRebuild';
+}
+
+/** What is needed to make the host; all else in it is its own, and is taken as it is. */
+const simulation = z.object({
+  stateVersion: z.literal(STATE_VERSION),
+  hostTimeMs: z.number(),
+  profile: z.intersection(z.looseObject({ timeScale: z.number() }), z.custom<LatencyProfile>()),
+  host: z.intersection(
+    z.looseObject({
+      hostId: z.string(),
+      seed: z.int(),
+      workerName: z.string(),
+      vmIds: z.array(z.string()),
+      generation: z.int(),
+      journalSeq: z.int(),
+    }),
+    z.custom<HostState>(),
+  ),
+  pf: z.intersection(
+    z.looseObject({ pfId: z.string(), vfs: z.array(z.looseObject({ vfId: z.int() })) }),
+    z.custom<NetworkAdapterState>(),
+  ),
+  vms: z.array(
+    z.intersection(z.looseObject({ vmId: z.string(), generation: z.int() }), z.custom<VmState>()),
+  ),
+});
+
+/** Reads a beginning that was kept, as it comes out of a file. Fails with `CannotRebuild`. */
+export function simulationOf({ simulation: recorded }: Beginning): Simulation {
+  if (recorded === null) {
+    throw new CannotRebuild(
+      'The host was not a simulated one, so no simulated host can be made as it was.',
+    );
+  }
+  const version = z.object({ stateVersion: z.int() }).safeParse(recorded);
+  if (version.success && version.data.stateVersion !== STATE_VERSION) {
+    throw new CannotRebuild(
+      `The state of the host has version ${version.data.stateVersion}, this checkout makes hosts of version ${STATE_VERSION}: use the checkout that recorded it.`,
+    );
+  }
+  const read = simulation.safeParse(recorded);
+  if (read.success) return read.data;
+  throw new CannotRebuild(
+    `The state of the host is damaged: ${z.prettifyError(read.error).replaceAll('\n', ' ')}. Export the run again.`,
+  );
+}
+
+/** The moment at which a host that was recorded goes on. */
+export interface Moment {
+  /** By the host's clock, see `hostNowMs`. */
+  readonly hostMs: number;
+  /** How much later that is than the recorded moment by the wall clock, ms. */
+  readonly wallShiftMs: number;
+}
+
+/** The recorded host as if it were this moment now: as long to every deadline, and as long since all that was. */
+export function goneOn(
+  recorded: Simulation,
+  { hostMs, wallShiftMs }: Moment,
+): Pick<Simulation, 'host' | 'pf' | 'vms'> {
+  const { host, pf, vms } = structuredClone(recorded);
+  shiftClocks([host, pf, vms], { hostMs: hostMs - recorded.hostTimeMs, wallMs: wallShiftMs });
+  // Nobody here performs what was under way there, whichever process has that number on this machine.
+  for (const owner of [host, pf, ...vms])
+    if (owner.mailbox !== null) owner.mailbox = { ...owner.mailbox, ended: true };
+  return { host, pf, vms };
+}
+
+/** Names that end like this are moments of the host's monotonic clock, which begins anew on each machine. */
+const HOST_MOMENT = /(^a|A)tMs$|(^s|S)inceMs$|(^d|D)eadlineMs$|(^u|U)ntilMs$/;
+/** For people, and for allowances that span weeks. */
+const WALL_MOMENT = /^endedAtMs$/;
+/** The moments in it have the names of their VMs. */
+const HOST_MOMENTS = 'dueMs';
+
+function shiftClocks(
+  within: unknown,
+  by: { readonly hostMs: number; readonly wallMs: number },
+  all = false,
+): void {
+  if (!isObject(within)) return;
+  for (const [name, value] of Object.entries(within)) {
+    if (typeof value !== 'number') shiftClocks(value, by, name === HOST_MOMENTS);
+    else if (WALL_MOMENT.test(name)) within[name] = value + by.wallMs;
+    else if (all || HOST_MOMENT.test(name)) within[name] = value + by.hostMs;
+  }
+}
+
+/** Arrays as well. */
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null;
