@@ -1,14 +1,13 @@
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import type { Client } from '@temporalio/client';
-import { ConnectionConfigurationInvalid, TemporalUnreachable } from '../workers/connection';
 import { change, type Changes } from './fork/changes';
-import { CannotFork, EXIT, EXIT_CODES } from './fork/ended';
+import { EXIT, EXIT_CODES } from './fork/ended';
 import { follow, isGranted, startFork, terminateOld, type End, type NewRun } from './fork/new-run';
 import { leaseOf, oldRun, type OldRun } from './fork/old-run';
 import { plan, type Plan } from './fork/plan';
 import { field, textOf } from './replay/values';
-import { CannotUpdate } from './update-fleet/ended';
 import { refuseWithoutOrchestrator, withClient } from './update-fleet/server';
+import { runScript } from './run-script';
 
 interface Options {
   readonly at: string;
@@ -141,18 +140,4 @@ function document(old: OldRun, { type, at, input }: Plan, run: NewRun, end: End 
   answer(JSON.stringify(told, null, 2));
 }
 
-/** One message for a person, and an exit code that says what kind of trouble it is. */
-function troubleCode(error: unknown): number {
-  // Commander has said it, and the help, already.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.refused;
-  say(`fork: ${error instanceof Error ? error.message : String(error)}`);
-  if (process.env['HOLDFAST_STACK'] !== undefined && error instanceof Error) say(error.stack ?? '');
-  if (error instanceof CannotFork || error instanceof CannotUpdate) return error.exitCode;
-  if (error instanceof TemporalUnreachable) return EXIT.unreachable;
-  return error instanceof ConnectionConfigurationInvalid ? EXIT.refused : EXIT.incomplete;
-}
-
-main().then(
-  (code) => (process.exitCode = code),
-  (error: unknown) => (process.exitCode = troubleCode(error)),
-);
+runScript('fork', main);

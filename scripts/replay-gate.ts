@@ -1,14 +1,14 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import { reasonOf } from '../tools/reason';
-import { ConnectionConfigurationInvalid } from '../workers/connection';
 import { workflowCode } from '../workers/workflow-code';
 import type { RecordedRun } from './recorded-runs/recorded-run';
 import { CannotReplay, EXIT } from './replay/ended';
 import { replayTrees } from './replay/replay-trees';
 import { openSource, querySource, type Source } from './replay/source';
 import { allRuns, type Node } from './replay/tree';
+import { runScript } from './run-script';
 
 interface Options {
   readonly bundles?: string;
@@ -114,14 +114,4 @@ function verdictText(node: Node, file: string | undefined): string {
   ].join('\n');
 }
 
-function troubleCode(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.badInput;
-  process.stderr.write(`replay:gate: ${reasonOf(error)}\n`);
-  if (error instanceof CannotReplay) return error.exitCode;
-  return error instanceof ConnectionConfigurationInvalid ? EXIT.badInput : 1;
-}
-
-main().then(
-  (code) => (process.exitCode = code),
-  (error: unknown) => (process.exitCode = troubleCode(error)),
-);
+runScript('replay:gate', main);

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { ConnectionConfigurationInvalid } from '../workers/connection';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { workflowCode } from '../workers/workflow-code';
 import { reEnact } from './re-enact/re-enact';
 import { asJson } from './replay/as-json';
@@ -15,6 +14,7 @@ import { openSource, querySource, type Source, type Wanted } from './replay/sour
 import { walkOf } from './replay/stops';
 import type { Node } from './replay/tree';
 import { walkThrough } from './replay/walk';
+import { runScript } from './run-script';
 
 interface Options extends Wanted {
   readonly query?: string;
@@ -170,23 +170,9 @@ function port(text: string): number {
   throw new InvalidArgumentError('It must be a whole number from 0 to 65535; 0 takes a free one.');
 }
 
-/** One message for a person, and an exit code that says what kind of trouble it is. */
-function troubleCode(error: unknown): number {
-  // Commander has said it, and the help, already.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.badInput;
-  process.stderr.write(`replay: ${error instanceof Error ? error.message : String(error)}\n`);
-  if (process.env['HOLDFAST_STACK'] !== undefined && error instanceof Error)
-    process.stderr.write(`${error.stack ?? ''}\n`);
-  if (error instanceof CannotReplay) return error.exitCode;
-  return error instanceof ConnectionConfigurationInvalid ? EXIT.badInput : 1;
-}
-
 // Whoever reads only the head of it has seen enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(EXIT.ok);
 });
-main().then(
-  (code) => (process.exitCode = code),
-  (error: unknown) => (process.exitCode = troubleCode(error)),
-);
+runScript('replay', main);

@@ -7,14 +7,14 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { Command, CommanderError } from 'commander';
-import { ConnectionConfigurationInvalid } from '../workers/connection';
+import { Command } from 'commander';
 import { CannotReplay, EXIT } from './replay/ended';
 import type { Wanted } from './replay/source';
 import { uiAddress } from './report/html';
 import { GENERATOR, page } from './report/page';
 import { readTree } from './report/read-tree';
 import { reasonOf } from '../tools/reason';
+import { runScript } from './run-script';
 
 interface Options extends Wanted {
   readonly out?: string;
@@ -97,18 +97,4 @@ function write(file: string, text: string): void {
 const cannotWrite = (file: string, cause: unknown) =>
   new CannotReplay(`${file} cannot be written: ${reasonOf(cause)}.`, EXIT.badInput, { cause });
 
-/** One message for a person, and an exit code that says what kind of trouble it is. */
-function troubleCode(error: unknown): number {
-  // Commander has said it, and the help, already.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.badInput;
-  process.stderr.write(`report: ${error instanceof Error ? error.message : String(error)}\n`);
-  if (process.env['HOLDFAST_STACK'] !== undefined && error instanceof Error)
-    process.stderr.write(`${error.stack ?? ''}\n`);
-  if (error instanceof CannotReplay) return error.exitCode;
-  return error instanceof ConnectionConfigurationInvalid ? EXIT.badInput : 1;
-}
-
-main().then(
-  (code) => (process.exitCode = code),
-  (error: unknown) => (process.exitCode = troubleCode(error)),
-);
+runScript('report', main);

@@ -1,14 +1,10 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { FleetPlan, FleetProgress } from '../contract/fleet-results';
 import { COMPONENTS } from '../contract/inputs';
-import {
-  ConnectionConfigurationInvalid,
-  TemporalUnreachable,
-  isClusterConfigured,
-} from '../workers/connection';
+import { isClusterConfigured } from '../workers/connection';
 import { wholeNumber } from './options';
 import { control, controlOf, type ControlOptions } from './update-fleet/controls';
-import { CannotUpdate, EXIT, EXIT_CODES } from './update-fleet/ended';
+import { EXIT, EXIT_CODES } from './update-fleet/ended';
 import { readFleet, type Fleet } from './update-fleet/fleet-file';
 import { follow, type Followed } from './update-fleet/follow';
 import { planDocument, planFromFile, planTable } from './update-fleet/plan';
@@ -16,6 +12,7 @@ import { exitCodeOf, resultTable } from './update-fleet/result';
 import { confirm, openRun, startRun, summary } from './update-fleet/run';
 import { schedule } from './update-fleet/schedule';
 import { refuseWithoutOrchestrator, withClient } from './update-fleet/server';
+import { runScript } from './run-script';
 
 interface Options extends ControlOptions {
   readonly fleet?: string;
@@ -158,18 +155,4 @@ function toldPlan(plan: FleetPlan, { json }: Options): number {
   return EXIT.ok;
 }
 
-/** One message for a person, and an exit code that says what kind of trouble it is. */
-function troubleCode(error: unknown): number {
-  // Commander has said it, and the help, already.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.badInput;
-  say(`update-fleet: ${error instanceof Error ? error.message : String(error)}`);
-  if (process.env['HOLDFAST_STACK'] !== undefined && error instanceof Error) say(error.stack ?? '');
-  if (error instanceof CannotUpdate) return error.exitCode;
-  if (error instanceof TemporalUnreachable) return EXIT.unreachable;
-  return error instanceof ConnectionConfigurationInvalid ? EXIT.badInput : EXIT.incomplete;
-}
-
-main().then(
-  (code) => (process.exitCode = code),
-  (error: unknown) => (process.exitCode = troubleCode(error)),
-);
+runScript('update-fleet', main);

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OperationSettings } from '../../contract/host';
-import type { VmStep } from '../../contract/steps';
+import { restoreFlow, saveFlow } from '../../contract/flows';
+import { VM_STEPS, type VmStep } from '../../contract/steps';
 import { createFleet } from '../../hosts/simulator/fleet';
 import { loadProfile } from '../../hosts/simulator/latency';
 import { SimulatedHosts } from '../../hosts/simulator/simulated-host';
@@ -17,32 +18,11 @@ const SETTINGS: OperationSettings = {
   maxSavedForMs: 60_000,
 };
 
-const SAVE: readonly VmStep[] = [
-  'disableOptimizations',
-  'pauseVm',
-  'saveVirtualFunctionState',
-  'writeVirtualFunctionInfo',
-  'saveSyntheticAdapter',
-  'saveVm',
-  'crossPointOfNoReturn',
-  'resetVpciBusInterface',
-  'tearDownSyntheticAdapter',
-  'concludeSave',
-];
-const RESTORE: readonly VmStep[] = [
-  'initializeSyntheticAdapter',
-  'reserveResources',
-  'powerOnRestore',
-  'createVpciBus',
-  'assignVirtualFunction',
-  'restoreVirtualFunctionState',
-  'restoreVm',
-  'markVirtualFunctionAssigned',
-  'resumeSyntheticAdapter',
-  'resumeVm',
-  'enableOptimizations',
-  'verifyRestore',
-];
+/** Waits are for the other VMs of a servicing run. */
+const performed = (flow: readonly VmStep[]): readonly VmStep[] =>
+  flow.filter((step) => VM_STEPS[step] !== 'waits' || step === 'crossPointOfNoReturn');
+const SAVE = performed(saveFlow(SETTINGS));
+const RESTORE = performed(restoreFlow(SETTINGS));
 
 /** The limit: the same steps by direct driver calls, without any durable engine. Blackouts of all VMs, ms. */
 export async function directBlackouts(vms: number, rounds: number): Promise<number[]> {

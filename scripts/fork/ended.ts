@@ -1,9 +1,11 @@
+import { BAD_INPUT, CannotDo, UNREACHABLE } from '../run-script';
+
 /** Exit codes of `npm run fork`. */
 export const EXIT = {
   ok: 0,
   incomplete: 1,
-  refused: 2,
-  unreachable: 4,
+  refused: BAD_INPUT,
+  unreachable: UNREACHABLE,
   aborted: 5,
   failed: 6,
   interrupted: 130,
@@ -17,12 +19,6 @@ orchestrator does not answer; 5 the new run was cancelled or terminated; 6 it fa
 that was started goes on.`;
 
 /** There will be no fork: why, and what to do instead, in words for a person. */
-export class CannotFork extends Error {
+export class CannotFork extends CannotDo {
   override readonly name = 'CannotFork';
-  constructor(
-    message: string,
-    readonly exitCode: number = EXIT.refused,
-  ) {
-    super(message);
-  }
 }

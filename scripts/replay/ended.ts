@@ -1,21 +1,16 @@
+import { BAD_INPUT, CannotDo, UNREACHABLE } from '../run-script';
+
 /** Exit codes of `npm run replay`. */
 export const EXIT = {
   ok: 0,
-  badInput: 2,
+  badInput: BAD_INPUT,
   nonDeterminism: 3,
-  unreachable: 4,
+  unreachable: UNREACHABLE,
   /** A run that was acted out again did not end as the recorded one. */
   otherEnd: 5,
 } as const;
 
 /** There is nothing to replay: what is wrong, and what to do, in words for a person. */
-export class CannotReplay extends Error {
+export class CannotReplay extends CannotDo {
   override readonly name = 'CannotReplay';
-  constructor(
-    message: string,
-    readonly exitCode: number = EXIT.badInput,
-    options?: ErrorOptions,
-  ) {
-    super(message, options);
-  }
 }

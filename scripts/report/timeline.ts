@@ -1,7 +1,7 @@
 import type { VmPhase } from '../../contract/host';
 import type { Account } from '../replay/account';
 import type { Step } from '../replay/steps';
-import { vmMoments, type VmMoment, type VmState } from '../replay/vm-states';
+import { inOrder, vmMoments, type VmMoment, type VmState } from '../replay/vm-states';
 import type { InjectedFault } from './results';
 
 /** For how long something was so; ms since 1970. */
@@ -37,20 +37,12 @@ export interface Dark extends Span<'dark'> {
   readonly ended: boolean;
 }
 
-/** Steps of several runs of one VM, in the order in which they were performed. */
-function performed(runs: readonly Account[]): Step[] {
-  const endMs = ({ closedMs, scheduledMs, hostMs }: Step) =>
-    closedMs ?? (scheduledMs === null ? Infinity : scheduledMs + (hostMs ?? 0));
-  return runs.flatMap(({ steps }) => steps).sort((a, b) => endMs(a) - endMs(b));
-}
-
-/** `untilMs`: when its host's run ended; a VM that ran by then is taken to have run until then. */
 export function timelineOf(
   runs: readonly Account[],
   faults: readonly InjectedFault[],
   untilMs: number | null,
 ): Timeline {
-  const moments = timed(vmMoments(performed(runs)));
+  const moments = timed(vmMoments(inOrder(runs)));
   const spans = spansUntil(untilMs ?? -Infinity, moments);
   return {
     phases: spans(({ phase }) => phase),

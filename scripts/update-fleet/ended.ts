@@ -1,10 +1,12 @@
+import { BAD_INPUT, CannotDo, UNREACHABLE } from '../run-script';
+
 /** Exit codes of `npm run update-fleet`. */
 export const EXIT = {
   ok: 0,
   incomplete: 1,
-  badInput: 2,
+  badInput: BAD_INPUT,
   paused: 3,
-  unreachable: 4,
+  unreachable: UNREACHABLE,
   aborted: 5,
   failed: 6,
   interrupted: 130,
@@ -17,12 +19,6 @@ server or the orchestrator does not answer; 5 aborted, cancelled or terminated; 
 script was interrupted: a run that was started goes on.`;
 
 /** It cannot go on: what is wrong, and what to do, in words for a person. */
-export class CannotUpdate extends Error {
+export class CannotUpdate extends CannotDo {
   override readonly name = 'CannotUpdate';
-  constructor(
-    message: string,
-    readonly exitCode: number = EXIT.badInput,
-  ) {
-    super(message);
-  }
 }
