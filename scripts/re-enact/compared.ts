@@ -2,7 +2,7 @@ import { accountOf } from '../replay/account';
 import { asJson, between } from '../replay/as-json';
 import type { RecordedRun } from '../recorded-runs/recorded-run';
 import { Forest, allRuns, runsOf, type Node, type NodeRun } from '../replay/tree';
-import { field, firstValue, textOf } from '../replay/values';
+import { field, textOf } from '../replay/values';
 
 /** How a run ended, with all that is below it: what a recorded run and one that was acted out are compared by. */
 export interface RunEnd {
@@ -28,12 +28,10 @@ export interface VmEnd {
 
 /** The runs of a chain and all below, parents first. */
 export function endOfRuns(runs: readonly RecordedRun[]): RunEnd {
-  const facts = new Map<string, unknown>();
   const forest = new Forest();
   for (const { history, ...run } of runs) {
     const account = history === null ? null : accountOf({ workflowId: run.workflowId, history });
     forest.add({ ...run, account, verdict: null });
-    facts.set(run.runId, history === null ? undefined : resultOf(history));
   }
   const node = forest.roots.at(-1);
   const account = node?.last.account;
@@ -44,7 +42,7 @@ export function endOfRuns(runs: readonly RecordedRun[]): RunEnd {
     detail: account.detail,
     failure: failure === null ? null : { type: failure.type, step: failure.step },
     failedSteps: failedSteps(node),
-    vms: vmEnds(node, facts),
+    vms: vmEnds(node),
     tookMs: between(runsOf(node)[0]?.account?.startedMs ?? null, account.closedMs),
   };
 }
@@ -58,23 +56,14 @@ const failedSteps = (node: Node): string[] =>
     ),
   ].sort();
 
-/** What it answered, or what its failure carries as its details. */
-function resultOf({ events }: NonNullable<RecordedRun['history']>): unknown {
-  const last = events?.at(-1);
-  return firstValue(
-    last?.workflowExecutionCompletedEventAttributes?.result ??
-      last?.workflowExecutionFailedEventAttributes?.failure?.applicationFailureInfo?.details,
-  );
-}
-
 /** What the host measured at the end says most; without it, the last step of each VM says whether the VM runs. */
-function vmEnds(node: Node, results: ReadonlyMap<string, unknown>): VmEnd[] {
+function vmEnds(node: Node): VmEnd[] {
   const ends = new Map<string, VmEnd>();
   const runs = [...allRuns(node)].sort(
     (a, b) => (a.account?.closedMs ?? Infinity) - (b.account?.closedMs ?? Infinity),
   );
   for (const run of runs) {
-    for (const end of [...seenInSteps(run), ...factsIn(results.get(run.runId))])
+    for (const end of [...seenInSteps(run), ...factsIn(run.account?.result)])
       ends.set(end.vmId, end);
   }
   return [...ends.values()].sort((a, b) => a.vmId.localeCompare(b.vmId));

@@ -71,7 +71,9 @@ describe('a save that failed, in place', () => {
   it('is refused where its host has another state than this checkout knows', async () => {
     const { code, err } = await on.reEnact(on.edited(bundle, withStateVersion(99)));
     expect(code).toBe(2);
-    expect(err).toMatch(/^The state of the host has version 99, this checkout makes hosts of/);
+    expect(err).toMatch(
+      /^replay: The state of the host has version 99, this checkout makes hosts of/,
+    );
   });
 });
 
@@ -190,7 +192,7 @@ describe('a fleet update', () => {
 
   it('is not acted out as a whole: the refusal names the run of the host that failed', async () => {
     const message = await refusal();
-    expect(message).toMatch(/^update-fleet\/re-enact \(run .*\) is of type updateFleet/);
+    expect(message).toMatch(/^replay: update-fleet\/re-enact \(run .*\) is of type updateFleet/);
     expect(message).toMatch(/--run-id \S+ {2}service-host\/host-07, failed \(HostNotUpdated\)/);
     expect(message).not.toContain('service-host/host-08');
     const end = await on.told(bundle, { runId: runIdIn(message) });
@@ -209,7 +211,7 @@ describe('a fleet update', () => {
   });
 
   it('a run id that the bundle does not have is refused', async () => {
-    expect(await refusal({ runId: 'none' })).toMatch(/^The bundle has no run none\./);
+    expect(await refusal({ runId: 'none' })).toMatch(/^replay: The bundle has no run none\./);
   });
 });
 
