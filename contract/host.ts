@@ -98,6 +98,8 @@ export interface Operation {
   readonly crossed: boolean;
   /** Where an operation that was taken over had left the VM. */
   readonly phase: VmPhase;
+  /** If the VM cannot be saved, the others of its servicing run go on without it. Absent: hosts of before did not say. */
+  readonly mayBeLeftOut?: boolean;
   /** The lease was adopted from an older run: these steps are in place, in this order, and are not performed again. */
   readonly adopted?: readonly AdoptedStep[];
 }

@@ -22,6 +22,8 @@ const FORWARD_MINIMUM_MS = 1_500;
  */
 const undoReserveMs = (budgetMs: number) =>
   Math.max(0.1 * budgetMs, Math.min(1_200, 0.4 * budgetMs));
+/** A VM that may be left out gives up at half the budget: the others, dark as long as it, go on with what is left. */
+const LEFT_OUT_SHARE = 0.5;
 /** After the point of no return a step that cannot be had leaves this share of the budget to another way back. */
 const WAY_BACK_SHARE = 0.4;
 /** A light step: an eject alone may take its 60 s of grace, an offer as long again. */
@@ -40,6 +42,8 @@ export interface Darkness {
   readonly budgetMs: number;
   /** Only forward from here, by the normal or another way: there is nothing that a spent budget could undo. */
   readonly onlyForward: boolean;
+  /** If the VM cannot be saved, the others of its host go on without it. */
+  readonly mayBeLeftOut: boolean;
 }
 
 /** A step's window comes out of what is left of the VM's blackout budget; 0 means that it is spent. */
@@ -51,14 +55,18 @@ export function retryWindow(step: VmStep, dark: Darkness): RetryWindow {
   const kind = stepKind(step, dark.darkForMs);
   if (kind === 'light') return LIGHT;
   const budgetMs = Math.min(dark.budgetMs, toMs(HARD_BLACKOUT_LIMIT));
-  const keptMs = dark.onlyForward
-    ? WAY_BACK_SHARE * budgetMs
-    : // Whoever waits at the barrier waits longer than the VM it waits for can fail, so that it hears why.
-      undoReserveMs(budgetMs) * (step === 'crossPointOfNoReturn' ? 0.25 : 1);
+  const keptMs = dark.onlyForward ? WAY_BACK_SHARE * budgetMs : keptForUndoMs(step, budgetMs, dark);
   const left = Math.max(
     dark.onlyForward ? FORWARD_MINIMUM_MS : 0,
     budgetMs - keptMs - dark.darkForMs,
   );
   const attemptMs = kind === 'waits' ? left : Math.min(DARK_ATTEMPT_MS, Math.max(left / 3, 100));
   return { allMs: left, attemptMs: Math.min(attemptMs, left), latestDarkMs: dark.darkForMs + left };
+}
+
+function keptForUndoMs(step: VmStep, budgetMs: number, { mayBeLeftOut }: Darkness): number {
+  const undoMs = undoReserveMs(budgetMs);
+  // Whoever waits at the barrier waits longer than the VM it waits for can fail, so that it hears why.
+  if (step === 'crossPointOfNoReturn') return undoMs * 0.25;
+  return mayBeLeftOut ? Math.max(undoMs, LEFT_OUT_SHARE * budgetMs) : undoMs;
 }

@@ -90,6 +90,7 @@ export class VmOperation {
       darkForMs: this.darkForMs,
       budgetMs: this.settings.blackoutBudgetMs,
       onlyForward: this.#onlyForward || this.#direction !== 'forward',
+      mayBeLeftOut: this.lease.mayBeLeftOut === true,
     });
     if (window.allMs === 0) {
       throw failure(

@@ -6,7 +6,7 @@ import { DEAD_MAN, type Holder } from '../../contract/ids';
 import type { BeginRequest } from '../host-driver';
 import { identityOf } from './identity';
 import { emptyMailboxes } from './mailbox';
-import { breakBarrier, giveUpUpdate, markAdmitted } from './servicing';
+import { breakBarrier, giveUpUpdate, leavesOut, markAdmitted } from './servicing';
 import type { HostState, Lease, Objects, ServicingState, VmState } from './state';
 
 export const sameHolder = (a: Holder | null | undefined, b: Holder | null | undefined): boolean =>
@@ -28,10 +28,13 @@ export const darkForMs = (vm: VmState, nowMs: number): number =>
   vm.partition.pausedAtMs === null ? 0 : nowMs - vm.partition.pausedAtMs;
 
 export function operationOf(o: Objects, lease: Lease): Operation {
+  const { servicing } = o.host;
+  const inServicing = servicing?.members.includes(o.vm.vmId) === true;
   return {
     generation: lease.generation,
     settings: lease.settings,
-    inServicing: o.host.servicing?.members.includes(o.vm.vmId) === true,
+    inServicing,
+    mayBeLeftOut: inServicing && leavesOut(servicing),
     identity: o.vm.identityBefore,
     darkForMs: darkForMs(o.vm, o.nowMs),
     crossed: o.vm.pointOfNoReturn !== null,

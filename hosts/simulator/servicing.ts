@@ -106,6 +106,10 @@ export function isNextToRestore(o: Objects, s: ServicingState): boolean {
   return underWay < s.order.parallelism && darkest === o.vm.vmId;
 }
 
+/** Whether a VM that cannot be saved is left out alone: by policy, and only where the update is per VM. */
+export const leavesOut = ({ order }: ServicingState): boolean =>
+  order.update.component === 'vmWorkerProcess' && order.onSaveFailure === 'leave-out';
+
 /**
  * Takes a VM out of a run that has not crossed: by policy it alone is left out, where the update is per VM, or no VM
  * crosses. Where the run has crossed it changes nothing.
@@ -113,8 +117,7 @@ export function isNextToRestore(o: Objects, s: ServicingState): boolean {
 export function breakBarrier(host: HostState, vmId: string, reason: string): void {
   const { servicing } = host;
   if (servicing === null || servicing.crossed || !servicing.members.includes(vmId)) return;
-  const perVm = servicing.order.update.component === 'vmWorkerProcess';
-  if (perVm && servicing.order.onSaveFailure === 'leave-out') {
+  if (leavesOut(servicing)) {
     servicing.members = servicing.members.filter((id) => id !== vmId);
     servicing.leftOut.push({ vmId, reason });
   } else servicing.aborted ??= `${vmId} could not be saved: ${reason}`;

@@ -7,6 +7,7 @@ const dark = (more: Partial<Darkness> = {}): Darkness => ({
   darkForMs: 1,
   budgetMs: 10_000,
   onlyForward: false,
+  mayBeLeftOut: false,
   ...more,
 });
 
@@ -51,6 +52,16 @@ it.each([
     'with the smallest budget',
     dark({ budgetMs: 100, darkForMs: 10 }),
     { allMs: 50, attemptMs: 50, latestDarkMs: 60 },
+  ],
+  [
+    'of a VM that may be left out, so that the others have time to go on',
+    dark({ mayBeLeftOut: true, darkForMs: 800 }),
+    { allMs: 4_200, attemptMs: 1_400, latestDarkMs: 5_000 },
+  ],
+  [
+    'of one that may be left out, with the smallest budget',
+    dark({ mayBeLeftOut: true, budgetMs: 100, darkForMs: 10 }),
+    { allMs: 40, attemptMs: 40, latestDarkMs: 50 },
   ],
   [
     'after the point of no return',
@@ -115,11 +126,13 @@ it('never gives a dark step more than is left of the budget, and never hangs it 
       fc.integer({ min: 1, max: 60_000 }),
       fc.integer({ min: 100, max: 30_000 }),
       fc.boolean(),
-      (step, darkForMs, budgetMs, onlyForward) => {
+      fc.boolean(),
+      (step, darkForMs, budgetMs, onlyForward, mayBeLeftOut) => {
         const { allMs, attemptMs, latestDarkMs } = retryWindow(step, {
           darkForMs,
           budgetMs,
           onlyForward,
+          mayBeLeftOut,
         });
         const left = Math.max(0, budgetMs - darkForMs);
         expect(allMs).toBeGreaterThanOrEqual(onlyForward ? 1_500 : 0);

@@ -185,7 +185,7 @@ describe('when something fails', () => {
       hostId: 'host-05',
       update,
       onSaveFailure: 'leave-out',
-      blackoutBudget: '3s',
+      blackoutBudget: '6s',
       faults: [{ vmId: 'vm-02', step: 'saveVm', kind: 'fail-before', times: 1000 }],
     });
     expect(result.outcome).toBe('degraded');
