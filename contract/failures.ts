@@ -219,6 +219,23 @@ export const FAILURES = {
     meaning: 'The fleet update stopped itself, and the hosts that it had updated were taken back.',
     nextAction: 'Look at the failure that stopped it; mend the update before you start again.',
   },
+  NoticeUnacknowledged: {
+    retryable: true,
+    meaning: 'The tenants’ webhook answers, but has not said yet that the notice is acknowledged.',
+    nextAction: 'Nothing: it is asked again until the time of the notice is up.',
+  },
+  WebhookUndelivered: {
+    retryable: true,
+    meaning: 'A webhook did not answer, or said that it is overloaded or out of order.',
+    nextAction: 'If it stays so, look whether its address can be reached from the orchestrator.',
+  },
+  WebhookRefused: {
+    retryable: false,
+    meaning:
+      'A webhook does not take what it is sent, or the orchestrator has no secret to sign with.',
+    nextAction:
+      'Look at its answer in the message; set HOLDFAST_WEBHOOK_SECRET where it is missing.',
+  },
   VmRestarted: {
     retryable: false,
     meaning: 'The VM had to be started cold; guest memory is lost.',

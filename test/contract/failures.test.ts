@@ -18,6 +18,8 @@ it('only what another attempt may mend is retried', () => {
   expect(kinds.filter(([, { retryable }]) => retryable).map(([type]) => type)).toEqual([
     'NotReachedInTime',
     'HostStepFailed',
+    'NoticeUnacknowledged',
+    'WebhookUndelivered',
   ]);
 });
 

@@ -67,7 +67,7 @@ describe('on a server', () => {
   });
 
   test('killed, it is run again and follows the same run; another input is refused', async () => {
-    const path = fleetOf('killed', ['host-03', 'host-04'], slow('host-03', '3s'));
+    const path = fleetOf('killed', ['host-03', 'host-04'], slow('host-03', '8s'));
     const first = updateFleet(['--fleet', path, '--yes', '--watch'], server());
     await said(first, 'host-03: staging');
     first.child.kill('SIGKILL');
