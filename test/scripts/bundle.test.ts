@@ -106,6 +106,36 @@ describe('a failed run is taken home in one file', () => {
     expect(out).toContain('What to do: ');
   });
 
+  it('a run that is open, and one that was terminated, are taken home as far as they have come', async () => {
+    const workflowId = 'fast-save/host-02/vm-01';
+    const run = await suite.stack.client.workflow.start('fastSave', {
+      workflowId,
+      taskQueue: HOLDFAST_QUEUE,
+      args: [
+        {
+          ...{ hostId: 'host-02', vmId: 'vm-01' },
+          faults: [{ step: 'disableOptimizations', kind: 'slow', delay: '60s' }],
+        },
+      ],
+    });
+    await suite.until('host-02', 'vm-01', 'disableOptimizations', 'intent');
+    const outcomes: unknown[] = [];
+    for (const end of [() => run.terminate('by a test'), () => Promise.resolve()]) {
+      const file = join(directory, `open-${outcomes.length}.hfbundle`);
+      expect(await replay(['--export', workflowId, file])).toMatchObject({ code: 0 });
+      const { code, out } = await replay([file, '--json']);
+      const { outcome, detail, deterministic, steps } = JSON.parse(out) as JsonRun;
+      outcomes.push({ code, outcome, detail, deterministic, last: steps.at(-1) });
+      await end();
+    }
+    const last = { name: 'disableOptimizations', status: 'open' };
+    const replayed = { code: 0, deterministic: true };
+    expect(outcomes).toMatchObject([
+      { ...replayed, outcome: 'open', last },
+      { ...replayed, outcome: 'terminated', detail: 'by a test', last },
+    ]);
+  });
+
   it('is the same from the server', async () => {
     const [fromServer, fromFile] = await Promise.all([
       replay(['service-host/host-01', '--json']),
