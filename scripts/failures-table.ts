@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FAILURES } from '../contract/failures';
 import { runMain } from '../workers/run-main';
+import { markdownTable } from './markdown-table';
 
 /** The page for operators that is made from contract/failures.ts. */
 export const FAILURES_PAGE = join('docs', 'failures.md');
@@ -29,23 +30,8 @@ export function failuresPage(): string {
     meaning,
     nextAction,
   ]);
-  return `${INTRODUCTION}\n${markdownTable([[...HEAD], ...rows])}`;
+  return `${INTRODUCTION}\n${markdownTable([HEAD, ...rows])}`;
 }
-
-/** Cells of a column are padded to one width, as prettier does. */
-function markdownTable(rows: readonly (readonly string[])[]): string {
-  const escaped = rows.map((row) => row.map((cell) => cell.replaceAll('|', '\\|')));
-  const widths = HEAD.map((_, column) =>
-    Math.max(...escaped.map((row) => [...(row[column] ?? '')].length)),
-  );
-  const line = (cells: readonly string[]) =>
-    `| ${widths.map((width, column) => padded(cells[column] ?? '', width)).join(' | ')} |\n`;
-  const [head = [], ...body] = escaped;
-  return [head, widths.map((width) => '-'.repeat(width)), ...body].map(line).join('');
-}
-
-const padded = (text: string, width: number): string =>
-  text + ' '.repeat(Math.max(0, width - [...text].length));
 
 /** Writes the page anew. */
 function main(): Promise<void> {

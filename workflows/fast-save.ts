@@ -11,7 +11,7 @@ import { restoreVm } from './restore-vm';
 import { undoSave } from './undo-save';
 import { validated } from './validated';
 import { showBeginning, showEnd, showSaved } from './visibility';
-import { StepFailed, VmOperation, type Wish } from './vm-operation';
+import { StepFailed, VmOperation, type StepAnswer, type Wish } from './vm-operation';
 
 const EXAMPLE = '{"hostId":"host-01","vmId":"vm-01"}';
 
@@ -121,9 +121,13 @@ async function prepare(vm: VmOperation): Promise<void> {
 /** Claims 1 and 3 to 5. A VF that is gone by now is no reason to stop: the save goes on without a VF record. */
 async function saveVirtualFunction(vm: VmOperation): Promise<string | null> {
   const saved = await vm.perform('saveVirtualFunctionState');
-  await vm.perform('writeVirtualFunctionInfo');
-  return (saved.evidence['withoutVfRecord'] as string | null | undefined) ?? null;
+  const written = await vm.perform('writeVirtualFunctionInfo');
+  // It may also go between the two.
+  return withoutVf(written) ?? withoutVf(saved);
 }
+
+const withoutVf = ({ evidence }: StepAnswer): string | null =>
+  (evidence['withoutVfRecord'] as string | null | undefined) ?? null;
 
 /** Claims 6 to 8, past the point of no return. */
 async function tearDown(vm: VmOperation): Promise<void> {

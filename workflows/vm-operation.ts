@@ -17,7 +17,7 @@ import { showSteps } from './visibility';
 
 type BeginRequest = Parameters<HostActivities['beginSave']>[0];
 /** What a flow learns from a step. */
-type StepAnswer = Pick<StepOutcome, 'reason' | 'evidence'>;
+export type StepAnswer = Pick<StepOutcome, 'reason' | 'evidence'>;
 /** What the starter of a run asks for. */
 export type Wish = Pick<BeginRequest, 'hostId' | 'vmId' | 'settings' | 'faults' | 'adopt'>;
 

@@ -128,10 +128,8 @@ function performed(step: Step, before: Walked): Partial<Walked> {
     return { ...dark, phase: 'saved', vf: before.vf === 'assigned' ? 'held' : before.vf };
   if (step.name === 'awaitResume' && step.darkForMs === 0)
     return { ...dark, phase: 'preparing', vf: before.vf === 'held' ? 'assigned' : before.vf };
-  if (step.name === 'saveVirtualFunctionState') {
-    const without = textOf(field(field(step.answer, 'evidence'), 'withoutVfRecord'));
-    return { ...dark, ...(without === null ? { vf: 'held' } : WITHOUT_VF) };
-  }
+  if (textOf(field(field(step.answer, 'evidence'), 'withoutVfRecord')) !== null)
+    return { ...dark, ...WITHOUT_VF };
   // Nothing is held any more once the save is taken back; and on the way to a VF anew it is assigned as at first.
   if (step.name === 'discardSavedState' && before.vf === 'held') return { ...dark, vf: 'assigned' };
   if (step.name === 'assignVirtualFunction' && before.vf === 'allocated')

@@ -173,6 +173,10 @@ export const writeVirtualFunctionInfo: StepOperation = {
       openRecord(o, c.generation).blocks.vfInfo = { ...identity, configEpoch: vf.configEpoch };
       return { vfId: identity.vfId, luid: identity.luid };
     }),
+  observed: ({ vm: { record } }) => {
+    const { vfId, luid } = record?.blocks.vfInfo ?? {};
+    return { withoutVfRecord: record?.withoutVf ?? null, vfId, luid };
+  },
 };
 
 export const saveSyntheticAdapter: StepOperation = {

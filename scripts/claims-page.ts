@@ -1,0 +1,66 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { claimTests, type ClaimTest } from './claims-page/claim-tests';
+import { CLAIMS, type Claim } from './claims-page/claims';
+import { markdownTable } from './markdown-table';
+import { runMain } from '../workers/run-main';
+
+/** The page that is made from `claims-page/claims.ts` and from the names of the tests in `test/claims`. */
+export const CLAIMS_PAGE = join('docs', 'claims.md');
+const REPOSITORY = join(__dirname, '..');
+
+const INTRODUCTION = `# Claims
+
+The modified fast save and fast restore follow US 2024/0427619 A1. This page leads from each of its claims to the tests that show
+it, to the steps that a run performs for it and to the code that does them. The tests start \`fastSave\`, \`fastRestore\` and
+\`serviceHost\` on a real Temporal server and compare what the host's journal, the record in its runtime repository and the
+description of the VM say afterwards, or while a step is under way. The host is the simulated one.
+
+How a claim is read where its words leave a choice:
+
+- 6 and 7: the bus _interface_ is reset, the bus _connection_ made through it is kept: two objects (see
+  [concepts.md](concepts.md)).
+- 10 with 9: reading the VF info is part of power-on-restore; by it the adapter retrieves VF ID and LUID.
+- 13: the interface goes from none to created, to bound by the assignment, to active by the connection, which is the one that was
+  kept: the IOMMU attach count stays 1 all the time.
+- 15: the device is alive while it is held, so that nothing is written to it. It has the parameters of the VF info; that each of
+  them is so is checked before it is taken over, and a device that differs is given up and attached anew.
+- 17: the ids are retrieved by the one function, so that power-on-restore reads version and number of blocks only.
+- 18: the skip also applies when optimizations are enabled again by the undo of a save.
+
+Not on this page: the flows of US 2023/0153140 and US 2024/0256320. They need migration between hosts and a command channel to
+functions, which holdfast does not have yet.
+
+The table is made from [scripts/claims-page/claims.ts](../scripts/claims-page/claims.ts) and from the names of the tests. After a
+change there, run \`npx tsx scripts/claims-page.ts\`; a test fails while they differ.
+`;
+
+const HEAD = ['claim', 'what it says', 'tests', 'steps', 'code'] as const;
+
+/** The whole page, as the formatter would leave it. */
+export function claimsPage(): string {
+  const tests = claimTests(REPOSITORY);
+  const rows = CLAIMS.map((claim) => [
+    String(claim.number),
+    claim.gist,
+    cell(tests.filter((test) => test.claim === claim.number).map(testLink)),
+    cell(claim.steps.map((step) => `\`${step}\``)),
+    cell(claim.code.map(codeLink)),
+  ]);
+  return `${INTRODUCTION}\n${markdownTable([HEAD, ...rows])}`;
+}
+
+/** A test that runs once for each row of a table has a gap in its name. */
+const testLink = ({ title, file }: ClaimTest) => `[${title.replaceAll('%s', '…')}](../${file})`;
+const codeLink = ({ name, file }: Claim['code'][number]) => `[\`${name}\`](../${file})`;
+/** A cell has no paragraphs; each entry begins on a line of its own. */
+const cell = (entries: readonly string[]) => entries.join('<br>');
+
+/** Writes the page anew. */
+function main(): Promise<void> {
+  writeFileSync(join(REPOSITORY, CLAIMS_PAGE), claimsPage());
+  process.stdout.write(`wrote ${CLAIMS_PAGE}\n`);
+  return Promise.resolve();
+}
+
+if (require.main === module) runMain('claims-page', main);

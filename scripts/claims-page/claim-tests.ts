@@ -1,0 +1,49 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import ts from 'typescript';
+
+export interface ClaimTest {
+  readonly claim: number;
+  /** What stands after `claim N: `. */
+  readonly title: string;
+  /** Relative to the repository, with slashes. */
+  readonly file: string;
+}
+
+const FOLDER = 'test/claims';
+
+/** All tests of `test/claims` that name a claim, in the order of the files. */
+export function claimTests(repository: string): ClaimTest[] {
+  const files = readdirSync(join(repository, FOLDER)).filter((name) => name.endsWith('.test.ts'));
+  return files.sort().flatMap((name) => {
+    const file = `${FOLDER}/${name}`;
+    return claimTestsIn(file, readFileSync(join(repository, file), 'utf8'));
+  });
+}
+
+/** Read from the syntax tree, so that a test which is commented out, skipped or only planned does not count. */
+export function claimTestsIn(file: string, source: string): ClaimTest[] {
+  const found: ClaimTest[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && isTest(node.expression)) {
+      const [name] = node.arguments;
+      const text = name !== undefined && ts.isStringLiteralLike(name) ? name.text : '';
+      const [, claim, title] = /^claim (\d+): (.+)$/.exec(text) ?? [];
+      if (claim !== undefined && title !== undefined)
+        found.push({ claim: Number(claim), title, file });
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile(file, source, ts.ScriptTarget.Latest));
+  return found;
+}
+
+/** `test(…)` or `test.each(…)(…)`. */
+function isTest(callee: ts.Expression): boolean {
+  if (ts.isIdentifier(callee)) return callee.text === 'test';
+  if (!ts.isCallExpression(callee)) return false;
+  const each = callee.expression;
+  return (
+    ts.isPropertyAccessExpression(each) && isTest(each.expression) && each.name.text === 'each'
+  );
+}

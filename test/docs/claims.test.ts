@@ -1,0 +1,74 @@
+/** docs/claims.md is made from scripts/claims-page/claims.ts and the names of the tests; nobody writes it by hand. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { restoreFlow, saveFlow } from '../../contract/flows';
+import { VIRTUAL_FUNCTION_RESTORES } from '../../contract/inputs';
+import { CLAIMS_PAGE, claimsPage } from '../../scripts/claims-page';
+import { claimTests, claimTestsIn } from '../../scripts/claims-page/claim-tests';
+import { CLAIMS, type CodeOfClaim } from '../../scripts/claims-page/claims';
+
+const repository = resolve(__dirname, '../..');
+const NUMBERS = Array.from({ length: 20 }, (_, i) => i + 1);
+
+/** What is wrong with a link to code: no such file, or nothing of that name is defined there. */
+function brokenCode({ file, name }: CodeOfClaim): string[] {
+  const path = join(repository, file);
+  if (!existsSync(path)) return [`${file}: no such file`];
+  const isDefined = new RegExp(`^(export )?(async )?(function|const|class) ${name}\\b`, 'm');
+  return isDefined.test(readFileSync(path, 'utf8')) ? [] : [`${file}: does not define ${name}`];
+}
+
+test('the page of claims is up to date (else: npx tsx scripts/claims-page.ts)', () => {
+  expect(readFileSync(join(repository, CLAIMS_PAGE), 'utf8')).toBe(claimsPage());
+});
+
+test('it has a row for each of the claims 1 to 20', () => {
+  const rows = [...claimsPage().matchAll(/^\| (\d+) /gm)].map((match) => Number(match[1]));
+  expect(rows).toEqual(NUMBERS);
+  expect(CLAIMS.map((claim) => claim.number)).toEqual(NUMBERS);
+});
+
+test('every claim has a test of its number, and every such test a claim', () => {
+  const tested = new Set(claimTests(repository).map((test) => test.claim));
+  expect([...tested].sort((a, b) => a - b)).toEqual(NUMBERS);
+});
+
+test.each(CLAIMS)('claim $number names steps and code that exist', ({ steps, code }) => {
+  const restores = VIRTUAL_FUNCTION_RESTORES.map((virtualFunctionRestore) =>
+    restoreFlow({ mode: 'modified', virtualFunctionRestore }),
+  );
+  const flows = [saveFlow({ mode: 'modified' }), ...restores].flat();
+  expect(steps.filter((step) => !flows.includes(step))).toEqual([]);
+  expect(steps).not.toHaveLength(0);
+  expect(code.flatMap(brokenCode)).toEqual([]);
+  expect(code).not.toHaveLength(0);
+});
+
+describe('the checks themselves', () => {
+  test('find the tests of a file, and only those that run', () => {
+    const source = `
+      test('claim 3: is there', () => {});
+      test.each<[number]>([[1]])(
+        'claim 4: is there for %s', (n) => { test('claim 5: is inside', () => {}); },
+      );
+      // test('claim 6: is commented out', () => {});
+      test.skip('claim 7: is skipped', () => {});
+      test.todo('claim 8: is planned');
+      test('names claim 9: in the middle', () => {});
+    `;
+    expect(claimTestsIn('some.test.ts', source)).toEqual([
+      { claim: 3, title: 'is there', file: 'some.test.ts' },
+      { claim: 4, title: 'is there for %s', file: 'some.test.ts' },
+      { claim: 5, title: 'is inside', file: 'some.test.ts' },
+    ]);
+  });
+
+  test('find a file that is not there, and a name that is not defined', () => {
+    expect(brokenCode({ file: 'no/such.ts', name: 'pauseVm' })).toEqual([
+      'no/such.ts: no such file',
+    ]);
+    expect(brokenCode({ file: 'workflows/fast-save.ts', name: 'restoreVm' })).toEqual([
+      'workflows/fast-save.ts: does not define restoreVm',
+    ]);
+  });
+});
