@@ -178,3 +178,15 @@ it('an outcome that the form took over from an earlier run is taken away at the 
   expect(seen.searchAttributes['Outcome'] ?? []).not.toContain('SaveUndone');
   await handle.result();
 });
+
+it('a save whose form took over that an earlier run was a fork does not count as one', async () => {
+  const handle = await suite.stack.client.workflow.start('fastSave', {
+    workflowId: 'prefilled-save',
+    taskQueue: 'holdfast',
+    args: [{ hostId: 'host-06', vmId: 'vm-01' }],
+    searchAttributes: { ForkOf: ['an-older-run'] },
+  });
+  await handle.result();
+  const { searchAttributes } = await handle.describe();
+  expect(searchAttributes['ForkOf'] ?? []).not.toContain('an-older-run');
+});
