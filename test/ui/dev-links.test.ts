@@ -17,6 +17,9 @@ const environment = Object.fromEntries(
   Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_')),
 );
 
+/** The save that never succeeds: on a slow machine the budget is spent between two attempts, or during one. */
+const SAVE_FAILED = /saveVm of vm-02 (failed before its effect|was given up)|saveVm did not succeed/;
+
 withBrowser('the links that npm run dev prints', () => {
   let directory: string;
   let dev: GuardedProcess;
@@ -107,7 +110,7 @@ withBrowser('the links that npm run dev prints', () => {
     const details = await ui.details();
     await details.getByText('Failed: SaveUndone.').waitFor();
     await details.getByText('Mend the cause below, then start again.').waitFor();
-    await details.getByText('saveVm of vm-02 failed before its effect.').waitFor();
+    await details.getByText(SAVE_FAILED).waitFor();
     await details.getByText('npm run replay -- a-failure').waitFor();
     await ui.picture('details-failure');
     await ui.narrowPicture('details-failure-narrow');
@@ -122,7 +125,7 @@ withBrowser('the links that npm run dev prints', () => {
       type: 'fastSave',
       deterministic: true,
       outcome: 'failed',
-      failure: { type: 'SaveUndone', step: 'saveVm', root: { type: 'HostStepFailed' } },
+      failure: { type: 'SaveUndone', step: 'saveVm', root: { type: expect.stringMatching(/^(HostStepFailed|BlackoutBudgetSpent)$/) } },
     });
   });
 
