@@ -18,7 +18,8 @@ const environment = Object.fromEntries(
 );
 
 /** The save that never succeeds: on a slow machine the budget is spent between two attempts, or during one. */
-const SAVE_FAILED = /saveVm of vm-02 (failed before its effect|was given up)|saveVm did not succeed/;
+const SAVE_FAILED =
+  /saveVm of vm-02 (failed before its effect|was given up)|saveVm did not succeed/;
 
 withBrowser('the links that npm run dev prints', () => {
   let directory: string;
@@ -125,7 +126,11 @@ withBrowser('the links that npm run dev prints', () => {
       type: 'fastSave',
       deterministic: true,
       outcome: 'failed',
-      failure: { type: 'SaveUndone', step: 'saveVm', root: { type: expect.stringMatching(/^(HostStepFailed|BlackoutBudgetSpent)$/) } },
+      failure: {
+        type: 'SaveUndone',
+        step: 'saveVm',
+        root: { type: expect.stringMatching(/^(HostStepFailed|BlackoutBudgetSpent)$/) },
+      },
     });
   });
 
