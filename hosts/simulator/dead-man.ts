@@ -2,12 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { FAILURES, HoldfastError, type FailureType } from '../../contract/failures';
 import {
   ATTACH_VIRTUAL_FUNCTION,
+  UNDO_MIGRATION,
   UNDO_SAVE,
   type StepCall,
   type VmStep,
 } from '../../contract/steps';
 import { hostNowMs } from './clock';
 import { identityOf } from './identity';
+import { underWay } from './migration/migration-state';
 import type { SimulatedHosts } from './simulated-host';
 import type { HostStore } from './store';
 
@@ -69,6 +71,8 @@ export class DeadMan {
       if (crossed) {
         this.hosts.giveUpUpdate(hostId);
         await this.#restore(name, perform);
+      } else if (underWay(this.store.vm(hostId, vmId)) !== null) {
+        await perform(UNDO_MIGRATION, 'undo');
       } else await perform(UNDO_SAVE, 'undo');
       await perform(['enableOptimizations']);
       if (identityOf(this.store.objects(hostId, vmId)) === null) {

@@ -8,6 +8,7 @@ import { checkInvariants } from './invariants';
 import { sampleMs, type LatencyProfile } from './latency';
 import { darkForMs } from './leases';
 import { isBlocked, leaveMailboxes, ownsMailbox, takeMailboxes } from './mailbox';
+import { keepCommands } from './migration/functions';
 import { OPERATIONS } from './operations';
 import type { CommandRunner, Evidence, StepOperation } from './operations/operation';
 import type { Intent, RecordedOutcome } from './state';
@@ -140,6 +141,7 @@ export class StepEngine {
       latencyMs,
       timeScale: this.profile.timeScale,
       generation,
+      handed: call.handed ?? {},
       sleep: async (ms) => {
         await delay(ms);
       },
@@ -153,6 +155,9 @@ export class StepEngine {
       if (fault?.kind === 'slow') await delay(fault.delayMs);
       if (fault?.kind === 'vf-gone') {
         issueCommand(this.store, target, intent, 'NDIS_STATUS_SWITCH_PORT_REMOVE_VF', applyVfGone);
+      }
+      if (fault?.kind === 'stuck-command') {
+        issueCommand(this.store, target, intent, 'Device.KeepsCommand', keepCommands);
       }
       if (!claim.inPlace) {
         if (operation.ownLatency !== true && latencyMs > 0) await delay(latencyMs);

@@ -3,6 +3,7 @@ import { toMs } from '../../contract/durations';
 import { loseVf, vfOf } from './devices/network-adapter';
 import { guestKnowsVf, guestLosesVf } from './devices/guest';
 import { markUnassigned } from './devices/synthetic-network-adapter';
+import { losePassthrough } from './migration/functions';
 import type { Objects } from './state';
 
 /** The fault that this attempt of a step meets, if any; it counts down as it is met. */
@@ -27,6 +28,7 @@ export function applyVfGone(o: Objects): void {
   if (vm.custody !== null) vm.custody.lost = true;
   markUnassigned(vm.adapter);
   if (guestKnowsVf(vm.guest)) guestLosesVf(vm.guest, 'surpriseRemoval', nowMs);
+  losePassthrough(o);
   if (vm.path === 'kept' || vm.path === 'reattached') {
     vm.path = 'synthetic-only';
     vm.pathReason = 'the VF was taken away from the VM';

@@ -1,3 +1,4 @@
+import type { Handed } from '../../../contract/migration';
 import type { Objects } from '../state';
 
 export type Evidence = Readonly<Record<string, unknown>>;
@@ -10,6 +11,8 @@ export interface CommandRunner {
   /** What else in an operation takes time is scaled by this; 1 = real time. */
   readonly timeScale: number;
   readonly generation: number;
+  /** What the other end of a migration has handed over for this step. */
+  readonly handed: Handed;
   sleep(ms: number): Promise<void>;
 }
 
