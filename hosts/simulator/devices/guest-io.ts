@@ -20,6 +20,8 @@ export interface GuestIo {
   sinceMs: number;
   base: number[];
   submitted: number[];
+  /** Up to which command each queue has had all its completions. */
+  completed: number[];
 }
 export type PathName = 'passthrough' | 'emulated';
 
@@ -81,6 +83,7 @@ export const startIo = (
     sinceMs: nowMs,
     base: perQueue(() => OPEN_AT_FIRST),
     submitted: perQueue(() => OPEN_AT_FIRST),
+    completed: perQueue(() => 0),
   };
 };
 
@@ -124,7 +127,18 @@ export function advance(io: GuestIo, medium: Medium, nowMs: number): void {
       .filter((name) => io.paths[name] !== null)
       .sort((a, b) => completedOf(io, a, queue) - completedOf(io, b, queue));
     for (const name of inOrder) progress(io, medium, name, queue, nowMs);
+    noteCompletions(io, queue);
   }
+}
+
+/** Of two paths with open commands the earlier one says how far the queue is. */
+function noteCompletions(io: GuestIo, queue: number): void {
+  const paths = [io.paths.passthrough, io.paths.emulated].flatMap(
+    (path) => path?.queues[queue] ?? [],
+  );
+  const open = paths.filter(isOpen).map((q) => q.completed);
+  const upTo = open.length > 0 ? Math.min(...open) : Math.max(0, ...paths.map((q) => q.completed));
+  io.completed[queue] = Math.max(at(io.completed, queue), upTo);
 }
 
 const completedOf = (io: GuestIo, name: PathName, queue: number) =>
@@ -265,6 +279,7 @@ export function losePath(io: GuestIo, medium: Medium, name: PathName, nowMs: num
 
 function takeAway(io: GuestIo, name: PathName): void {
   const ends = io.paths[name]?.queues.map((q) => q.taken) ?? [];
+  for (const queue of ends.keys()) noteCompletions(io, queue);
   io.paths[name] = null;
   if (io.kind === 'network') io.mapped = other(name);
   for (const [queue, q] of (io.paths[other(name)]?.queues ?? []).entries()) {
@@ -297,9 +312,7 @@ export function restoreEmulated(io: GuestIo, saved: EmulatedState | null): void 
 }
 
 export function ledgerOf(io: GuestIo, medium: Medium): IoLedger {
-  const completed = perQueue((queue) =>
-    Math.max(completedOf(io, 'passthrough', queue), completedOf(io, 'emulated', queue)),
-  );
+  const { completed } = io;
   const unexecuted = completed.map((n, queue) => Math.max(0, n - at(medium.executed, queue)));
   return {
     submitted: sum(io.submitted),
