@@ -112,9 +112,6 @@ export class MigrationEnds {
   get stage() {
     return this.lease.stage;
   }
-  get hadFunctions() {
-    return this.lease.manifest.functions.length > 0;
-  }
   get source() {
     return this.#source;
   }

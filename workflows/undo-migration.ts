@@ -3,6 +3,7 @@ import type { IoLedger } from '../contract/migration';
 import { UNDO_MIGRATION } from '../contract/steps';
 import { attachVirtualFunction } from './attach-virtual-function';
 import type { MigrationEnds } from './migration-ends';
+import { lacksVf } from './restore-vm';
 import { StepFailed } from './vm-operation';
 
 /** What is known after a migration was taken back. */
@@ -26,8 +27,7 @@ export async function undoMigration(ends: MigrationEnds): Promise<Undone> {
       ledger = (evidence['ledger'] as IoLedger | undefined) ?? ledger;
     }
     await source.perform('enableOptimizations');
-    const { identity } = await source.inspect();
-    if (identity === null && ends.hadFunctions) await attachVirtualFunction(source);
+    if (lacksVf(await source.inspect())) await attachVirtualFunction(source);
     await source.perform('endOperation');
     return { ledger, left: ends.hasDestination ? await cancelReservation(ends) : null };
   });

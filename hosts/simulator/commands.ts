@@ -1,13 +1,13 @@
 import { HoldfastError } from '../../contract/failures';
+import { FUNCTION_COMMANDS } from './devices/physical-function';
 import { checkInvariants, recordBreaches } from './invariants';
 import { ownsMailbox } from './mailbox';
-import type { Intent, Objects } from './state';
+import type { Intent, Objects, VmState } from './state';
 import type { HostStore } from './store';
 
 /** Commands that would lose a held VF. While the host has custody they are refused, and that they were tried is kept. */
 const FORBIDDEN_IN_CUSTODY: ReadonlySet<string> = new Set([
-  'OID_NIC_SWITCH_FREE_VF',
-  'OID_SRIOV_RESET_VF',
+  ...Object.values(FUNCTION_COMMANDS).flatMap(({ free, reset }) => [free, reset]),
   'OID_NIC_SWITCH_DELETE_VPORT',
   'OID_RECEIVE_FILTER_MOVE_FILTER',
   'VPCI.UnassignDevice',
@@ -23,9 +23,18 @@ const FORBIDDEN_IN_CUSTODY: ReadonlySet<string> = new Set([
 export interface CommandTarget {
   readonly hostId: string;
   readonly vmId: string;
+  /** The adapter that it is for; absent if it is for the VM as a whole. */
+  readonly adapterId?: string;
   readonly step: string;
   readonly generation: number;
 }
+
+/** The hold that a command would meet: of its adapter, or of any where it is for the whole VM. */
+const custodyOf = ({ adapters }: VmState, adapterId: string | undefined) =>
+  adapters
+    .filter((adapter) => adapterId === undefined || adapter.adapterId === adapterId)
+    .map(({ custody }) => custody)
+    .find((custody) => custody !== null && !custody.lost) ?? undefined;
 
 /**
  * Issues one command to the simulated host: a transaction of its own, so that the process can die between any two.
@@ -39,8 +48,11 @@ export function issueCommand<T>(
   apply: (o: Objects) => T,
 ): T {
   const journal = (o: Objects, status: string, detail: string | null) => {
-    const { vmId, step, generation } = target;
-    store.append(o.host, { vmId, step, generation, kind: 'command', command, status, detail });
+    const { vmId, adapterId, step, generation } = target;
+    // A VM with one adapter has no need of its name.
+    const adapter = o.vm.adapters.length > 1 && adapterId !== undefined ? { adapterId } : {};
+    const entry = { vmId, ...adapter, step, generation, command, status, detail };
+    store.append(o.host, { ...entry, kind: 'command' });
   };
   let answer: { value: T } | { error: unknown };
   try {
@@ -51,11 +63,12 @@ export function issueCommand<T>(
           `${target.step} of ${target.vmId} was overtaken by a newer attempt or generation before ${command}.`,
         );
       }
-      if (o.vm.custody !== null && !o.vm.custody.lost && FORBIDDEN_IN_CUSTODY.has(command)) {
+      const held = custodyOf(o.vm, target.adapterId);
+      if (held !== undefined && FORBIDDEN_IN_CUSTODY.has(command)) {
         o.host.commands.forbidden += 1;
         const error = new HoldfastError(
           'ForbiddenCommand',
-          `${command} was refused: VF ${String(o.vm.custody.vfId)} of ${target.vmId} is held.`,
+          `${command} was refused: VF ${String(held.vfId)} of ${target.vmId} is held.`,
           { command },
         );
         journal(o, 'forbidden', error.message);

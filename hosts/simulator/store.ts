@@ -4,7 +4,8 @@ import { HoldfastError } from '../../contract/failures';
 import type { Beginning, JournalEntry } from '../../contract/host';
 import { hostNowMs } from './clock';
 import type { Medium } from './devices/guest-io';
-import type { NetworkAdapterState } from './devices/network-adapter';
+import type { PhysicalFunctionState } from './devices/physical-function';
+import { presentPfs, presentVm } from './earlier-state';
 import type { HostState, Objects, RecordedOutcome, VmState } from './state';
 
 /** Journal entries kept for each host; older ones are dropped. */
@@ -45,10 +46,10 @@ export class HostStore {
     );
   }
 
-  putHost(host: HostState, pf: NetworkAdapterState, vms: readonly VmState[]): void {
+  putHost(host: HostState, pfs: readonly PhysicalFunctionState[], vms: readonly VmState[]): void {
     this.#root.transactionSync(() => {
       this.#db.putSync(['host', host.hostId], host);
-      this.#db.putSync(['pf', host.hostId], pf);
+      this.#db.putSync(['pf', host.hostId], pfs);
       for (const vm of vms) this.#db.putSync(['vm', host.hostId, vm.vmId], vm);
     });
   }
@@ -67,7 +68,7 @@ export class HostStore {
   }
 
   vm(hostId: string, vmId: string): VmState {
-    const vm = this.#db.get(['vm', hostId, vmId]) as VmState | undefined;
+    const vm = this.#db.get(['vm', hostId, vmId]);
     if (vm === undefined) {
       const { vmIds } = this.host(hostId);
       throw new HoldfastError(
@@ -76,18 +77,18 @@ export class HostStore {
         { hostId, vmId },
       );
     }
-    return vm;
+    return presentVm(vm);
   }
 
-  pf(hostId: string): NetworkAdapterState {
-    return this.#db.get(['pf', hostId]) as NetworkAdapterState;
+  pfs(hostId: string): readonly PhysicalFunctionState[] {
+    return presentPfs(this.#db.get(['pf', hostId]));
   }
 
   objects(hostId: string, vmId: string): Objects {
     const vm = this.vm(hostId, vmId);
     return {
       host: this.host(hostId),
-      pf: this.pf(hostId),
+      pfs: this.pfs(hostId),
       vm,
       media: vm.migration === undefined ? null : this.#media(vm.migration.migrationId),
       nowMs: hostNowMs(),
@@ -107,17 +108,18 @@ export class HostStore {
 
   /** Whether the store has anything of this VM, also one that has left or is on its way. */
   findVm(hostId: string, vmId: string): VmState | undefined {
-    return this.#db.get(['vm', hostId, vmId]) as VmState | undefined;
+    const stored = this.#db.get(['vm', hostId, vmId]);
+    return stored === undefined ? undefined : presentVm(stored);
   }
 
-  /** Reads, changes and writes host, PF and VM in one transaction; nothing is written if `change` throws. */
+  /** Reads, changes and writes host, PFs and VM in one transaction; nothing is written if `change` throws. */
   update<T>(hostId: string, vmId: string, change: (o: Objects) => T): T {
     const result = this.#root.transactionSync(() => {
       const o = this.objects(hostId, vmId);
       const { migration: before } = o.vm;
       const answer = change(o);
       this.#db.putSync(['host', hostId], o.host);
-      this.#db.putSync(['pf', hostId], o.pf);
+      this.#db.putSync(['pf', hostId], o.pfs);
       this.#db.putSync(['vm', hostId, vmId], o.vm);
       const migrationId = (o.vm.migration ?? before)?.migrationId;
       if (migrationId !== undefined) this.#putMedia(migrationId, o.media ?? null);

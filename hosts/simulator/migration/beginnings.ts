@@ -8,7 +8,7 @@ import type {
   MigrationStage,
   ReceptionRequest,
 } from '../../../contract/migration';
-import { unfit } from '../../../contract/migration-fit';
+import { fit } from '../../../contract/migration-fit';
 import { startIo } from '../devices/guest-io';
 import {
   issueLease,
@@ -24,10 +24,11 @@ import {
 import { emptyMailboxes } from '../mailbox';
 import type { Lease, Objects, VmState } from '../state';
 import type { HostStore } from '../store';
+import { eachAdapter } from '../operations/each-adapter';
 import {
   arriveWithout,
   destinationFacts,
-  hasFunctions,
+  functionOf,
   passthroughFunctions,
   startMedia,
 } from './functions';
@@ -89,7 +90,10 @@ function refuseUnmovable({ vm }: Objects): void {
   if (vm.partition.state !== 'running') {
     throw new HoldfastError('NotRunning', `${vm.vmId} does not run, so it cannot be migrated.`);
   }
-  if (vm.custody !== null || vm.adapter.optimizations !== 'enabled') {
+  const isHeld = vm.adapters.some(
+    ({ custody, vdev }) => custody !== null || vdev.optimizations !== 'enabled',
+  );
+  if (isHeld) {
     throw new HoldfastError('NotReady', `A save of ${vm.vmId} has begun and is not over.`);
   }
   refuseUnready(vm);
@@ -100,6 +104,9 @@ function startMigration(o: Objects, request: MigrationRequest): void {
   const { method, toHostId, drainTimeLimitMs } = request;
   noteBefore(o);
   const functions = passthroughFunctions(o);
+  const withEmulated = eachAdapter(o)
+    .filter((of) => functionOf(of, 'emulated') !== undefined)
+    .map(({ adapter }) => adapter.adapterId);
   const manifest: Manifest = {
     migrationId: `${host.hostId}/${vm.vmId}/${String(vm.generation)}`,
     vmId: vm.vmId,
@@ -120,7 +127,8 @@ function startMigration(o: Objects, request: MigrationRequest): void {
     drainTimeLimitMs,
     functions: functions.map((each) => ({
       ...each,
-      io: startIo(each.kind, { emulated: hasFunctions(o, ['emulated']) }, nowMs),
+      io: startIo(each.kind, { emulated: withEmulated.includes(each.adapterId) }, nowMs),
+      exposed: [],
       saved: null,
     })),
     drain: null,
@@ -137,8 +145,9 @@ export function beginReception(store: HostStore, request: ReceptionRequest): Mig
   const { hostId, vmId, manifest } = request;
   return store.updateHost(hostId, (host, nowMs) => {
     const known = store.findVm(hostId, vmId);
-    const vm = known ?? placeFor(manifest);
-    const o: Objects = { host, pf: store.pf(hostId), vm, nowMs };
+    const pfs = store.pfs(hostId);
+    const vm = known ?? placeFor(manifest, {});
+    const o: Objects = { host, pfs, vm, nowMs };
     const isSame = vm.migration?.migrationId === manifest.migrationId && !vm.migration.gone;
     if (isSame && vm.lease !== null && sameHolder(vm.lease.holder, request.holder)) {
       return answer(o, vm.lease, stageOf(o));
@@ -147,14 +156,11 @@ export function beginReception(store: HostStore, request: ReceptionRequest): Mig
       return answer(o, { generation: vm.generation, ...leaseOf(request) }, 'over');
     }
     // What has begun here goes on, whatever else the host is at.
-    if (!isSame) {
-      servicingOf(o, request);
-      refuseUnfit(o, manifest);
-    }
+    if (!isSame) servicingOf(o, request);
     refuseIfHeld(vm, request);
-    if (isSame) emptyMailboxes(o);
-    const { generation } = vm;
-    const here = isSame ? vm : { ...placeFor(manifest), generation };
+    const here = isSame
+      ? { ...vm, mailbox: null }
+      : { ...placeFor(manifest, pfsFor(o, manifest)), generation: vm.generation };
     const placed: Objects = { ...o, vm: here };
     here.lease = issueLease(placed, { ...request, settings: settingsOf(request) }, 'migration');
     store.putVm(hostId, here);
@@ -177,27 +183,33 @@ function stageOf({ host, vm }: Objects): MigrationStage {
   return host.vmIds.includes(vm.vmId) ? 'resumed' : 'reserved';
 }
 
-function refuseUnfit(o: Objects, manifest: Manifest): void {
-  const { host } = o;
+/** A device for each function of the VM; refused with all that does not fit. */
+function pfsFor({ host, pfs }: Objects, manifest: Manifest): Readonly<Record<string, string>> {
   const quarantine = quarantineOf(host);
-  const reasons = [
-    ...(quarantine === null ? [] : [`it is quarantined: ${quarantine}`]),
-    ...unfit(destinationFacts(o), manifest),
-  ];
-  if (reasons.length === 0) return;
+  const { reasons, pfIds } = fit(destinationFacts(host, pfs, manifest.vmId), manifest);
+  const places = { ...pfIds };
+  const all = [...(quarantine === null ? [] : [`it is quarantined: ${quarantine}`]), ...reasons];
+  for (const { adapterId, kind, pfId } of vmOf.parse(JSON.parse(manifest.content)).adapters) {
+    if (manifest.functions.some((each) => each.adapterId === adapterId)) continue;
+    // An adapter without a function has its place all the same: a NIC at a switch.
+    const alike = pfs.filter((pf) => pf.kind === kind);
+    const place = alike.find((pf) => pf.pfId === pfId) ?? alike[0];
+    if (place === undefined) all.push(`it has no ${kind} device for ${adapterId}`);
+    else places[adapterId] = place.pfId;
+  }
+  if (all.length === 0) return places;
   throw new HoldfastError(
     'DestinationUnfit',
-    `${host.hostId} cannot take ${manifest.vmId} from ${manifest.fromHostId}: ${reasons.join('; ')}.`,
-    { reasons },
+    `${host.hostId} cannot take ${manifest.vmId} from ${manifest.fromHostId}: ${all.join('; ')}.`,
+    { reasons: all },
   );
 }
 
 const vmOf = z.intersection(z.looseObject({ vmId: z.string() }), z.custom<VmState>());
 
 /** A VM of the same form that is not here yet: nothing of it runs, and it has no function. */
-function placeFor(manifest: Manifest): VmState {
+function placeFor(manifest: Manifest, pfIds: Readonly<Record<string, string>>): VmState {
   const vm: VmState = vmOf.parse(JSON.parse(manifest.content));
-  arriveWithout(vm);
   const migration: MigrationState = {
     role: 'destination',
     migrationId: manifest.migrationId,
@@ -208,6 +220,7 @@ function placeFor(manifest: Manifest): VmState {
     functions: manifest.functions.map((each) => ({
       ...each,
       io: startIo(each.kind, { emulated: false }, 0),
+      exposed: [],
       saved: null,
     })),
     drain: null,
@@ -223,6 +236,7 @@ function placeFor(manifest: Manifest): VmState {
     nextLease: null,
     mailbox: null,
     faults: [],
+    adapters: vm.adapters.map((each) => arriveWithout(each, pfIds[each.adapterId] ?? each.pfId)),
     partition: { ...vm.partition, state: 'gone', pagesPinned: false, pausedAtMs: null },
     workerProcess: { ...vm.workerProcess, state: 'prepared' },
     successor: null,

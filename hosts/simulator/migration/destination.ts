@@ -2,67 +2,80 @@ import type { MovedFunction, Receipt } from '../../../contract/migration';
 import { SETTLED_MS, chosenPath, restoreEmulated, resumeIo } from '../devices/guest-io';
 import { guestResumed } from '../devices/guest';
 import { resumeVirtualProcessors } from '../devices/hypervisor-partition';
+import * as vdev from '../devices/synthetic-network-adapter';
 import { custodianName, prepareWorkerProcess } from '../devices/vm-worker-process';
-import * as adapter from '../devices/synthetic-network-adapter';
 import { describeVm } from '../describe';
 import { identityOf } from '../identity';
 import { refused } from '../legal-moves';
+import { eachAdapter, ofEachAdapter } from '../operations/each-adapter';
+import type { AdapterCommandRunner, CommandRunner, StepOperation } from '../operations/operation';
 import { withBlackout } from '../operations/resume';
-import type { CommandRunner, StepOperation } from '../operations/operation';
-import type { Objects } from '../state';
+import type { AdapterObjects, Objects } from '../state';
 import {
-  allocateFunctions,
-  areExposed,
+  addFilter,
+  allocateFunction,
   arriveWithout,
-  everyIo,
-  exposeFunctions as expose,
+  exposeFunction,
   functionOf,
-  hasFunctions,
+  ioOf,
+  isExposed,
   isUsed,
   ledger,
+  movedOf,
   steerTo,
 } from './functions';
 import { followGuest } from './follow-guest';
 import { drainedOf, type MigrationState } from './migration-state';
 import {
-  byEmulatedPath,
   giveFunction,
+  hasNoEmulatedPath,
   migrationOf,
+  notByEmulatedPath,
   preferPassthrough,
   takeEmulatedAway,
 } from './paths';
 import { unpacked } from './vm-package';
 
-/** The functions that the VM needs here: VF0′, and VF1′ where there is an emulated path. */
-const needed = (o: Objects) => pathsOf(migrationOf(o));
-const pathsOf = ({ method, functions }: MigrationState) =>
-  functions.length === 0
+/** What corresponds to the VM's functions here: VF0′, and VF1′ where there is an emulated path. */
+const needed = (o: AdapterObjects) =>
+  movedOf(o) === undefined
     ? []
-    : method === 'emulated-path'
+    : hasNoEmulatedPath(o) === undefined
       ? (['passthrough', 'emulated'] as const)
       : (['passthrough'] as const);
+const hasNone = (o: AdapterObjects) =>
+  movedOf(o) === undefined ? 'no function is passed through' : undefined;
 
 /** Before anything stops: nobody else can take them any more. */
 export const reserveFunctions: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: hasNone,
+    inPlace: (o) => needed(o).every((path) => functionOf(o, path) !== undefined),
+    effect: (c) => {
+      for (const path of c.look(needed)) allocateFunction(c, path);
+      return c.look(vfIds);
+    },
+  }),
   usesPf: true,
-  inPlace: (o) => hasFunctions(o, needed(o)),
-  effect: (c) => {
-    allocateFunctions(c, c.run('Hypervisor.ReadFunctions', needed));
-    return {};
-  },
 };
 
-/** 514, 614: one to one, VF0′ for VF0 and VF1′ for VF1. */
+const vfIds = (o: AdapterObjects) => ({
+  passthroughVfId: functionOf(o, 'passthrough')?.vfId,
+  emulatedVfId: functionOf(o, 'emulated')?.vfId,
+});
+
+/** 514, 614: one to one, VF0′ for VF0 and VF1′ for VF1, with the namespace where they are controllers of one. */
 export const exposeFunctions: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: hasNone,
+    inPlace: (o) => needed(o).every((path) => isExposed(o, path)),
+    observed: vfIds,
+    effect: (c) => {
+      for (const path of c.look(needed)) exposeFunction(c, path);
+      return c.look((o) => ({ ...vfIds(o), namespace: movedOf(o)?.namespace ?? null }));
+    },
+  }),
   usesPf: true,
-  inPlace: (o) => areExposed(o, needed(o)),
-  effect: (c) => {
-    expose(c, c.run('Hypervisor.ReadFunctions', needed));
-    return c.run('Hypervisor.ReadFunctions', (o) => ({
-      passthroughVfId: functionOf(o, 'passthrough')?.vfId,
-      emulatedVfId: functionOf(o, 'emulated')?.vfId,
-    }));
-  },
 };
 
 /** 516: everything of the VM is here, and it stays suspended: only with the source's word that it let go may it run. */
@@ -72,17 +85,12 @@ export const receiveVm: StepOperation = {
   observed: (o) => ({ receipt: receiptOf(migrationOf(o)) }),
   effect: (c) => {
     c.run('Hypervisor.ReceiveVm', (o) => {
-      const migration = migrationOf(o);
-      if (c.handed.package === undefined)
-        throw refused(`No package of ${o.vm.vmId} was handed over.`);
-      receive(o, migration, c);
+      receive(o, migrationOf(o), c);
     });
     c.run('EmulatedDevice.RestoreState', (o) => {
       for (const moved of migrationOf(o).functions) restoreEmulated(moved.io, moved.saved);
     });
-    c.run('OID_RECEIVE_FILTER_MOVE_FILTER', (o) => {
-      if (byEmulatedPath(o) === undefined) steerTo(o, 'emulated');
-    });
+    for (const { adapterId } of c.look(({ vm }) => vm.adapters)) connect(c.ofAdapter(adapterId));
     return c.run('VMWP.Start', (o) => {
       const { vm, host } = o;
       host.nextWorkerProcess += 1;
@@ -96,20 +104,38 @@ export const receiveVm: StepOperation = {
   },
 };
 
-function receive(
-  { vm, nowMs }: Objects,
-  migration: MigrationState,
-  { handed }: CommandRunner,
-): void {
-  if (handed.package === undefined) return;
-  const arrived = unpacked(handed.package, migration.migrationId, nowMs);
+/** The address of a NIC is known at the switch here from now on, and what arrives goes to the emulated device. */
+function connect(c: AdapterCommandRunner): void {
+  if (c.kind !== 'network') return;
+  c.run('OID_RECEIVE_FILTER_SET_FILTER', addFilter);
+  if (c.look(notByEmulatedPath) !== undefined) return;
+  c.run('OID_RECEIVE_FILTER_MOVE_FILTER', (o) => {
+    steerTo(o, 'emulated');
+  });
+}
+
+function receive({ vm, nowMs }: Objects, own: MigrationState, { handed }: CommandRunner): void {
+  if (handed.package === undefined) throw refused(`No package of ${vm.vmId} was handed over.`);
+  const arrived = unpacked(handed.package, own.migrationId, nowMs);
+  const place = new Map(vm.adapters.map(({ adapterId, pfId }) => [adapterId, pfId]));
+  const exposed = new Map(own.functions.map((each) => [each.adapterId, each.exposed]));
   const { functions = [], drain = null } = arrived.migration ?? {};
-  arriveWithout(arrived);
   const { generation, lease, nextLease, mailbox, faults, workerProcess } = vm;
   Object.assign(vm, arrived, {
     ...{ generation, lease, nextLease, mailbox, faults, workerProcess },
     ...{ successor: null, record: null, pointOfNoReturn: null, deadlineMs: null, stranded: null },
-    migration: { ...migration, functions, drain, package: handed.package },
+    adapters: arrived.adapters.map((each) =>
+      arriveWithout(each, place.get(each.adapterId) ?? each.pfId),
+    ),
+    migration: {
+      ...own,
+      functions: functions.map((each) => ({
+        ...each,
+        exposed: exposed.get(each.adapterId) ?? [],
+      })),
+      drain,
+      package: handed.package,
+    },
   });
 }
 
@@ -136,12 +162,12 @@ export const resumeMigratedVm: StepOperation = {
           `${vm.vmId} is not resumed on ${host.hostId}: ${migration.peer} has not relinquished this state of it.`,
         );
       }
-      adapter.resume(vm.adapter);
-      guestResumed(vm.guest, undefined, nowMs);
+      for (const adapter of vm.adapters) vdev.resume(adapter.vdev);
+      for (const { guest } of vm.adapters) guestResumed(guest, undefined, nowMs);
       vm.blackoutMs = resumeVirtualProcessors(vm.partition, nowMs);
       vm.withinBudget = vm.blackoutMs <= (vm.lease?.settings.blackoutBudgetMs ?? Infinity);
       vm.blackouts = withBlackout(vm.blackouts ?? [], vm.blackoutMs);
-      vm.guest.hangs = false;
+      vm.guestHangs = false;
       for (const { io } of migration.functions) resumeIo(io, nowMs);
       host.vmIds = [...new Set([...host.vmIds, vm.vmId])].sort();
       return { blackoutMs: vm.blackoutMs };
@@ -150,37 +176,44 @@ export const resumeMigratedVm: StepOperation = {
 
 /** 518: VF0′ is passed through to the running guest. */
 export const plugPassthrough: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: notByEmulatedPath,
+    inPlace: (o) => ioOf(o)[0].paths.passthrough !== null,
+    effect: (c) => {
+      giveFunction(c);
+      return c.look((o) => ({ identity: identityOf(o) }));
+    },
+  }),
   usesPf: true,
-  notApplicable: byEmulatedPath,
-  inPlace: (o) => everyIo(migrationOf(o), (io) => io.paths.passthrough !== null),
-  effect: (c) => {
-    giveFunction(c);
-    return c.run('Hypervisor.ReadFunctions', (o) => ({ identity: identityOf(o) }));
-  },
 };
 
-/** 518: what is open on the emulated path is done first, so that every queue keeps its order. */
+/** 518: I/O moves to it. */
 export const switchToPassthrough: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: notByEmulatedPath,
+    inPlace: (o) => isUsed(o) && chosenPath(ioOf(o)[0]) === 'passthrough',
+    effect: (c) => {
+      preferPassthrough(c);
+      return c.look((o) => {
+        const { passthrough, emulated } = ioOf(o)[0].paths;
+        return { access: { passthrough: passthrough?.access, emulated: emulated?.access } };
+      });
+    },
+  }),
   usesPf: true,
-  notApplicable: byEmulatedPath,
-  inPlace: (o) => isUsed(o) && everyIo(migrationOf(o), (io) => chosenPath(io) === 'passthrough'),
-  effect: (c) => {
-    preferPassthrough(c);
-    return {};
-  },
 };
 
 /** 520: the end of the emulated path. */
 export const unplugEmulatedPath: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: notByEmulatedPath,
+    inPlace: (o) => functionOf(o, 'emulated') === undefined && ioOf(o)[0].paths.emulated === null,
+    effect: async (c) => {
+      await takeEmulatedAway(c);
+      return {};
+    },
+  }),
   usesPf: true,
-  notApplicable: byEmulatedPath,
-  inPlace: (o) =>
-    functionOf(o, 'emulated') === undefined &&
-    everyIo(migrationOf(o), (io) => io.paths.emulated === null),
-  effect: async (c) => {
-    await takeEmulatedAway(c);
-    return {};
-  },
 };
 
 /** The guest's commands are counted, the functions compared, and the lease is given back. */
@@ -189,7 +222,9 @@ export const verifyMigration: StepOperation = {
   inPlace: ({ vm }) => vm.migration?.over != null && vm.lease === null,
   observed: verified,
   effect: async (c) => {
-    c.run('Medium.ReadLedger', followGuest);
+    c.run('Medium.ReadLedger', (o) => {
+      if (migrationOf(o).over === null) followGuest(o);
+    });
     await c.sleep(SETTLED_MS);
     c.run('Lease.Release', (o) => {
       const { vm } = o;
@@ -201,7 +236,7 @@ export const verifyMigration: StepOperation = {
       vm.lease = null;
       vm.faults = [];
     });
-    return c.run('Hypervisor.ReadFunctions', verified);
+    return c.look(verified);
   },
 };
 
@@ -210,9 +245,11 @@ function verified(o: Objects) {
   return { ...over, drain: drainedOf(drain), vm: describeVm(o) };
 }
 
-const movedFunctions = (o: Objects, { manifest }: MigrationState): MovedFunction[] =>
-  manifest.functions.map(({ adapterId, kind, identity: before }) => {
-    const after = identityOf(o);
+function movedFunctions(o: Objects, { manifest }: MigrationState): MovedFunction[] {
+  const now = new Map(eachAdapter(o).map((of) => [of.adapter.adapterId, identityOf(of)]));
+  return manifest.functions.map(({ adapterId, kind, identity: before }) => {
+    const after = now.get(adapterId) ?? null;
     const identityKept = JSON.stringify(before) === JSON.stringify(after);
     return { adapterId, kind, before, after, identityKept };
   });
+}

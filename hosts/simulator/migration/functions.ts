@@ -1,16 +1,12 @@
-import type { IoLedger, PassthroughFunction } from '../../../contract/migration';
+import type { IoLedger, Namespace, PassthroughFunction } from '../../../contract/migration';
 import type { DestinationFacts } from '../../../contract/migration-fit';
 import {
-  DEFAULT_VPORT,
-  allocateVf,
-  createVPort,
-  deleteVPort,
-  freeVf,
-  moveFilter,
-  resetVf,
-  vfOf,
-  type VirtualFunction,
-} from '../devices/network-adapter';
+  forceOffVf,
+  guestBindsVf,
+  guestLosesVf,
+  guestOfferedVf,
+  guestSwitchesToVf,
+} from '../devices/guest';
 import {
   advance,
   ledgerOf,
@@ -21,8 +17,20 @@ import {
   type Medium,
   type PathName,
 } from '../devices/guest-io';
-import { guestBindsVf, guestLosesVf, guestOfferedVf, guestSwitchesToVf } from '../devices/guest';
-import * as adapter from '../devices/synthetic-network-adapter';
+import {
+  DEFAULT_VPORT,
+  FUNCTION_COMMANDS,
+  allocateVf,
+  createVPort,
+  deleteVPort,
+  freeVf,
+  moveFilter,
+  resetVf,
+  vfOf,
+  type PhysicalFunctionState,
+  type VirtualFunction,
+} from '../devices/physical-function';
+import * as vdev from '../devices/synthetic-network-adapter';
 import {
   assignNewDevice,
   connectDevice,
@@ -32,216 +40,244 @@ import {
 } from '../devices/vpci-vsp';
 import { identityOf } from '../identity';
 import { refused } from '../legal-moves';
-import type { CommandRunner } from '../operations/operation';
-import type { Objects } from '../state';
-import type { FunctionUnderWay, MigrationState } from './migration-state';
+import { eachAdapter } from '../operations/each-adapter';
+import type { AdapterCommandRunner } from '../operations/operation';
+import type { AdapterObjects, AdapterState, HostState, Objects, VmState } from '../state';
+import type { FunctionUnderWay } from './migration-state';
 
 /**
- * The functions of a VM, by path: VF0 is passed through to the guest, VF1 is behind the emulated device. This file alone
- * knows where the simulator keeps them.
+ * The functions of a VM's adapter, by path: VF0 is passed through to the guest; VF1, which is behind the emulated device, has
+ * that device as its owner.
  */
-const owner = (vmId: string, path: PathName) =>
-  path === 'passthrough' ? vmId : `${vmId}/emulated`;
+const ownerOf = (o: AdapterObjects, path: PathName) =>
+  path === 'passthrough' ? o : { ...o, adapter: { adapterId: `${o.adapter.adapterId}/emulated` } };
 
-export function passthroughFunctions(o: Objects): PassthroughFunction[] {
-  const identity = identityOf(o);
-  return identity === null
-    ? []
-    : [{ adapterId: 'nic-0', kind: 'network', identity, namespace: null }];
+export const functionOf = (o: AdapterObjects, path: PathName): VirtualFunction | undefined =>
+  vfOf(ownerOf(o, path));
+
+/** Where the hosts of a fleet find the namespaces of their VMs, unless a device is said to reach another storage. */
+const SHARED_STORAGE = 'nqn.2014-08.org.nvmexpress:holdfast:shared-storage';
+const subsystemOf = ({ kind, subsystemNqn }: PhysicalFunctionState): string | null =>
+  kind === 'nvme' ? (subsystemNqn ?? SHARED_STORAGE) : null;
+
+/** Each NVMe controller of a VM is for a namespace of its own, which is the VM's wherever it runs. */
+function namespaceOf({ adapter, pf, vm }: AdapterObjects): Namespace | null {
+  const subsystemNqn = subsystemOf(pf);
+  if (subsystemNqn === null) return null;
+  const nvmes = vm.adapters.filter(({ kind }) => kind === 'nvme');
+  const nguid = adapter.vpci.instanceGuid.replaceAll('-', '');
+  return { subsystemNqn, nsid: nvmes.indexOf(adapter) + 1, nguid };
 }
 
-export const functionOf = (o: Objects, path: PathName): VirtualFunction | undefined =>
-  vfOf(o.pf, owner(o.vm.vmId, path));
+export const passthroughFunctions = (o: Objects): PassthroughFunction[] =>
+  eachAdapter(o).flatMap((of) => {
+    const identity = identityOf(of);
+    const { adapterId, kind } = of.adapter;
+    return identity === null ? [] : [{ adapterId, kind, identity, namespace: namespaceOf(of) }];
+  });
 
-export const hasFunctions = (o: Objects, paths: readonly PathName[]): boolean =>
-  paths.every((path) => functionOf(o, path) !== undefined);
-
-/** What was kept here for this VM by an earlier attempt is as good as free for it. */
-export function destinationFacts(o: Objects): DestinationFacts {
-  const { host, pf } = o;
-  const own = (['passthrough', 'emulated'] as const).filter((path) => hasFunctions(o, [path]));
+export function destinationFacts(
+  host: HostState,
+  pfs: readonly PhysicalFunctionState[],
+  kept: string | undefined,
+): DestinationFacts {
   return {
     hostId: host.hostId,
     stackVersion: host.versions.vmWorkerProcess,
     vmIds: host.vmIds,
-    freeFunctions: { network: pf.iovVfCapacity - pf.iovVfUsage + own.length, nvme: 0 },
-    namespaces: [],
+    physicalFunctions: pfs.map((pf) => ({
+      pfId: pf.pfId,
+      kind: pf.kind,
+      // What an earlier attempt has kept for this VM is as good as free for it.
+      free: pf.iovVfCapacity - pf.iovVfUsage + pf.vfs.filter((vf) => vf.ownerVmId === kept).length,
+      subsystemNqn: subsystemOf(pf),
+    })),
   };
 }
 
-export function allocateFunctions(c: CommandRunner, paths: readonly PathName[]): void {
-  for (const path of paths) {
-    c.run('OID_NIC_SWITCH_ALLOCATE_VF', (o) => {
-      if (functionOf(o, path) !== undefined) return;
-      allocateVf(o.pf, owner(o.vm.vmId, path), o.vm.macAddress, o.nowMs);
-    });
-  }
+export const movedOf = ({ vm, adapter }: AdapterObjects): FunctionUnderWay | undefined =>
+  vm.migration?.functions.find(({ adapterId }) => adapterId === adapter.adapterId);
+
+/** The I/O of an adapter's function, and what it ends at. */
+export function ioOf(o: AdapterObjects): readonly [GuestIo, Medium] {
+  const moved = movedOf(o);
+  const medium = o.media?.[o.adapter.adapterId];
+  if (moved === undefined || medium === undefined)
+    throw refused(`Nobody counts the I/O of ${o.adapter.adapterId} of ${o.vm.vmId}.`);
+  return [moved.io, medium];
 }
 
-const vportOf = (o: Objects, path: PathName) => {
+export function allocateFunction(c: AdapterCommandRunner, path: PathName): void {
+  c.run(FUNCTION_COMMANDS[c.kind].allocate, (o) => {
+    if (functionOf(o, path) === undefined)
+      allocateVf(o.pf, ownerOf(o, path), o.adapter.macAddress, o.nowMs);
+  });
+}
+
+const vportOf = (o: AdapterObjects, path: PathName) => {
   const vf = functionOf(o, path);
   return o.pf.vports.find((p) => p.vfId === vf?.vfId);
 };
 
-export const areExposed = (o: Objects, paths: readonly PathName[]): boolean =>
-  paths.every((path) => vportOf(o, path) !== undefined) &&
-  o.pf.filters.some((f) => f.macAddress === o.vm.macAddress);
+export const isExposed = (o: AdapterObjects, path: PathName): boolean =>
+  functionOf(o, path) !== undefined && movedOf(o)?.exposed.includes(path) === true;
 
-/** Makes the functions ones that the VM's devices can stand on. */
-export function exposeFunctions(c: CommandRunner, paths: readonly PathName[]): void {
-  for (const path of paths) {
-    c.run('OID_NIC_SWITCH_CREATE_VPORT', (o) => {
-      const vf = functionOf(o, path);
-      if (vf === undefined) throw refused(`${o.vm.vmId} has no function for the ${path} path.`);
-      if (vportOf(o, path) === undefined) createVPort(o.pf, vf.vfId);
-    });
-  }
-  c.run('OID_RECEIVE_FILTER_SET_FILTER', ({ pf, vm }) => {
-    if (pf.filters.some((f) => f.macAddress === vm.macAddress)) return;
-    pf.filters.push({ macAddress: vm.macAddress, vportId: DEFAULT_VPORT });
+/** Makes a function one that a device of the VM can stand on: with a port at the switch, or with the VM's namespace. */
+export function exposeFunction(c: AdapterCommandRunner, path: PathName): void {
+  const expose = c.kind === 'network' ? 'OID_NIC_SWITCH_CREATE_VPORT' : 'NVMe.AttachNamespace';
+  c.run(expose, (o) => {
+    const vf = functionOf(o, path);
+    if (vf === undefined) throw refused(`${o.vm.vmId} has no function for the ${path} path.`);
+    if (c.kind === 'network' && vportOf(o, path) === undefined) createVPort(o.pf, vf.vfId);
+    const moved = movedOf(o);
+    if (moved?.exposed.includes(path) === false) moved.exposed.push(path);
   });
 }
 
-/** What arrives for the VM goes to the function of this path. */
-export function steerTo(o: Objects, path: PathName): void {
+/** What arrives for a NIC goes to the function of this path. */
+export function steerTo(o: AdapterObjects, path: PathName): void {
+  if (o.adapter.kind !== 'network') return;
   const vport = vportOf(o, path);
   if (vport === undefined) throw refused(`The ${path} path of ${o.vm.vmId} has no VPort.`);
-  moveFilter(o.pf, o.vm.macAddress, vport.vportId);
+  moveFilter(o.pf, o.adapter.macAddress, vport.vportId);
+}
+
+/** The addresses of the VM are known at the switch of the host that it is to run on, and only there. */
+export function addFilter({ pf, adapter }: AdapterObjects): void {
+  if (pf.filters.some((f) => f.macAddress === adapter.macAddress)) return;
+  pf.filters.push({ macAddress: adapter.macAddress, vportId: DEFAULT_VPORT });
+}
+export function dropFilter({ pf, adapter }: AdapterObjects): void {
+  pf.filters = pf.filters.filter((f) => f.macAddress !== adapter.macAddress);
 }
 
 /** In the legal order; functions that are not there any more need nothing. */
-export function releaseFunctions(c: CommandRunner, paths: readonly PathName[]): void {
-  for (const path of paths) {
+export function releaseFunction(c: AdapterCommandRunner, path: PathName): void {
+  if (c.look((o) => functionOf(o, path)) === undefined) return;
+  if (c.kind === 'network') {
     c.run('OID_RECEIVE_FILTER_MOVE_FILTER', (o) => {
       const vport = vportOf(o, path);
       const used = o.pf.filters.some((f) => vport !== undefined && f.vportId === vport.vportId);
-      if (used) moveFilter(o.pf, o.vm.macAddress, DEFAULT_VPORT);
+      if (used) moveFilter(o.pf, o.adapter.macAddress, DEFAULT_VPORT);
     });
     c.run('OID_NIC_SWITCH_DELETE_VPORT', (o) => {
       const vport = vportOf(o, path);
       if (vport !== undefined) deleteVPort(o.pf, vport.vfId);
     });
-    c.run('OID_NIC_SWITCH_FREE_VF', (o) => {
-      const vf = functionOf(o, path);
-      if (vf !== undefined) freeVf(o.pf, vf.vfId);
-    });
   }
+  c.run(FUNCTION_COMMANDS[c.kind].free, (o) => {
+    const vf = functionOf(o, path);
+    if (vf !== undefined) freeVf(o.pf, vf.vfId);
+  });
 }
 
-/** The VM's address leaves this host with it. */
-export function dropFilters({ pf, vm }: Objects): void {
-  pf.filters = pf.filters.filter((f) => f.macAddress !== vm.macAddress);
-}
-
-/** The VM's function is taken off the guest, which has let go of it; it stays allocated, so that it can be given back. */
-export function unassignFunction(o: Objects): void {
-  const { vm, pf, nowMs } = o;
-  unassignDevice(vm.vpci);
-  adapter.markUnassigned(vm.adapter);
+/** The function is taken off the guest, which has let go of it; it stays allocated, so that it can be given back. */
+export function unassignFunction(o: AdapterObjects): void {
+  const { adapter, pf, nowMs } = o;
+  unassignDevice(adapter.vpci);
+  vdev.markUnassigned(adapter.vdev);
   const vf = functionOf(o, 'passthrough');
   if (vf !== undefined) resetVf(pf, vf.vfId, nowMs);
-  vm.path = 'synthetic-only';
-  vm.pathReason = 'its I/O goes by the emulated path';
+  adapter.path = 'synthetic-only';
+  adapter.pathReason = 'its I/O goes by the emulated path';
 }
-export const isAssigned = ({ vm }: Objects): boolean => vm.vpci.device !== null;
-export const isUnassigned = ({ vm }: Objects): boolean => vm.vpci.device === null;
+export const isAssigned = ({ adapter }: AdapterObjects): boolean => adapter.vpci.device !== null;
 
 /** Bus, device, connection and flags, as for any VF that a running guest gets. */
-export function assignFunction(c: CommandRunner): void {
-  c.run('VPCI.CreateBus', ({ vm }) => {
-    if (vm.vpci.interface.state === 'none') createBusInterface(vm.vpci, vm.workerProcess.number);
+export function assignFunction(c: AdapterCommandRunner): void {
+  c.run('VPCI.CreateBus', ({ vm, adapter: { vpci } }) => {
+    if (vpci.interface.state === 'none') createBusInterface(vpci, vm.workerProcess.number);
   });
   c.run('VPCI.AssignDevice', (o) => {
-    const { vm, host } = o;
-    if (vm.vpci.interface.state !== 'created') return;
+    const { vpci } = o.adapter;
+    if (vpci.interface.state !== 'created') return;
     const vf = functionOf(o, 'passthrough');
-    if (vf === undefined) throw refused(`${vm.vmId} has no function to be assigned.`);
-    host.nextLuid += 1;
-    const luid = `00000000:${host.nextLuid.toString(16).padStart(8, '0')}`;
-    assignNewDevice(vm.vpci, vm.vmId, vf.vfId, luid);
+    if (vf === undefined) throw refused(`${o.vm.vmId} has no function to be assigned.`);
+    o.host.nextLuid += 1;
+    const luid = `00000000:${o.host.nextLuid.toString(16).padStart(8, '0')}`;
+    assignNewDevice(vpci, o.vm.vmId, vf.vfId, luid);
   });
-  c.run('VPCI.ConnectDevice', ({ vm }) => {
-    if (vm.vpci.interface.state === 'bound') connectDevice(vm.vpci);
+  c.run('VPCI.ConnectDevice', ({ adapter: { vpci } }) => {
+    if (vpci.interface.state === 'bound') connectDevice(vpci);
   });
-  c.run('SyntheticNic.MarkAssigned', ({ vm }) => {
-    adapter.markAssigned(vm.adapter, vm.configuredIovWeight);
+  c.run('SyntheticNic.MarkAssigned', ({ adapter }) => {
+    vdev.markAssigned(adapter.vdev, adapter.configuredIovWeight);
   });
 }
 
-export function offerFunction({ vm, nowMs }: Objects): void {
-  guestOfferedVf(vm.guest, nowMs);
+export function offerFunction({ adapter, nowMs }: AdapterObjects): void {
+  guestOfferedVf(adapter.guest, nowMs);
 }
-export function bindFunction(o: Objects): void {
+export function bindFunction(o: AdapterObjects): void {
   const vf = functionOf(o, 'passthrough');
   if (vf === undefined) throw refused(`${o.vm.vmId} has no function to be bound.`);
-  guestBindsVf(o.vm.guest, vf, o.nowMs);
+  guestBindsVf(o.adapter.guest, vf, o.nowMs);
 }
-export function useFunction(o: Objects): void {
+export function useFunction(o: AdapterObjects): void {
+  const { adapter, nowMs } = o;
   const vf = functionOf(o, 'passthrough');
   if (vf === undefined) throw refused(`${o.vm.vmId} has no function to be used.`);
-  if (o.vm.guest.dataPath !== 'vf') guestSwitchesToVf(o.vm.guest, vf, o.nowMs);
-  o.vm.path = 'reattached';
-  o.vm.pathReason = 'it was migrated: its functions are others';
+  if (adapter.guest.dataPath !== 'vf') guestSwitchesToVf(adapter.guest, vf, nowMs);
+  adapter.path = 'reattached';
+  adapter.pathReason = 'it was migrated: its function is another one';
 }
-export const isUsed = ({ vm }: Objects): boolean => vm.guest.dataPath === 'vf';
-export function ejectFunction({ vm, nowMs }: Objects): void {
-  if (vm.guest.dataPath === 'vf') guestLosesVf(vm.guest, 'eject', nowMs);
+export const isUsed = ({ adapter }: AdapterObjects): boolean => adapter.guest.dataPath === 'vf';
+export function ejectFunction({ adapter: { guest }, nowMs }: AdapterObjects): void {
+  if (guest.dataPath === 'vf') guestLosesVf(guest, 'eject', nowMs);
+  guest.dataPath = 'emulated';
 }
 
 /** The guest sees the emulated device come and go as well. */
-export function guestSeesEmulated({ vm, nowMs }: Objects, kind: 'offer' | 'eject'): void {
-  vm.guest.events.push({ atMs: nowMs, kind });
+export function guestSeesEmulated(o: AdapterObjects, kind: 'offer' | 'eject'): void {
+  const { guest } = o.adapter;
+  guest.events.push({ atMs: o.nowMs, kind });
+  if (kind === 'eject' && guest.dataPath === 'emulated') forceOffVf(guest, o.nowMs);
 }
 
-/** A VM as it starts at another host: everything that belongs to the host it came from is new. */
-export function arriveWithout(vm: Objects['vm']): void {
-  vm.vpci.device = null;
-  if (vm.vpci.interface.state !== 'none') resetBusInterface(vm.vpci);
-  vm.vpci.hold = null;
-  vm.adapter = { ...adapter.createAdapter(), state: 'Paused', optimizations: 'enabled' };
-  vm.nic = { state: 'connected', saving: 'none', nextExtension: 0, blobs: [], restored: [] };
-  vm.custody = null;
-  vm.vfAbandoned = null;
+/** An adapter of a VM that comes from elsewhere: all of it that belonged to the other host is new. */
+export function arriveWithout(adapter: AdapterState, pfId: string): AdapterState {
+  const vpci = { ...adapter.vpci, device: null, hold: null };
+  if (vpci.interface.state !== 'none') resetBusInterface(vpci);
+  return {
+    ...adapter,
+    pfId,
+    vpci,
+    vdev: { ...vdev.createAdapter(), state: 'Paused', optimizations: 'enabled' },
+    nic: { state: 'connected', saving: 'none', nextExtension: 0, blobs: [], restored: [] },
+    custody: null,
+    vfAbandoned: null,
+  };
 }
 
 export const startMedia = (functions: readonly PassthroughFunction[]): Record<string, Medium> =>
   Object.fromEntries(functions.map(({ adapterId }) => [adapterId, newMedium()]));
 
-/** Each function under way, with what it ends at. */
-export function eachIo(
-  o: Objects,
-  look: (io: GuestIo, medium: Medium, moved: FunctionUnderWay) => void,
-): void {
-  for (const moved of o.vm.migration?.functions ?? []) {
-    const medium = o.media?.[moved.adapterId];
-    if (medium === undefined) throw refused(`Nobody counts the I/O of ${moved.adapterId}.`);
-    look(moved.io, medium, moved);
-  }
-}
+/** The VM's adapters whose functions are moved. */
+export const eachMoved = (o: Objects): AdapterObjects[] =>
+  eachAdapter(o).filter((of) => movedOf(of) !== undefined);
 
-export const everyIo = ({ functions }: MigrationState, holds: (io: GuestIo) => boolean): boolean =>
-  functions.every(({ io }) => holds(io));
+export const everyIo = (vm: VmState, holds: (io: GuestIo) => boolean): boolean =>
+  (vm.migration?.functions ?? []).every(({ io }) => holds(io));
 
 export function ledger(o: Objects): IoLedger {
-  const ledgers: IoLedger[] = [];
-  eachIo(o, (io, medium) => {
-    advance(io, medium, o.nowMs);
-    ledgers.push(ledgerOf(io, medium));
-  });
-  return sumLedgers(ledgers);
+  return sumLedgers(
+    eachMoved(o).map((of) => {
+      const [io, medium] = ioOf(of);
+      advance(io, medium, o.nowMs);
+      return ledgerOf(io, medium);
+    }),
+  );
 }
 
-/** A fault: from now on nothing that the passthrough path has is executed. */
+/** A fault: from now on nothing that the passthrough paths have is executed. */
 export function keepCommands({ vm }: Objects): void {
-  for (const { io } of vm.migration?.functions ?? []) {
+  for (const { io } of vm.migration?.functions ?? [])
     if (io.paths.passthrough !== null) io.paths.passthrough.stuck = true;
-  }
 }
 
 /** The function goes without a word, and what it had under way with it. */
-export function losePassthrough(o: Objects): void {
-  if (o.media == null) return;
-  eachIo(o, (io, medium) => {
-    if (io.paths.passthrough !== null) losePath(io, medium, 'passthrough', o.nowMs);
-  });
+export function losePassthrough(o: AdapterObjects): void {
+  if (movedOf(o) === undefined || o.media == null) return;
+  const [io, medium] = ioOf(o);
+  if (io.paths.passthrough !== null) losePath(io, medium, 'passthrough', o.nowMs);
 }

@@ -9,7 +9,7 @@ import type {
   VmPackage,
 } from '../../../contract/migration';
 import type { MigrationMethod } from '../../../contract/inputs';
-import type { EmulatedState, GuestIo } from '../devices/guest-io';
+import type { EmulatedState, GuestIo, PathName } from '../devices/guest-io';
 import type { HostState, VmState } from '../state';
 
 /** What one end of a migration knows of it. It stays until the next migration of the VM, since replies may be asked for again. */
@@ -35,6 +35,8 @@ export interface MigrationState {
 
 export interface FunctionUnderWay extends PassthroughFunction {
   io: GuestIo;
+  /** Paths whose function on this host is ready for the VM's devices. */
+  exposed: PathName[];
   /** The emulated device, as it was saved last. */
   saved: EmulatedState | null;
 }

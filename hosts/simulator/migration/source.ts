@@ -13,74 +13,73 @@ import {
 } from '../devices/guest-io';
 import { guestPaused } from '../devices/guest';
 import { suspendVirtualProcessors } from '../devices/hypervisor-partition';
+import * as vdev from '../devices/synthetic-network-adapter';
 import { exitWorkerProcess } from '../devices/vm-worker-process';
-import * as adapter from '../devices/synthetic-network-adapter';
 import { refused } from '../legal-moves';
+import { eachAdapter, ofEachAdapter, runOnEach } from '../operations/each-adapter';
 import type { StepOperation } from '../operations/operation';
 import type { Objects } from '../state';
 import {
-  allocateFunctions,
-  areExposed,
-  dropFilters,
-  eachIo,
+  allocateFunction,
+  dropFilter,
+  eachMoved,
   ejectFunction,
   everyIo,
-  exposeFunctions,
+  exposeFunction,
   functionOf,
   guestSeesEmulated,
-  isUnassigned,
-  releaseFunctions,
+  ioOf,
+  isAssigned,
+  isExposed,
+  releaseFunction,
   steerTo,
   unassignFunction,
 } from './functions';
 import { followGuest } from './follow-guest';
-import { byEmulatedPath, kindsOf, migrationOf } from './paths';
 import { drainedOf, type MigrationState } from './migration-state';
+import { hasNoEmulatedPath, migrationOf, notByEmulatedPath } from './paths';
 import { packed } from './vm-package';
 
-/** 502-506: a second device, backed by a function of its own, beside the one that is passed through. */
+/** 502-506, 604: a second device, backed by a function of its own, beside the one that is passed through. */
 export const plugEmulatedPath: StepOperation = {
-  usesPf: true,
-  notApplicable: byEmulatedPath,
-  inPlace: (o) =>
-    areExposed(o, ['emulated']) && everyIo(migrationOf(o), (io) => io.paths.emulated !== null),
-  effect: (c) => {
-    allocateFunctions(c, ['emulated']);
-    exposeFunctions(c, ['emulated']);
-    return c.run('EmulatedDevice.Plug', (o) => {
-      eachIo(o, (io, medium) => {
-        if (io.paths.emulated !== null) return;
-        plugPath(io, medium, 'emulated', o.nowMs);
-        guestSeesEmulated(o, 'offer');
+  ...ofEachAdapter({
+    notApplicable: notByEmulatedPath,
+    inPlace: (o) => isExposed(o, 'emulated') && ioOf(o)[0].paths.emulated !== null,
+    effect: (c) => {
+      allocateFunction(c, 'emulated');
+      exposeFunction(c, 'emulated');
+      return c.run('EmulatedDevice.Plug', (o) => {
+        const [io, medium] = ioOf(o);
+        if (io.paths.emulated === null) {
+          plugPath(io, medium, 'emulated', o.nowMs);
+          guestSeesEmulated(o, 'offer');
+        }
+        const { passthrough, emulated } = io.paths;
+        return {
+          emulatedVfId: functionOf(o, 'emulated')?.vfId,
+          access: { passthrough: passthrough?.access, emulated: emulated?.access },
+        };
       });
-      return { vfId: functionOf(o, 'emulated')?.vfId, access: accessStates(o) };
-    });
-  },
+    },
+  }),
+  usesPf: true,
 };
-
-const accessStates = (o: Objects) =>
-  migrationOf(o).functions.map(({ adapterId, io: { paths } }) => ({
-    adapterId,
-    passthrough: paths.passthrough?.access ?? null,
-    emulated: paths.emulated?.access ?? null,
-  }));
 
 /** 506, 606: from here on no new command goes to the passthrough path; new ones wait until the earlier ones are done. */
 export const switchToEmulatedPath: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: notByEmulatedPath,
+    inPlace: (o) => chosenPath(ioOf(o)[0]) === 'emulated',
+    effect: (c) =>
+      c.run(c.kind === 'network' ? 'DeviceMapper.MapEmulated' : 'NVMe.ChangeAnaState', (o) => {
+        const [io, medium] = ioOf(o);
+        preferPath(io, medium, 'emulated', o.nowMs);
+        steerTo(o, 'emulated');
+        const { passthrough, emulated } = io.paths;
+        return { access: { passthrough: passthrough?.access, emulated: emulated?.access } };
+      }),
+  }),
   usesPf: true,
-  notApplicable: byEmulatedPath,
-  inPlace: (o) => everyIo(migrationOf(o), (io) => chosenPath(io) === 'emulated'),
-  effect: (c) => {
-    for (const kind of kindsOf(c)) {
-      c.run(kind === 'network' ? 'DeviceMapper.MapEmulated' : 'NVMe.ChangeAnaState', (o) => {
-        eachIo(o, (io, medium, moved) => {
-          if (moved.kind === kind) preferPath(io, medium, 'emulated', o.nowMs);
-        });
-        if (kind === 'network') steerTo(o, 'emulated');
-      });
-    }
-    return c.run('Hypervisor.ReadPaths', (o) => ({ access: accessStates(o) }));
-  },
 };
 
 /** How often the hypervisor looks whether the path is drained, ms: at first, and at most. */
@@ -92,91 +91,91 @@ const LOOK_MS = { first: 2, atMost: 100 };
  */
 export const drainPassthrough: StepOperation = {
   ownLatency: true,
-  notApplicable: byEmulatedPath,
+  notApplicable: hasNoEmulatedPath,
   inPlace: ({ vm: { migration } }) => migration?.drain?.drainedAtMs != null,
-  observed: (o) => drained(migrationOf(o)),
+  observed: (o) => ({ ...drainedOf(migrationOf(o).drain) }),
   effect: async (c) => {
     c.run('Hypervisor.StartDrain', (o) => {
-      const migration = migrationOf(o);
-      if (!everyIo(migration, (io) => chosenPath(io) === 'emulated')) {
+      if (!everyIo(o.vm, (io) => chosenPath(io) === 'emulated')) {
         throw refused(`New commands of ${o.vm.vmId} still go to the passthrough path.`);
       }
+      const migration = migrationOf(o);
       const commands = openOnPassthrough(migration);
       migration.drain ??= { startedAtMs: o.nowMs, commands, drainedAtMs: null };
     });
     await c.sleep(c.latencyMs);
     for (let lookMs = LOOK_MS.first; ; lookMs = Math.min(2 * lookMs, LOOK_MS.atMost)) {
-      const isDrained = c.run('Hypervisor.VerifyCompletions', (o) => {
-        const migration = migrationOf(o);
-        eachIo(o, (io, medium) => advance(io, medium, o.nowMs));
-        const open = openOnPassthrough(migration);
-        const { drain } = migration;
-        if (drain === null) throw refused(`No drain of ${o.vm.vmId} has begun.`);
-        if (open === 0) drain.drainedAtMs = o.nowMs;
-        else if (o.nowMs - drain.startedAtMs > migration.drainTimeLimitMs) {
-          throw new HoldfastError(
-            'DrainTimedOut',
-            `${String(open)} commands on the passthrough path of ${o.vm.vmId} have not completed within ${String(migration.drainTimeLimitMs)} ms.`,
-            { open, drainTimeLimitMs: migration.drainTimeLimitMs },
-          );
-        }
-        return open === 0;
-      });
-      if (isDrained) return c.run('Hypervisor.EndDrain', (o) => drained(migrationOf(o)));
+      if (c.run('Hypervisor.VerifyCompletions', verifyCompletions)) break;
       await c.sleep(lookMs);
     }
+    return c.look((o) => ({ ...drainedOf(migrationOf(o).drain) }));
   },
 };
 
-const openOnPassthrough = ({ functions }: MigrationState) =>
+function verifyCompletions(o: Objects): boolean {
+  const migration = migrationOf(o);
+  for (const of of eachMoved(o)) advance(...ioOf(of), o.nowMs);
+  const open = openOnPassthrough(migration);
+  const { drain, drainTimeLimitMs } = migration;
+  if (drain === null) throw refused(`No drain of ${o.vm.vmId} has begun.`);
+  if (open === 0) drain.drainedAtMs ??= o.nowMs;
+  else if (o.nowMs - drain.startedAtMs > drainTimeLimitMs) {
+    throw new HoldfastError(
+      'DrainTimedOut',
+      `${String(open)} commands on the passthrough path of ${o.vm.vmId} have not completed within ${String(drainTimeLimitMs)} ms.`,
+      { open, drainTimeLimitMs },
+    );
+  }
+  return open === 0;
+}
+
+const openOnPassthrough = ({ functions }: MigrationState): number =>
   functions.reduce((open, { io }) => open + openCommands(io, 'passthrough'), 0);
-const drained = ({ drain }: MigrationState) => ({ ...drainedOf(drain) });
 
 /** 510, 610: only a drained path. VF0 stays allocated until the source is released, so that an undo cannot miss it. */
 export const unplugPassthrough: StepOperation = {
-  usesPf: true,
-  ownLatency: true,
-  notApplicable: byEmulatedPath,
-  inPlace: (o) => isUnassigned(o) && everyIo(migrationOf(o), (io) => io.paths.passthrough === null),
-  effect: async (c) => {
-    if (kindsOf(c).includes('nvme')) {
-      c.run('NVMe.ChangeAnaState', (o) => {
-        eachIo(o, (io, medium, moved) => {
-          if (moved.kind === 'nvme' && io.paths.passthrough !== null)
+  ...ofEachAdapter({
+    notApplicable: notByEmulatedPath,
+    inPlace: (o) => !isAssigned(o) && ioOf(o)[0].paths.passthrough === null,
+    effect: async (c) => {
+      if (c.kind === 'nvme') {
+        c.run('NVMe.ChangeAnaState', (o) => {
+          const [io, medium] = ioOf(o);
+          if (io.paths.passthrough !== null)
             setAccess(io, medium, 'passthrough', 'inaccessible', o.nowMs);
         });
-      });
-    }
-    c.run('VPCI.Eject', () => undefined);
-    await c.sleep(c.latencyMs);
-    c.run('VPCI.EjectComplete', (o) => {
-      eachIo(o, (io, medium) => {
+      }
+      c.run('VPCI.Eject', () => undefined);
+      await c.sleep(c.latencyMs);
+      c.run('VPCI.EjectComplete', (o) => {
+        const [io, medium] = ioOf(o);
         if (io.paths.passthrough !== null) unplugPath(io, medium, 'passthrough', o.nowMs);
+        ejectFunction(o);
       });
-      ejectFunction(o);
-    });
-    c.run('VPCI.UnassignDevice', unassignFunction);
-    return {};
-  },
+      c.run('VPCI.UnassignDevice', unassignFunction);
+      return {};
+    },
+  }),
+  usesPf: true,
+  ownLatency: true,
 };
 
 /** 512, 612. Saved once more after the suspension: meanwhile the device goes on. */
 export const saveEmulatedDevice: StepOperation = {
-  notApplicable: byEmulatedPath,
+  notApplicable: hasNoEmulatedPath,
   inPlace: (o) => migrationOf(o).functions.every(({ saved }) => saved !== null),
   effect: (c) =>
     c.run('EmulatedDevice.SaveState', (o) => {
-      if (!isUnassigned(o)) throw refused(`Passthrough of ${o.vm.vmId} is still plugged in.`);
+      if (eachMoved(o).some(isAssigned))
+        throw refused(`Passthrough of ${o.vm.vmId} is still plugged in.`);
       saveAll(o);
       return {};
     }),
 };
 
 function saveAll(o: Objects): void {
-  eachIo(o, (io, medium, moved) => {
-    advance(io, medium, o.nowMs);
-    moved.saved = saveEmulated(io);
-  });
+  for (const of of eachMoved(o)) advance(...ioOf(of), o.nowMs);
+  for (const moved of migrationOf(o).functions) moved.saved = saveEmulated(moved.io);
 }
 
 /**
@@ -190,15 +189,16 @@ export const suspendVm: StepOperation = {
     c.run('Hypervisor.SuspendVirtualProcessors', (o) => {
       const { vm, nowMs } = o;
       if (vm.partition.state === 'suspended') return;
-      if (!isUnassigned(o)) {
+      if (eachAdapter(o).some(isAssigned)) {
         throw refused(`${vm.vmId} cannot be moved while a function is passed through to it.`);
       }
-      if (vm.guest.dataPathSwitchPending) throw refused('A data-path switch is pending.');
+      if (vm.adapters.some(({ guest }) => guest.dataPathSwitchPending))
+        throw refused('A data-path switch is pending; the VM cannot be suspended.');
       followGuest(o);
-      guestPaused(vm.guest, undefined, nowMs);
+      for (const { guest } of vm.adapters) guestPaused(guest, undefined, nowMs);
       suspendVirtualProcessors(vm.partition, nowMs);
-      if (vm.adapter.state === 'Running') adapter.pause(vm.adapter);
-      eachIo(o, (io, medium) => suspendIo(io, medium, nowMs));
+      for (const adapter of vm.adapters) vdev.pause(adapter.vdev);
+      for (const of of eachMoved(o)) suspendIo(...ioOf(of), nowMs);
       vm.deadlineMs = nowMs + (vm.lease?.settings.blackoutBudgetMs ?? 0);
     });
     c.run('EmulatedDevice.SaveState', saveAll);
@@ -234,7 +234,7 @@ export const relinquishVm: StepOperation = {
         );
       }
       const darkForMs = nowMs - (vm.partition.pausedAtMs ?? nowMs);
-      migration.relinquished = { ...receipt, atMs: nowMs, darkForMs };
+      migration.relinquished = { migrationId, checksum, atMs: nowMs, darkForMs };
       vm.pointOfNoReturn = { generation: c.generation, atMs: nowMs };
       vm.deadlineMs = null;
       return relinquished(migration);
@@ -258,14 +258,17 @@ export const releaseMigratedVm: StepOperation = {
       if (migrationOf(o).relinquished === null)
         throw refused(`${o.vm.vmId} has not been relinquished, so nothing of it is given back.`);
     });
-    releaseFunctions(c, ['passthrough', 'emulated']);
+    for (const { adapterId } of c.look(({ vm }) => vm.adapters)) {
+      releaseFunction(c.ofAdapter(adapterId), 'passthrough');
+      releaseFunction(c.ofAdapter(adapterId), 'emulated');
+    }
+    runOnEach(c, 'OID_RECEIVE_FILTER_CLEAR_FILTER', dropFilter);
     c.run('VMWP.Exit', ({ vm }) => {
       if (vm.workerProcess.state === 'running') exitWorkerProcess(vm.workerProcess, 'Save');
       vm.partition = { ...vm.partition, state: 'gone', pagesPinned: false, pausedAtMs: null };
     });
     c.run('Host.ForgetVm', (o) => {
       const { host, vm } = o;
-      dropFilters(o);
       host.vmIds = host.vmIds.filter((id) => id !== vm.vmId);
       host.stranded = host.stranded.filter((id) => id !== vm.vmId);
       migrationOf(o).gone = true;

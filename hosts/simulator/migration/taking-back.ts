@@ -1,28 +1,23 @@
+import { DEAD_MAN } from '../../../contract/ids';
 import { guestResumed } from '../devices/guest';
 import { chosenPath, resumeIo } from '../devices/guest-io';
 import { resumeVirtualProcessors } from '../devices/hypervisor-partition';
-import * as adapter from '../devices/synthetic-network-adapter';
-import { DEAD_MAN } from '../../../contract/ids';
-import { refused } from '../legal-moves';
+import * as vdev from '../devices/synthetic-network-adapter';
+import { identityOf } from '../identity';
 import { sameHolder } from '../leases';
+import { refused } from '../legal-moves';
+import { runOnEach } from '../operations/each-adapter';
+import type { AdapterCommandRunner, StepOperation } from '../operations/operation';
 import { withBlackout } from '../operations/resume';
-import type { StepOperation } from '../operations/operation';
 import type { Objects } from '../state';
-import {
-  dropFilters,
-  everyIo,
-  functionOf,
-  isAssigned,
-  ledger,
-  releaseFunctions,
-} from './functions';
+import { dropFilter, functionOf, ioOf, isAssigned, ledger, releaseFunction } from './functions';
 import { followGuest } from './follow-guest';
 import { underWay } from './migration-state';
 import {
-  byEmulatedPath,
   giveEmulatedUp,
   giveFunction,
   migrationOf,
+  notByEmulatedPath,
   preferPassthrough,
   takeEmulatedAway,
 } from './paths';
@@ -44,8 +39,9 @@ export const resumeAtSource: StepOperation = {
     c.run('Hypervisor.ResumeVirtualProcessors', (o) => {
       const { vm, nowMs } = o;
       refuseRelinquished(o);
-      if (vm.adapter.state === 'Paused') adapter.resume(vm.adapter);
-      guestResumed(vm.guest, undefined, nowMs);
+      for (const adapter of vm.adapters)
+        if (adapter.vdev.state === 'Paused') vdev.resume(adapter.vdev);
+      for (const { guest } of vm.adapters) guestResumed(guest, undefined, nowMs);
       vm.blackoutMs = resumeVirtualProcessors(vm.partition, nowMs);
       vm.withinBudget = vm.blackoutMs <= (vm.lease?.settings.blackoutBudgetMs ?? Infinity);
       vm.blackouts = withBlackout(vm.blackouts ?? [], vm.blackoutMs);
@@ -64,40 +60,45 @@ export const takeBackMigration: StepOperation = {
   notApplicable: nothingToTakeBack,
   inPlace: ({ vm }) => underWay(vm) === null,
   effect: async (c) => {
-    const todo = c.run('PointOfNoReturn.Read', (o) => {
+    c.run('PointOfNoReturn.Read', (o) => {
       refuseRelinquished(o);
       if (o.vm.partition.state !== 'running')
         throw refused(`${o.vm.vmId} is ${o.vm.partition.state}: it must run first.`);
-      const migration = migrationOf(o);
       // What a device kept it gives back now: the fault ends with the migration.
-      for (const { io } of migration.functions)
+      for (const { io } of migrationOf(o).functions)
         if (io.paths.passthrough !== null) io.paths.passthrough.stuck = false;
-      return {
-        hasEmulated: byEmulatedPath(o) === undefined,
-        // One that was taken away meanwhile is no more; the VM gets another after this.
-        hasFunction: functionOf(o, 'passthrough') !== undefined,
-        isUnplugged: everyIo(migration, (io) => io.paths.passthrough === null) || !isAssigned(o),
-        isSwitched: everyIo(migration, (io) => chosenPath(io) === 'emulated'),
-      };
     });
-    if (todo.hasEmulated && !todo.hasFunction) giveEmulatedUp(c);
-    else if (todo.hasEmulated) {
-      if (todo.isUnplugged) giveFunction(c);
-      if (todo.isUnplugged || todo.isSwitched) preferPassthrough(c);
-      await takeEmulatedAway(c);
+    for (const { adapterId } of c.look(({ vm }) => vm.adapters)) {
+      const of = c.ofAdapter(adapterId);
+      if (of.look(notByEmulatedPath) === undefined) await takeBack(of);
     }
     return c.run('Migration.TakeBack', (o) => {
       followGuest(o);
-      const { vm } = o;
       const counted = ledger(o);
-      if (!todo.isUnplugged) [vm.path, vm.pathReason] = ['kept', null];
-      else if (todo.hasFunction) vm.pathReason = 'its migration was undone';
       o.media = null;
-      delete vm.migration;
+      delete o.vm.migration;
       return { ledger: counted };
     });
   },
 };
+
+async function takeBack(c: AdapterCommandRunner): Promise<void> {
+  // One that was taken away meanwhile is no more; the VM gets another after this.
+  if (c.look((o) => functionOf(o, 'passthrough')) === undefined) {
+    giveEmulatedUp(c);
+    return;
+  }
+  const isUnplugged = c.look((o) => !isAssigned(o) || ioOf(o)[0].paths.passthrough === null);
+  if (isUnplugged) giveFunction(c);
+  if (c.look((o) => chosenPath(ioOf(o)[0]) === 'emulated' || !isAssigned(o))) preferPassthrough(c);
+  await takeEmulatedAway(c);
+  c.run('SyntheticNic.ReadPath', (o) => {
+    // A device that was unplugged has come back as another one, though it is of the same function.
+    const isKept = identityOf(o)?.luid === o.adapter.identityBefore?.luid;
+    o.adapter.path = isKept ? 'kept' : 'reattached';
+    o.adapter.pathReason = isKept ? null : 'its migration was undone';
+  });
+}
 
 /** The destination's part of the undo. A VM that was resumed here stays. */
 export const cancelReservation: StepOperation = {
@@ -109,11 +110,14 @@ export const cancelReservation: StepOperation = {
       if (vm.partition.state === 'running' || host.vmIds.includes(vm.vmId))
         throw refused(`${vm.vmId} runs on ${host.hostId}: it is no reservation any more.`);
     });
-    releaseFunctions(c, ['passthrough', 'emulated']);
+    for (const { adapterId } of c.look(({ vm }) => vm.adapters)) {
+      releaseFunction(c.ofAdapter(adapterId), 'passthrough');
+      releaseFunction(c.ofAdapter(adapterId), 'emulated');
+    }
+    runOnEach(c, 'OID_RECEIVE_FILTER_CLEAR_FILTER', dropFilter);
     c.run('Host.ForgetVm', (o) => {
       const { vm } = o;
       const migration = migrationOf(o);
-      dropFilters(o);
       vm.partition = { ...vm.partition, state: 'gone', pagesPinned: false, pausedAtMs: null };
       migration.package = null;
       migration.gone = true;
