@@ -79,8 +79,10 @@ export const passthroughFunctions = (o: Objects): PassthroughFunction[] =>
 export function destinationFacts(
   host: HostState,
   pfs: readonly PhysicalFunctionState[],
-  kept: string | undefined,
+  vmId: string,
 ): DestinationFacts {
+  // What an earlier attempt has kept for this VM is as good as free for it.
+  const isKept = (vf: VirtualFunction) => vf.ownerVmId === vmId && !host.vmIds.includes(vmId);
   return {
     hostId: host.hostId,
     stackVersion: host.versions.vmWorkerProcess,
@@ -88,8 +90,7 @@ export function destinationFacts(
     physicalFunctions: pfs.map((pf) => ({
       pfId: pf.pfId,
       kind: pf.kind,
-      // What an earlier attempt has kept for this VM is as good as free for it.
-      free: pf.iovVfCapacity - pf.iovVfUsage + pf.vfs.filter((vf) => vf.ownerVmId === kept).length,
+      free: pf.iovVfCapacity - pf.iovVfUsage + pf.vfs.filter(isKept).length,
       subsystemNqn: subsystemOf(pf),
     })),
   };

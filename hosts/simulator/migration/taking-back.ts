@@ -10,7 +10,16 @@ import { runOnEach } from '../operations/each-adapter';
 import type { AdapterCommandRunner, StepOperation } from '../operations/operation';
 import { withBlackout } from '../operations/resume';
 import type { Objects } from '../state';
-import { dropFilter, functionOf, ioOf, isAssigned, ledger, releaseFunction } from './functions';
+import {
+  dropFilter,
+  functionOf,
+  ioOf,
+  isAssigned,
+  isUsed,
+  ledger,
+  releaseFunction,
+  unassignFunction,
+} from './functions';
 import { followGuest } from './follow-guest';
 import { underWay } from './migration-state';
 import {
@@ -71,6 +80,10 @@ export const takeBackMigration: StepOperation = {
     for (const { adapterId } of c.look(({ vm }) => vm.adapters)) {
       const of = c.ofAdapter(adapterId);
       if (of.look(notByEmulatedPath) === undefined) await takeBack(of);
+      else if (of.look((o) => isAssigned(o) && !isUsed(o))) {
+        // An eject that was cut short: the guest has let go, so it is to be offered its function anew.
+        of.run('VPCI.UnassignDevice', unassignFunction);
+      }
     }
     return c.run('Migration.TakeBack', (o) => {
       followGuest(o);
