@@ -10,6 +10,7 @@ import type {
 import type { HostProbe } from '../contract/fleet-input';
 import type { Finding } from '../contract/fleet-results';
 import type { Holder } from '../contract/ids';
+import type { MigrationOperation, MigrationRequest, ReceptionRequest } from '../contract/migration';
 import {
   HOST_STEPS,
   VM_STEP_NAMES,
@@ -34,6 +35,10 @@ export type HostActivities = Record<VmStep, (call: StepCall) => Promise<StepOutc
     describeVm(hostId: string, vmId: string): Promise<VmDescription>;
     beginSave(request: BeginRequest): Promise<Operation>;
     beginRestore(request: BeginRequest): Promise<Operation>;
+    /** The lease of a VM at the source of a migration. */
+    beginMigration(request: MigrationRequest): Promise<MigrationOperation>;
+    /** Checks the destination, and keeps a place for the VM there. */
+    beginReception(request: ReceptionRequest): Promise<MigrationOperation>;
     fenceOperation(hostId: string, vmId: string, holder: Holder): Promise<Operation>;
     acquireHost(hostId: string, holder: Holder, takeOverFrom?: Holder): Promise<number>;
     armServicing(call: HostStepCall, order: ServicingOrder): Promise<void>;
@@ -69,6 +74,8 @@ export function createHostActivities(driver: HostDriver): HostActivities {
     describeVm: (hostId, vmId) => answered(driver.describeVm(hostId, vmId)),
     beginSave: (request) => answered(driver.beginSave(request)),
     beginRestore: (request) => answered(driver.beginRestore(request)),
+    beginMigration: (request) => answered(driver.beginMigration(request)),
+    beginReception: (request) => answered(driver.beginReception(request)),
     fenceOperation: (hostId, vmId, holder) => answered(driver.fenceOperation(hostId, vmId, holder)),
     acquireHost: (hostId, holder, takeOverFrom) =>
       answered(driver.acquireHost(hostId, holder, takeOverFrom)),

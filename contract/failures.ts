@@ -168,6 +168,29 @@ export const FAILURES = {
     meaning: 'The save failed before the point of no return; the VM runs as before, with its VF.',
     nextAction: 'Mend the cause below, then start again.',
   },
+  DestinationUnfit: {
+    retryable: false,
+    meaning: 'The destination cannot take the VM as it is; nothing was touched.',
+    nextAction: 'Mend what the message lists, or choose another destination.',
+  },
+  DrainTimedOut: {
+    retryable: false,
+    meaning: 'Commands on the passthrough path did not complete within drainTimeLimit.',
+    nextAction: 'Look at the device that keeps them, or raise drainTimeLimit.',
+  },
+  MigrationUndone: {
+    retryable: false,
+    meaning:
+      'The migration failed before its source had relinquished the VM, which runs there as before.',
+    nextAction: 'Mend the cause below, then start again.',
+  },
+  MigrationUnfinished: {
+    retryable: false,
+    meaning:
+      'A migration of the VM has begun and is not over; past the relinquish it can only go forward.',
+    nextAction:
+      'Run migrateVm for it with the hosts named in the message: it goes on from where they are.',
+  },
   UpdateFailed: {
     retryable: false,
     meaning: 'The update could not be staged or committed.',

@@ -11,6 +11,8 @@ import { vmId } from './ids';
  * - `slow`: takes `delay` longer. `stuck`: never answers.
  * - `vf-gone`: the VF is taken away (port removal, NIC reset) just before the step.
  * - `guest-hangs`: after the step the guest answers no heartbeat any more, although its VM runs; for `resumeVm`.
+ * - `stuck-command`: a command on the passthrough path does not complete until the migration is undone; for
+ *   `drainPassthrough`.
  * - `fails-to-start`, `starts-old-version`, `fails-verification`: what a bad update does when it is committed.
  */
 export const FAULT_KINDS = [
@@ -20,6 +22,7 @@ export const FAULT_KINDS = [
   'stuck',
   'vf-gone',
   'guest-hangs',
+  'stuck-command',
   'fails-to-start',
   'starts-old-version',
   'fails-verification',
@@ -31,6 +34,7 @@ const STEPS = [...VM_STEP_NAMES, ...HOST_STEPS];
 /** Kinds that mean something at one step only. */
 const ONLY_AT: Partial<Record<FaultKind, (typeof STEPS)[number]>> = {
   'guest-hangs': 'resumeVm',
+  'stuck-command': 'drainPassthrough',
   'fails-to-start': 'commitUpdate',
   'starts-old-version': 'commitUpdate',
   'fails-verification': 'commitUpdate',

@@ -45,6 +45,9 @@ export const VM_PHASES = [
   'restoring',
   'recovering',
   'stranded',
+  // Of a migration: at its destination before the VM runs there, and at its source once the VM has left.
+  'incoming',
+  'relinquished',
 ] as const;
 export type VmPhase = (typeof VM_PHASES)[number];
 

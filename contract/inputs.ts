@@ -94,6 +94,37 @@ export const fastRestoreInput = z.strictObject({
 });
 export type FastRestoreInput = z.input<typeof fastRestoreInput>;
 
+/**
+ * How a VM with passthrough functions moves: `emulated-path`: its I/O goes by an emulated device while passthrough is
+ * drained and unplugged (US 2023/0153140); `unplug-replug`: its guest gives the VF back, runs on the synthetic path, and is
+ * offered another VF at the destination.
+ */
+export const MIGRATION_METHODS = ['emulated-path', 'unplug-replug'] as const;
+export type MigrationMethod = (typeof MIGRATION_METHODS)[number];
+
+export const migrateVmInput = z
+  .strictObject({
+    vmId,
+    fromHostId: hostId,
+    toHostId: hostId,
+    method: z._default(z.enum(MIGRATION_METHODS), 'emulated-path'),
+    /** How long commands on the passthrough path may take to complete before the move is undone. Default 5s, at most 4m. */
+    drainTimeLimit: z._default(duration({ min: '100ms', max: '4m' }), '5s'),
+    /** How long the VM may be dark before the move is undone. Default 10s, at most 30s. */
+    blackoutBudget,
+    /** Leave the emulated path in place beside passthrough at the destination. Default false. */
+    keepEmulatedPath: z._default(z.boolean(), false),
+    faults,
+  })
+  .check(
+    z.refine(({ fromHostId, toHostId }) => fromHostId !== toHostId, {
+      error: 'the destination must be another host than the source',
+      path: ['toHostId'],
+    }),
+  );
+export type MigrateVmInput = z.input<typeof migrateVmInput>;
+export type MigrateVmSettings = z.output<typeof migrateVmInput>;
+
 export const update = z.strictObject({
   component: z._default(z.enum(COMPONENTS), 'vmWorkerProcess'),
   version: z

@@ -15,5 +15,8 @@ export const fleetChildId = (kind: 'survey' | 'health', planId: string, number: 
   `fleet-${kind}/${planId}/${number}`;
 export const serviceHostId = (hostId: string): string => `service-host/${hostId}`;
 export const fastSaveId = (hostId: string, vmId: string): string => `fast-save/${hostId}/${vmId}`;
+/** One migration of a VM at a time, wherever it goes. */
+export const migrateVmId = (fromHostId: string, vmId: string): string =>
+  `migrate-vm/${fromHostId}/${vmId}`;
 export const fastRestoreId = (hostId: string, vmId: string): string =>
   `fast-restore/${hostId}/${vmId}`;

@@ -1,5 +1,6 @@
 import type { VirtualFunctionIdentity } from './ids';
-import type { Mode } from './inputs';
+import type { MigrationMethod, Mode } from './inputs';
+import type { IoLedger, MovedFunction } from './migration';
 import type { StepReport } from './steps';
 
 /**
@@ -41,6 +42,36 @@ export interface FastRestoreResult {
   readonly steps: readonly StepReport[];
 }
 
+/** Whether I/O of a migrated VM goes by its passthrough functions again; `degraded`: it runs, on the emulated path. */
+export type MigrationOutcome = 'migrated' | 'degraded';
+
+export interface MigrateVmResult {
+  readonly vmId: string;
+  readonly fromHostId: string;
+  readonly toHostId: string;
+  readonly method: MigrationMethod;
+  readonly outcome: MigrationOutcome;
+  /** Why the outcome is `degraded`; null if it is not. */
+  readonly reason: string | null;
+  /**
+   * How long the VM was dark, ms: from its suspension to the relinquish by the source's clock, and from there to the
+   * resumption by the run's own, since the clocks of two hosts cannot be compared. Null for a run that took over after the
+   * suspension.
+   */
+  readonly blackoutMs: number | null;
+  /** Time without a passthrough path; each host counts its own part, the hop between them is not in it. */
+  readonly vfOutageMs: number;
+  /** Devices that the guest saw come and go. */
+  readonly guestVisibleEvents: number;
+  readonly droppedPackets: number;
+  readonly withinBudget: boolean;
+  /** Null where nothing was drained. `commands`: how many were still open on the passthrough path when it began. */
+  readonly drain: { readonly commands: number; readonly ms: number } | null;
+  readonly ledger: IoLedger;
+  readonly functions: readonly MovedFunction[];
+  readonly steps: readonly StepReport[];
+}
+
 /** What the host measured and knows of a VM after an operation. Times in ms by the host's clock. */
 export interface VmFacts {
   readonly running: boolean;
@@ -64,8 +95,8 @@ export interface VmFacts {
   readonly adapters?: readonly AdapterFacts[];
 }
 
-/** Of a NIC without its VF the guest has the synthetic path, of an NVMe controller none. */
-export type DataPath = 'vf' | 'synthetic' | 'none';
+/** Of a NIC without its VF the guest has the synthetic path, of an NVMe controller none; while it is migrated, an emulated one. */
+export type DataPath = 'vf' | 'synthetic' | 'emulated' | 'none';
 
 /** One adapter of a VM, and what was measured of it in the VM's last operation. Times in ms by the host's clock. */
 export interface AdapterFacts {

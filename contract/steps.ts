@@ -1,3 +1,5 @@
+import type { Handed } from './migration';
+
 /**
  * Every step of a save or restore that a host performs, in the field's words, with where it runs.
  *
@@ -59,6 +61,28 @@ export const VM_STEPS = {
   offerVirtualFunction: 'light',
   probeVirtualFunction: 'light',
   switchDataPath: 'light',
+  // migration by the emulated path (US 2023/0153140): on the source
+  plugEmulatedPath: 'light',
+  switchToEmulatedPath: 'light',
+  drainPassthrough: 'light',
+  unplugPassthrough: 'light',
+  saveEmulatedDevice: 'light',
+  suspendVm: 'dark',
+  relinquishVm: 'dark',
+  releaseMigratedVm: 'light',
+  // on the destination
+  reserveFunctions: 'light',
+  exposeFunctions: 'light',
+  receiveVm: 'dark',
+  resumeMigratedVm: 'dark',
+  plugPassthrough: 'light',
+  switchToPassthrough: 'light',
+  unplugEmulatedPath: 'light',
+  verifyMigration: 'light',
+  // undo, before the source has relinquished the VM
+  resumeAtSource: 'dark',
+  takeBackMigration: 'light',
+  cancelReservation: 'light',
 } as const satisfies Record<string, 'light' | 'dark' | 'waits'>;
 
 export type VmStep = keyof typeof VM_STEPS;
@@ -101,6 +125,12 @@ export const DETACH_VIRTUAL_FUNCTION = [
   'freeVirtualFunction',
 ] as const satisfies readonly VmStep[];
 
+/** Both ends take back what a migration has done before the relinquish; the dead-man of the source follows the first. */
+export const UNDO_MIGRATION = [
+  'resumeAtSource',
+  'takeBackMigration',
+] as const satisfies readonly VmStep[];
+
 /** `forward` moves the operation on; `undo` takes it back; `recover` is a way back after the point of no return. */
 export type Direction = 'forward' | 'undo' | 'recover';
 
@@ -115,6 +145,8 @@ export interface StepCall {
    * The engine's own time-out for retries of a local activity starts anew with every attempt.
    */
   readonly latestDarkMs?: number;
+  /** What the other end of a migration has handed over for this step. */
+  readonly handed?: Handed;
 }
 
 /** What a host answers to a step that did not fail. `refused` and worse are typed failures instead. */
@@ -140,4 +172,6 @@ export interface StepReport {
   readonly direction: Direction;
   readonly ms: number;
   readonly attempts: number;
+  /** On which of two hosts; absent where there is one only. */
+  readonly hostId?: string;
 }

@@ -11,6 +11,7 @@ import type {
 } from '../contract/host';
 import type { Fault } from '../contract/faults';
 import type { Holder } from '../contract/ids';
+import type { MigrationOperation, MigrationRequest, ReceptionRequest } from '../contract/migration';
 import type { HostStep, StepCall, StepOutcome, VmStep } from '../contract/steps';
 
 /** A request for the lease of a VM. Repeating it with the same holder answers with the same lease. */
@@ -66,6 +67,16 @@ export interface HostDriver {
   beginSave(request: BeginRequest): Promise<Operation>;
   /** Takes the lease for a restore; in a servicing run it is the successor's, good for preparation until the VM is down. */
   beginRestore(request: BeginRequest): Promise<Operation>;
+  /**
+   * Takes the lease of a VM that is to leave this host, and says what its destination must have. Of a move that an earlier
+   * run has left undone it says how far that got. A VM that has left is `UnknownVm`, unless it went where this one is to go.
+   */
+  beginMigration(request: MigrationRequest): Promise<MigrationOperation>;
+  /**
+   * Checks all that the VM needs here, and keeps a place for it under a lease; `DestinationUnfit` lists all that does not
+   * fit, and nothing is changed. What is kept is no VM of this host until it is resumed here.
+   */
+  beginReception(request: ReceptionRequest): Promise<MigrationOperation>;
   /** A new generation for the same holder: whatever still runs under the old one has no effect any more. */
   fenceOperation(hostId: string, vmId: string, holder: Holder): Promise<Operation>;
   /** One step of a VM. `signal` ends waiting (worker shutdown, time-out), never an effect that has begun. */

@@ -1,6 +1,7 @@
 /** Every export is a workflow type, under the name that the UI shows. */
 export { fastSave } from './fast-save';
 export { fastRestore } from './fast-restore';
+export { migrateVm } from './migrate-vm';
 export { serviceHost } from './service-host';
 export { updateFleet } from './update-fleet';
 // Parts of a fleet update that have a history of their own; nobody starts them by hand.

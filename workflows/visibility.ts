@@ -8,7 +8,12 @@ import {
 } from '@temporalio/workflow';
 import { FAILURES, type FailureType } from '../contract/failures';
 import type { SEARCH_ATTRIBUTES } from '../contract/search-attributes';
-import { functionsOf, type FastRestoreResult, type FastSaveResult } from '../contract/results';
+import {
+  functionsOf,
+  type FastRestoreResult,
+  type FastSaveResult,
+  type MigrateVmResult,
+} from '../contract/results';
 import type { StepReport } from '../contract/steps';
 import { failureFacts, withoutNextActions } from './failures';
 import { lastFailure, type LastFailure } from './last-failure';
@@ -47,8 +52,9 @@ export function showSteps(title: string, steps: readonly StepReport[]): void {
 function stepsTable(steps: readonly StepReport[]): string {
   return markdownTable(
     ['step', 'status', 'ms', 'attempts'],
-    steps.map(({ name, direction, status, ms, attempts }) => [
-      direction === 'forward' ? name : `${direction}: ${name}`,
+    steps.map(({ name, direction, status, ms, attempts, hostId }) => [
+      (direction === 'forward' ? name : `${direction}: ${name}`) +
+        (hostId === undefined ? '' : ` (${hostId})`),
       status === 'failed' ? '**failed**' : status,
       ms.toFixed(1),
       String(attempts),
@@ -98,6 +104,52 @@ export function showRestored({ vmId, hostId, outcome, mode, vm, steps }: FastRes
             ],
           ),
       stepsTable(steps),
+    ),
+  );
+}
+
+/** How a migration ended, beside `showEnd`. */
+export function showMigrated(result: MigrateVmResult): void {
+  const { vmId, fromHostId, toHostId, outcome, method, reason, ledger, drain, functions } = result;
+  setCurrentDetails(
+    page(
+      `**${vmId} from ${fromHostId} to ${toHostId}: ${outcome}** (${method})${parentLink()}`,
+      reason === null ? '' : literal(reason),
+      markdownTable(
+        ['blackout ms', 'VF outage ms', 'within budget', 'drained commands', 'drain ms'],
+        [
+          [
+            result.blackoutMs?.toFixed(1) ?? '-',
+            result.vfOutageMs.toFixed(1),
+            result.withinBudget ? 'yes' : '**no**',
+            String(drain?.commands ?? '-'),
+            drain?.ms.toFixed(1) ?? '-',
+          ],
+        ],
+      ),
+      markdownTable(
+        ['submitted', 'executed', 'completed', 'lost', 'executed twice', 'out of order'],
+        [
+          [
+            ledger.submitted,
+            ledger.executed,
+            ledger.completed,
+            ledger.lost,
+            ledger.executedTwice,
+            ledger.outOfOrder,
+          ].map(String),
+        ],
+      ),
+      markdownTable(
+        ['function', 'kind', 'before', 'after'],
+        functions.map(({ adapterId, kind, before, after }) => [
+          adapterId,
+          kind,
+          before === null ? '-' : `VF ${before.vfId}, ${before.luid}`,
+          after === null ? '-' : `VF ${after.vfId}, ${after.luid}`,
+        ]),
+      ),
+      stepsTable(result.steps),
     ),
   );
 }

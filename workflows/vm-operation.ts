@@ -1,6 +1,7 @@
 import { CancellationScope } from '@temporalio/workflow';
 import type { AdoptedStep, Operation, VmDescription } from '../contract/host';
 import type { HostActivities } from '../activities/host-activities';
+import type { Handed, MigrationOperation } from '../contract/migration';
 import {
   VM_STEPS,
   type Direction,
@@ -23,7 +24,6 @@ export type Wish = Pick<BeginRequest, 'hostId' | 'vmId' | 'settings' | 'faults' 
 
 /** One save or restore of one VM: its lease, how dark the VM is, and the steps taken so far. */
 export class VmOperation {
-  readonly steps: StepReport[] = [];
   #direction: Direction = 'forward';
   #onlyForward = false;
   /** What an older run has done of this operation, by the host's answer; each is answered from it once. */
@@ -34,6 +34,9 @@ export class VmOperation {
     readonly vmId: string,
     private lease: Operation,
     private darkForMs = lease.darkForMs,
+    readonly steps: StepReport[] = [],
+    /** One of the two ends of a migration, whose steps are reported together. */
+    private readonly isOneOfTwo = false,
   ) {
     this.#adopted = lease.adopted ?? [];
   }
@@ -47,6 +50,18 @@ export class VmOperation {
     );
     const operation = new VmOperation(wish.hostId, wish.vmId, lease);
     operation.#onlyForward = kind === 'beginRestore' || lease.crossed;
+    return operation;
+  }
+
+  /** An end of a migration, whose lease is there already; both ends report into the same steps. */
+  static ofMigration(
+    hostId: string,
+    vmId: string,
+    lease: MigrationOperation,
+    steps: StepReport[],
+  ): VmOperation {
+    const operation = new VmOperation(hostId, vmId, lease, lease.darkForMs, steps, true);
+    operation.#onlyForward = lease.crossed;
     return operation;
   }
 
@@ -78,7 +93,7 @@ export class VmOperation {
    * Performs one step. It is shielded from cancellation, since an undo would overlap the step that is under way;
    * between steps, `stopIfCancelled` looks.
    */
-  async perform(step: VmStep): Promise<StepAnswer> {
+  async perform(step: VmStep, handed?: Handed): Promise<StepAnswer> {
     const [next, ...rest] = this.#adopted;
     if (next?.step === step) {
       this.#adopted = rest;
@@ -104,12 +119,13 @@ export class VmOperation {
       generation: this.lease.generation,
       direction: this.#direction,
       ...(window.latestDarkMs === undefined ? {} : { latestDarkMs: window.latestDarkMs }),
+      ...(handed === undefined ? {} : { handed }),
     };
     const activity = stepActivity(call, step, kind, this.settings.stepPlacement, window);
     try {
       const outcome = await CancellationScope.nonCancellable(() => activity(call));
       this.darkForMs = outcome.darkForMs;
-      if (step === 'crossPointOfNoReturn') this.#onlyForward = true;
+      if (step === 'crossPointOfNoReturn' || step === 'relinquishVm') this.#onlyForward = true;
       this.#report(step, outcome.status, outcome.ms, outcome.attempts);
       return outcome;
     } catch (error) {
@@ -128,9 +144,18 @@ export class VmOperation {
   }
 
   /** A cancel is heard between steps, as long as everything can still be undone. */
-  stopIfCancelled(): void {
+  stopIfCancelled(what: 'save' | 'migration' = 'save'): void {
     if (CancellationScope.current().consideredCancelled)
-      throw cancelled(`The save of ${this.vmId} was cancelled.`);
+      throw cancelled(`The ${what} of ${this.vmId} was cancelled.`);
+  }
+
+  /** The VM is dark at the other end of its migration, so steps here come out of the same budget. */
+  shareDarknessOf({ darkForMs }: VmOperation): void {
+    this.darkForMs = Math.max(this.darkForMs, darkForMs);
+  }
+  /** The other end has crossed: nothing can be undone here either. */
+  goOnlyForward(): void {
+    this.#onlyForward = true;
   }
 
   /**
@@ -175,6 +200,7 @@ export class VmOperation {
       direction: this.#direction,
       ms: Math.round(ms * 1000) / 1000,
       attempts,
+      ...(this.isOneOfTwo ? { hostId: this.hostId } : {}),
     });
     const outsideBlackout = this.darkForMs === 0 && VM_STEPS[name] === 'light';
     if (outsideBlackout) showSteps(`${this.vmId} on ${this.hostId}`, this.steps);

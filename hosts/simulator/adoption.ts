@@ -24,6 +24,7 @@ import {
   stopServicing,
 } from './leases';
 import { emptyMailboxes } from './mailbox';
+import { refuseMigrating } from './migration/migration-state';
 import { OPERATIONS } from './operations';
 import type { StepOperation } from './operations/operation';
 import { memberOf } from './servicing';
@@ -82,6 +83,7 @@ function refuseUnlessLeft({ vm, nowMs }: Objects, { generation, ...run }: Adopti
   if (holder !== null && !sameHolder(holder, run)) {
     throw refusal(vm, `${by}, not ${describeHolder(run)}`, { holder });
   }
+  refuseMigrating(vm);
   if (vm.nextLease !== null) {
     const why = `its restore is prepared already, by ${describeHolder(vm.nextLease.holder)}`;
     throw refusal(vm, why, { holder: vm.nextLease.holder });

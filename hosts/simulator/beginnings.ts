@@ -149,7 +149,7 @@ const WALL_MOMENT = /^endedAtMs$/;
 /** The moments in it have the names of their VMs. */
 const HOST_MOMENTS = 'dueMs';
 
-function shiftClocks(
+export function shiftClocks(
   within: unknown,
   by: { readonly hostMs: number; readonly wallMs: number },
   all = false,

@@ -3,12 +3,14 @@ import { FAILURES, HoldfastError, type FailureType } from '../../contract/failur
 import { lacksVf } from '../../contract/results';
 import {
   ATTACH_VIRTUAL_FUNCTION,
+  UNDO_MIGRATION,
   UNDO_SAVE,
   type StepCall,
   type VmStep,
 } from '../../contract/steps';
 import { hostNowMs } from './clock';
 import { describeVm } from './describe';
+import { underWay } from './migration/migration-state';
 import type { SimulatedHosts } from './simulated-host';
 import type { HostStore } from './store';
 
@@ -70,6 +72,8 @@ export class DeadMan {
       if (crossed) {
         this.hosts.giveUpUpdate(hostId);
         await this.#restore(name, perform);
+      } else if (underWay(this.store.vm(hostId, vmId)) !== null) {
+        await perform(UNDO_MIGRATION, 'undo');
       } else await perform(UNDO_SAVE, 'undo');
       await perform(['enableOptimizations']);
       if (lacksVf(describeVm(this.store.objects(hostId, vmId)).facts)) {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HoldfastError } from '../../contract/failures';
+import type { Handed } from '../../contract/migration';
 import type { StepCall, StepOutcome, VmStep } from '../../contract/steps';
 import { admit, refuseIfTooDark } from './admission';
 import { issueCommand, type CommandTarget } from './commands';
@@ -8,6 +9,7 @@ import { checkInvariants } from './invariants';
 import { sampleMs, type LatencyProfile } from './latency';
 import { darkForMs } from './leases';
 import { isBlocked, leaveMailboxes, leavePfs, ownsMailbox, takeMailboxes } from './mailbox';
+import { keepCommands } from './migration/functions';
 import { OPERATIONS } from './operations';
 import { objectsOf } from './operations/each-adapter';
 import type {
@@ -141,7 +143,7 @@ export class StepEngine {
     const { hostId, vmId, generation } = call;
     const target = { hostId, vmId, step, generation };
     const latencyMs = this.#latencyMs(call, step, intent);
-    const commands = this.#commands(target, intent, latencyMs);
+    const commands = this.#commands(target, intent, latencyMs, call.handed ?? {});
     let evidence: Evidence = {};
     try {
       if (fault?.kind === 'fail-before') {
@@ -150,6 +152,7 @@ export class StepEngine {
       if (fault?.kind === 'stuck') await this.#untilOvertaken(call, intent, signal);
       if (fault?.kind === 'slow') await delay(fault.delayMs);
       if (fault?.kind === 'vf-gone') this.#takeVfAway(commands);
+      if (fault?.kind === 'stuck-command') commands.run('Device.KeepsCommand', keepCommands);
       if (!claim.inPlace) {
         if (operation.ownLatency !== true && latencyMs > 0) await delay(latencyMs);
         evidence = await operation.effect(commands);
@@ -176,12 +179,18 @@ export class StepEngine {
     return this.#conclude(operation, target, key, claim, evidence);
   }
 
-  #commands(target: CommandTarget, intent: Intent, latencyMs: number): CommandRunner {
+  #commands(
+    target: CommandTarget,
+    intent: Intent,
+    latencyMs: number,
+    handed: Handed,
+  ): CommandRunner {
     const { hostId, vmId, generation } = target;
     const common = {
       latencyMs,
       timeScale: this.profile.timeScale,
       generation,
+      handed,
       sleep: async (ms: number) => {
         await delay(ms);
       },

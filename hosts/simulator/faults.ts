@@ -3,6 +3,7 @@ import { toMs } from '../../contract/durations';
 import { loseVf, vfOf } from './devices/physical-function';
 import { guestKnowsVf, guestLosesVf } from './devices/guest';
 import { markUnassigned } from './devices/synthetic-network-adapter';
+import { losePassthrough } from './migration/functions';
 import type { AdapterObjects } from './state';
 
 /** The fault that this attempt of a step meets, if any; it counts down as it is met. */
@@ -27,6 +28,7 @@ export function applyVfGone(o: AdapterObjects): void {
   if (adapter.custody !== null) adapter.custody.lost = true;
   markUnassigned(adapter.vdev);
   if (guestKnowsVf(adapter.guest)) guestLosesVf(adapter.guest, 'surpriseRemoval', nowMs);
+  losePassthrough(o);
   adapter.path = 'synthetic-only';
   adapter.pathReason = 'the VF was taken away from the VM';
 }

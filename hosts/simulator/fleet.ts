@@ -16,6 +16,8 @@ export interface FleetShape {
   readonly hosts: number;
   /** VMs on each, 0–256, named vm-01, … */
   readonly vms: number;
+  /** Of the hosts, the last ones, that have no VMs: others can be migrated to them. Default 0. */
+  readonly emptyHosts?: number;
   /** One seed gives the same fleet and the same latencies. */
   readonly seed: number;
   /** Fault domains that the hosts are spread over in turn: fd-1, fd-2, …; default 2. */
@@ -70,7 +72,8 @@ function createHost(store: HostStore, hostId: string, index: number, shape: Flee
     createHash('sha256')
       .update(`${String(shape.seed)}/${hostId}/${what}`)
       .digest('hex');
-  const vmIds = Array.from({ length: shape.vms }, (_, v) => numbered('vm', v + 1));
+  const isEmpty = index >= shape.hosts - (shape.emptyHosts ?? 0);
+  const vmIds = Array.from({ length: isEmpty ? 0 : shape.vms }, (_, v) => numbered('vm', v + 1));
   const host: HostState = {
     hostId,
     bootId: digest('boot').slice(0, 12),

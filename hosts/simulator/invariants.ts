@@ -64,8 +64,17 @@ const ALWAYS: Invariants<Objects> = [
     ({ vm }) =>
       vm.workerProcess.state === 'exited' &&
       vm.record?.commit == null &&
-      vm.partition.state !== 'running'
+      vm.partition.state !== 'running' &&
+      vm.migration?.relinquished == null
         ? 'the worker process ended without a committed record'
+        : undefined,
+  ],
+  // Exactly one host runs a migrated VM: never again the one that has relinquished it.
+  [
+    'M1',
+    ({ vm }) =>
+      vm.migration?.relinquished != null && vm.partition.state === 'running'
+        ? `it runs here although it was relinquished to ${vm.migration.peer}`
         : undefined,
   ],
   [

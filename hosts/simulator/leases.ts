@@ -6,6 +6,7 @@ import { DEAD_MAN, type Holder } from '../../contract/ids';
 import type { BeginRequest } from '../host-driver';
 import { firstIdentityBefore, identityOf } from './identity';
 import { emptyMailboxes } from './mailbox';
+import { migratingPhase, refuseMigrating } from './migration/migration-state';
 import { eachAdapter } from './operations/each-adapter';
 import { breakBarrier, giveUpUpdate, leavesOut, markAdmitted } from './servicing';
 import type { HostState, Lease, Objects, ServicingState, VmState } from './state';
@@ -18,6 +19,8 @@ export const describeHolder = (h: Holder) => `workflow ${h.workflowId}, run ${h.
 /** Where the VM stands, from the objects alone: the same answer whoever asks and whatever was lost. */
 export function phaseOf(vm: VmState): VmPhase {
   if (vm.stranded !== null) return 'stranded';
+  const migrating = migratingPhase(vm);
+  if (migrating !== undefined) return migrating;
   if (vm.partition.state === 'running') return vm.lease === null ? 'running' : 'preparing';
   if (vm.lease?.kind === 'recovery') return 'recovering';
   if (vm.record?.state === 'claimed') return 'restoring';
@@ -45,7 +48,10 @@ export function operationOf(o: Objects, lease: Lease): Operation {
 }
 
 /** The servicing run that the requester is a child of, with this VM among its members. */
-function servicingOf(o: Objects, request: BeginRequest): ServicingState | undefined {
+export function servicingOf(
+  o: Pick<Objects, 'host' | 'vm'>,
+  request: Pick<BeginRequest, 'parent'>,
+): ServicingState | undefined {
   const { servicing, lease } = o.host;
   if (lease !== null && !sameHolder(lease.holder, request.parent)) {
     throw new HoldfastError(
@@ -59,7 +65,10 @@ function servicingOf(o: Objects, request: BeginRequest): ServicingState | undefi
   return servicing?.members.includes(o.vm.vmId) === true ? servicing : undefined;
 }
 
-function refuseIfHeld(vm: VmState, request: BeginRequest): void {
+export function refuseIfHeld(
+  vm: VmState,
+  request: Pick<BeginRequest, 'holder' | 'takeOverFrom'>,
+): void {
   const holder = vm.lease?.holder;
   if (holder === undefined || sameHolder(holder, request.holder)) return;
   if (sameHolder(holder, request.takeOverFrom) && !sameHolder(holder, DEAD_MAN)) return;
@@ -78,7 +87,11 @@ export function refuseQuarantined(host: HostState): void {
   throw new HoldfastError('HostQuarantined', `Host ${host.hostId} is quarantined: ${reason}.`);
 }
 
-export function issueLease(o: Objects, request: BeginRequest, kind: Lease['kind']): Lease {
+export function issueLease(
+  o: Pick<Objects, 'host' | 'vm'>,
+  request: Pick<BeginRequest, 'holder' | 'parent' | 'settings' | 'faults'>,
+  kind: Lease['kind'],
+): Lease {
   const { vm } = o;
   vm.generation += 1;
   const order = servicingOf(o, request)?.order;
@@ -117,6 +130,7 @@ export function beginSave(o: Objects, request: BeginRequest): Operation {
     throw new HoldfastError('AlreadySaved', `${vm.vmId} is saved already.`);
   }
   refuseIfHeld(vm, request);
+  refuseMigrating(vm);
   const interrupted = phase === 'paused' || phase === 'recovering';
   if (vm.partition.state !== 'running' && !interrupted) {
     throw new HoldfastError('NotRunning', `${vm.vmId} is ${phase}, so it cannot be saved.`);
@@ -176,6 +190,7 @@ export function beginRestore(o: Objects, request: BeginRequest): Operation {
     throw new HoldfastError('NoRecord', `${vm.vmId} runs, so there is nothing to restore.`);
   }
   refuseIfHeld(vm, request);
+  refuseMigrating(vm);
   const restorable = vm.record?.state === 'committed' || vm.record?.state === 'claimed';
   if (!restorable && phase !== 'paused' && phase !== 'recovering') {
     throw new HoldfastError('NoRecord', `${vm.vmId} is ${phase} without a committed record.`);

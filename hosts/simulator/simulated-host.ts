@@ -9,6 +9,11 @@ import type {
   VmDescription,
 } from '../../contract/host';
 import type { Holder } from '../../contract/ids';
+import type {
+  MigrationOperation,
+  MigrationRequest,
+  ReceptionRequest,
+} from '../../contract/migration';
 import type { HostStep, StepCall, StepOutcome, VmStep } from '../../contract/steps';
 import { vmWorkflowQueue } from '../../contract/queues';
 import type { BeginRequest, HostDriver, HostStepCall, JournalQuery } from '../host-driver';
@@ -32,6 +37,8 @@ import {
   takeForDeadMan,
 } from './leases';
 import { refused } from './legal-moves';
+import { beginMigration, beginReception } from './migration/beginnings';
+import { refuseUnlessHere } from './migration/migration-state';
 import { admitHost, performHostStep } from './perform-host-step';
 import { giveUpUpdate } from './servicing';
 import type { HostState, Objects } from './state';
@@ -94,16 +101,26 @@ export class SimulatedHosts implements HostDriver {
 
   beginSave(request: BeginRequest): Promise<Operation> {
     if (request.adopt !== undefined) return this.#adopt('save', request, request.adopt);
-    return this.#begin('beginSave', request, (o) =>
-      this.#keptBeginning(o, request, () => beginSave(o, request)),
-    );
+    return this.#begin('beginSave', request, (o) => {
+      refuseUnlessHere(o.host, o.vm);
+      return this.#keptBeginning(o, request, () => beginSave(o, request));
+    });
   }
 
   beginRestore(request: BeginRequest): Promise<Operation> {
     if (request.adopt !== undefined) return this.#adopt('restore', request, request.adopt);
-    return this.#begin('beginRestore', request, (o) =>
-      this.#keptBeginning(o, request, () => beginRestore(o, request)),
-    );
+    return this.#begin('beginRestore', request, (o) => {
+      refuseUnlessHere(o.host, o.vm);
+      return this.#keptBeginning(o, request, () => beginRestore(o, request));
+    });
+  }
+
+  beginMigration(request: MigrationRequest): Promise<MigrationOperation> {
+    return this.#begin('beginMigration', request, (o) => beginMigration(o, request));
+  }
+
+  beginReception(request: ReceptionRequest): Promise<MigrationOperation> {
+    return settled(() => beginReception(this.store, request));
   }
 
   fenceOperation(hostId: string, vmId: string, holder: Holder): Promise<Operation> {
@@ -260,6 +277,7 @@ export class SimulatedHosts implements HostDriver {
       'adopt',
       request,
       (o) => {
+        refuseUnlessHere(o.host, o.vm);
         const { lease } = o.vm;
         if (lease !== null && sameHolder(lease.holder, request.holder))
           return operationOf(o, lease);
@@ -269,12 +287,12 @@ export class SimulatedHosts implements HostDriver {
     );
   }
 
-  #begin(
+  #begin<Begun extends Operation>(
     step: string,
     { hostId, vmId }: { readonly hostId: string; readonly vmId: string },
-    begin: (o: Objects) => Operation,
+    begin: (o: Objects) => Begun,
     detail: string | null = null,
-  ): Promise<Operation> {
+  ): Promise<Begun> {
     return settled(() =>
       this.store.update(hostId, vmId, (o) => {
         const operation = begin(o);

@@ -9,6 +9,7 @@ import type { Holder, VirtualFunctionIdentity } from '../../contract/ids';
 import type { Component } from '../../contract/inputs';
 import type { Path } from '../../contract/results';
 import type { StepOutcome } from '../../contract/steps';
+import type { Medium } from './devices/guest-io';
 import type { PartitionState } from './devices/hypervisor-partition';
 import type { GuestState } from './devices/guest';
 import type { FunctionKind, PhysicalFunctionState } from './devices/physical-function';
@@ -16,6 +17,7 @@ import type { SavedRecord } from './devices/runtime-repository';
 import type { SyntheticAdapterState } from './devices/synthetic-network-adapter';
 import type { SwitchNicState } from './devices/vm-switch';
 import type { WorkerProcessState } from './devices/vm-worker-process';
+import type { MigrationState } from './migration/migration-state';
 import type { VpciState } from './devices/vpci-vsp';
 
 /** A step that has begun and has no result yet. It owns the VM's (and, where it needs it, the PF's) mailbox. */
@@ -39,7 +41,7 @@ export interface Intent {
 export interface Lease {
   readonly generation: number;
   readonly holder: Holder;
-  readonly kind: 'save' | 'restore' | 'recovery';
+  readonly kind: 'save' | 'restore' | 'recovery' | 'migration';
   readonly settings: OperationSettings;
   /** The generation of the save that gave this lease to its restore when the VM was down. */
   readonly handedOnBy?: number;
@@ -125,6 +127,8 @@ export interface VmState {
   path: Extract<Path, 'kept' | 'restarted' | 'stranded'>;
   pathReason: string | null;
   stranded: string | null;
+  /** The latest migration from or to this host; absent: there was none. */
+  migration?: MigrationState;
 }
 
 export interface ServicingState {
@@ -174,7 +178,8 @@ export interface HostState {
   readonly faultDomain?: string;
   /** Which host worker process serves it; its workflow queue is named after it. */
   workerName: string;
-  readonly vmIds: readonly string[];
+  /** Those that live here; one that is on its way here, or that has left, is not among them. */
+  vmIds: readonly string[];
   generation: number;
   lease: { readonly generation: number; readonly holder: Holder } | null;
   servicing: ServicingState | null;
@@ -206,6 +211,8 @@ export interface Objects {
   readonly host: HostState;
   readonly pfs: readonly PhysicalFunctionState[];
   readonly vm: VmState;
+  /** What the I/O of a VM that is migrated ends at, by adapter: the wire, or a namespace; null: nobody counts it. */
+  media?: Record<string, Medium> | null;
   /** The host's monotonic clock, ms. */
   readonly nowMs: number;
 }

@@ -3,6 +3,7 @@ import { open, type Database, type RootDatabase } from 'lmdb';
 import { HoldfastError } from '../../contract/failures';
 import type { Beginning, JournalEntry } from '../../contract/host';
 import { hostNowMs } from './clock';
+import type { Medium } from './devices/guest-io';
 import type { PhysicalFunctionState } from './devices/physical-function';
 import { presentPfs, presentVm } from './earlier-state';
 import type { HostState, Objects, RecordedOutcome, VmState } from './state';
@@ -84,22 +85,44 @@ export class HostStore {
   }
 
   objects(hostId: string, vmId: string): Objects {
+    const vm = this.vm(hostId, vmId);
     return {
       host: this.host(hostId),
       pfs: this.pfs(hostId),
-      vm: this.vm(hostId, vmId),
+      vm,
+      media: vm.migration === undefined ? null : this.#media(vm.migration.migrationId),
       nowMs: hostNowMs(),
     };
+  }
+
+  /** Both ends of a migration reach the same wire and the same namespaces. */
+  #media(migrationId: string): Record<string, Medium> | null {
+    const media = this.#db.get(['media', migrationId]) as Record<string, Medium> | undefined;
+    return media ?? null;
+  }
+
+  #putMedia(migrationId: string, media: Record<string, Medium> | null): void {
+    if (media === null) this.#db.removeSync(['media', migrationId]);
+    else this.#db.putSync(['media', migrationId], media);
+  }
+
+  /** Whether the store has anything of this VM, also one that has left or is on its way. */
+  findVm(hostId: string, vmId: string): VmState | undefined {
+    const stored = this.#db.get(['vm', hostId, vmId]);
+    return stored === undefined ? undefined : presentVm(stored);
   }
 
   /** Reads, changes and writes host, PFs and VM in one transaction; nothing is written if `change` throws. */
   update<T>(hostId: string, vmId: string, change: (o: Objects) => T): T {
     const result = this.#root.transactionSync(() => {
       const o = this.objects(hostId, vmId);
+      const { migration: before } = o.vm;
       const answer = change(o);
       this.#db.putSync(['host', hostId], o.host);
       this.#db.putSync(['pf', hostId], o.pfs);
       this.#db.putSync(['vm', hostId, vmId], o.vm);
+      const migrationId = (o.vm.migration ?? before)?.migrationId;
+      if (migrationId !== undefined) this.#putMedia(migrationId, o.media ?? null);
       return answer;
     });
     this.#changes.emit(hostId);

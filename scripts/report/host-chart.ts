@@ -16,6 +16,8 @@ const PHASE_FILL: Readonly<Record<VmPhase, string>> = {
   saved: 'url(#dark)',
   restoring: 'url(#dark)',
   recovering: 'url(#dark)',
+  incoming: 'url(#dark)',
+  relinquished: 'url(#dark)',
   stranded: 'url(#stranded)',
 };
 const PATH_FILL: Readonly<Record<VmState['path'], string>> = {

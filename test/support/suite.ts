@@ -7,21 +7,33 @@ import { Connection, WorkflowFailedError, type WorkflowHandle } from '@temporali
 import type { JournalEntry, VmDescription } from '../../contract/host';
 import type { UpdateFleetInput } from '../../contract/fleet-input';
 import type { FleetResult } from '../../contract/fleet-results';
-import type { FastRestoreInput, FastSaveInput, ServiceHostInput } from '../../contract/inputs';
+import type {
+  FastRestoreInput,
+  FastSaveInput,
+  MigrateVmInput,
+  ServiceHostInput,
+} from '../../contract/inputs';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
-import type { FastRestoreResult, FastSaveResult, ServiceHostResult } from '../../contract/results';
+import type {
+  FastRestoreResult,
+  FastSaveResult,
+  MigrateVmResult,
+  ServiceHostResult,
+} from '../../contract/results';
 import { describeVm } from '../../hosts/simulator/describe';
 import { Stack, type StackOptions } from '../../scripts/stack';
 
 interface Inputs {
   fastSave: FastSaveInput;
   fastRestore: FastRestoreInput;
+  migrateVm: MigrateVmInput;
   serviceHost: ServiceHostInput;
   updateFleet: UpdateFleetInput;
 }
 interface Results {
   fastSave: FastSaveResult;
   fastRestore: FastRestoreResult;
+  migrateVm: MigrateVmResult;
   serviceHost: ServiceHostResult;
   updateFleet: FleetResult;
 }

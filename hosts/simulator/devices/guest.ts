@@ -9,7 +9,7 @@ import { RING_SIZE, produced, startRing, type VirtualFunction } from './physical
 export interface GuestState {
   dataPath: DataPath;
   /** What it is left with when the VF goes. */
-  readonly otherPath: Exclude<DataPath, 'vf'>;
+  readonly otherPath: Exclude<DataPath, 'vf' | 'emulated'>;
   dataPathSwitchPending: boolean;
   /** The guest's VF driver is loaded and bound. */
   vfDriverBound: boolean;

@@ -1,8 +1,8 @@
 import { HoldfastError } from '../../../contract/failures';
+import type { FunctionKind } from '../../../contract/migration';
 import type { Intent } from '../state';
 
-/** What functions a device has: of a NIC, or the controllers of an NVMe subsystem. */
-export type FunctionKind = 'network' | 'nvme';
+export type { FunctionKind };
 
 /** A physical function with its VFs and the capacity ledger; of a NIC also its switch: VPorts and receive filters. */
 export interface PhysicalFunctionState {
@@ -10,6 +10,8 @@ export interface PhysicalFunctionState {
   readonly kind: FunctionKind;
   /** PCIe bus and first device of its VFs. */
   readonly bus: string;
+  /** Of an NVMe device: the subsystem that its controllers are of. Absent: the storage that all hosts share. */
+  readonly subsystemNqn?: string;
   /** IovVfCapacity. */
   readonly iovVfCapacity: number;
   /** IovVfUsage: the ledger, kept apart from the list so that a difference shows (I9). */

@@ -1,5 +1,8 @@
 import type { VmStep } from '../../../contract/steps';
 import * as conventional from './conventional';
+import * as destination from '../migration/destination';
+import * as source from '../migration/source';
+import * as takingBack from '../migration/taking-back';
 import type { StepOperation } from './operation';
 import * as restore from './restore';
 import * as resume from './resume';
@@ -22,4 +25,7 @@ export const OPERATIONS: Readonly<Record<VmStep, StepOperation>> = {
   coldStartVm: waysBack.coldStartVm,
   strandVm: waysBack.strandVm,
   ...conventional,
+  ...source,
+  ...destination,
+  ...takingBack,
 };

@@ -1,3 +1,4 @@
+import type { Handed } from '../../../contract/migration';
 import type { FunctionKind } from '../devices/physical-function';
 import type { AdapterObjects, Objects } from '../state';
 
@@ -15,6 +16,8 @@ export interface CommandRunner<O extends Objects = Objects> {
   /** What else in an operation takes time is scaled by this; 1 = real time. */
   readonly timeScale: number;
   readonly generation: number;
+  /** What the other end of a migration has handed over for this step. */
+  readonly handed: Handed;
   sleep(ms: number): Promise<void>;
 }
 

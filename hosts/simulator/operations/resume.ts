@@ -67,7 +67,7 @@ export const resumeSyntheticAdapter = ofEachAdapter({
 
 /** How many past blackouts a VM's ledger keeps. */
 const LEDGER = 64;
-const withBlackout = (ledger: readonly PastBlackout[], ms: number): PastBlackout[] =>
+export const withBlackout = (ledger: readonly PastBlackout[], ms: number): PastBlackout[] =>
   [...ledger, { endedAtMs: Date.now(), ms }].slice(-LEDGER);
 
 /** Ends the blackout: of a restore, where the record is consumed, or of a save that is undone. */
