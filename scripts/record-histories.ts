@@ -18,6 +18,7 @@ import { endOf } from './record-histories/end-of';
 import type { Kept, Scenario } from './record-histories/scenario';
 import { FAILING } from './record-histories/scenarios/failing';
 import { FLEETS } from './record-histories/scenarios/fleets';
+import { MIGRATIONS } from './record-histories/scenarios/migrations';
 import { REFUSED } from './record-histories/scenarios/refused';
 import { SERVICED } from './record-histories/scenarios/serviced';
 import { STOPPED } from './record-histories/scenarios/stopped';
@@ -31,7 +32,15 @@ interface Options {
   readonly only?: string;
 }
 
-const TOGETHER = [...SUCCEEDING, ...FAILING, ...STOPPED, ...REFUSED, ...SERVICED, ...FLEETS];
+const TOGETHER = [
+  ...SUCCEEDING,
+  ...FAILING,
+  ...STOPPED,
+  ...REFUSED,
+  ...SERVICED,
+  ...FLEETS,
+  ...MIGRATIONS,
+];
 const ALONE = WORKER_LOST;
 /** More at a time would not be quicker on two cores, and would show in the times that are recorded. */
 const AT_A_TIME = 4;
@@ -79,21 +88,27 @@ async function record(directory: string, only: string): Promise<File[]> {
   const alone = ALONE.filter(wanted);
   const scenarios = [...together, ...alone];
   if (scenarios.length === 0) throw new Error(`there is no scenario with "${only}" in its name`);
+  const sum = (of: (scenario: Scenario) => number) =>
+    scenarios.reduce((all, scenario) => all + of(scenario), 0);
+  const emptyHosts = sum((scenario) => scenario.emptyHosts ?? 0);
   const stack = await Stack.start({
     directory,
-    hosts: scenarios.reduce((sum, scenario) => sum + (scenario.hosts ?? 1), 0),
+    hosts: sum((scenario) => scenario.hosts ?? 1) + emptyHosts,
+    emptyHosts,
     vms: 2,
     seed: 1,
     profile: 'zero',
   });
   const free = stack.store.hostIds();
+  const empty = free.splice(free.length - emptyHosts);
   const hostIds = new Map(scenarios.map((each) => [each, free.splice(0, each.hosts ?? 1)]));
+  const emptyIds = new Map(scenarios.map((each) => [each, empty.splice(0, each.emptyHosts ?? 0)]));
   const failed: string[] = [];
   const recorded = new Map<Scenario, File[]>();
   const performAll = async (waiting: Scenario[]): Promise<void> => {
     for (let scenario = waiting.shift(); scenario !== undefined; scenario = waiting.shift()) {
       try {
-        const stage = new Stage(stack, hostIds.get(scenario) ?? []);
+        const stage = new Stage(stack, hostIds.get(scenario) ?? [], emptyIds.get(scenario));
         recorded.set(scenario, await perform(scenario, stage, directory));
       } catch (error) {
         failed.push(`${scenario.name}: ${reasonOf(error)}`);

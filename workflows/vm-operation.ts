@@ -118,7 +118,10 @@ export class VmOperation {
       vmId: this.vmId,
       generation: this.lease.generation,
       direction: this.#direction,
-      ...(window.latestDarkMs === undefined ? {} : { latestDarkMs: window.latestDarkMs }),
+      // Of a VM that has left its source there is nothing else to be done when the budget is spent.
+      ...(window.latestDarkMs === undefined || (this.isOneOfTwo && this.#onlyForward)
+        ? {}
+        : { latestDarkMs: window.latestDarkMs }),
       ...(handed === undefined ? {} : { handed }),
     };
     const activity = stepActivity(call, step, kind, this.settings.stepPlacement, window);

@@ -17,4 +17,6 @@ export interface Scenario {
   (on: Stage): Promise<Readonly<Record<string, Kept>>>;
   /** How many hosts it needs; default 1. */
   readonly hosts?: number;
+  /** How many more without VMs; default 0. */
+  readonly emptyHosts?: number;
 }

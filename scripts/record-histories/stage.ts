@@ -3,7 +3,12 @@ import type { Client, WorkflowHandle } from '@temporalio/client';
 import type { temporal } from '@temporalio/proto';
 import type { UpdateFleetInput } from '../../contract/fleet-input';
 import type { FleetProgress } from '../../contract/fleet-results';
-import type { FastRestoreInput, FastSaveInput, ServiceHostInput } from '../../contract/inputs';
+import type {
+  FastRestoreInput,
+  FastSaveInput,
+  MigrateVmInput,
+  ServiceHostInput,
+} from '../../contract/inputs';
 import { runsOnServer } from '../recorded-runs/server-runs';
 import { headerOf, writeBundle } from '../recorded-runs/write-bundle';
 import type { Stack } from '../stack';
@@ -11,6 +16,7 @@ import {
   HOLDFAST_QUEUE,
   fastRestoreId,
   fastSaveId,
+  migrateVmId,
   serviceHostId,
   updateFleetId,
 } from '../../contract/queues';
@@ -34,6 +40,8 @@ export class Stage {
   constructor(
     private readonly stack: Stack,
     readonly hostIds: readonly string[],
+    /** Hosts without VMs. */
+    private readonly emptyHostIds: readonly string[] = [],
     readonly vmId = 'vm-01',
   ) {
     this.client = stack.client;
@@ -42,6 +50,10 @@ export class Stage {
   /** The only one, or the first. */
   get hostId(): string {
     return this.hostIds[0] ?? '';
+  }
+
+  get emptyHostId(): string {
+    return this.emptyHostIds[0] ?? '';
   }
 
   /** Of all hosts of the scenario, each in a fault domain of its own; a gate that fails is not looked at again. */
@@ -69,6 +81,13 @@ export class Stage {
       ...this.#vm,
       ...input,
     });
+  }
+
+  /** To the host without VMs, unless it says otherwise. */
+  migrateVm(input: Partial<MigrateVmInput> = {}): Promise<Run> {
+    const { vmId, hostId: fromHostId, emptyHostId: toHostId } = this;
+    const given = { vmId, fromHostId, toHostId, ...input };
+    return this.start('migrateVm', migrateVmId(given.fromHostId, vmId), given);
   }
 
   serviceHost(input: Partial<Input<ServiceHostInput>> = {}): Promise<Run> {

@@ -20,6 +20,8 @@ export interface GuestIo {
   sinceMs: number;
   base: number[];
   submitted: number[];
+  /** The last command of each queue that any path was given: what comes after it waits in the guest. */
+  given: number[];
   /** Up to which command each queue has had all its completions. */
   completed: number[];
 }
@@ -83,6 +85,7 @@ export const startIo = (
     sinceMs: nowMs,
     base: perQueue(() => OPEN_AT_FIRST),
     submitted: perQueue(() => OPEN_AT_FIRST),
+    given: perQueue(() => OPEN_AT_FIRST),
     completed: perQueue(() => 0),
   };
 };
@@ -121,7 +124,10 @@ export function advance(io: GuestIo, medium: Medium, nowMs: number): void {
   for (const queue of RATES.keys()) {
     io.submitted[queue] = Math.max(at(io.submitted, queue), submittedBy(io, queue, nowMs));
     const taking = chosen === null ? undefined : io.paths[chosen]?.queues[queue];
-    if (taking !== undefined) taking.taken = at(io.submitted, queue);
+    if (taking !== undefined) {
+      taking.taken = at(io.submitted, queue);
+      io.given[queue] = taking.taken;
+    }
     // The path that has the earlier commands goes first; the other's wait for them, or the queue's order would be lost.
     const inOrder = (['passthrough', 'emulated'] as const)
       .filter((name) => io.paths[name] !== null)
@@ -234,7 +240,7 @@ function turnTo(io: GuestIo, before: PathName | null): void {
       if (last !== undefined) last.taken = last.executed;
       continue;
     }
-    const from = Math.max(next.taken, last?.taken ?? 0);
+    const from = Math.max(next.taken, at(io.given, queue));
     next.taken = next.executed = next.completed = from;
   }
 }

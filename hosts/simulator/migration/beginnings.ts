@@ -148,7 +148,7 @@ export function beginReception(store: HostStore, request: ReceptionRequest): Mig
     const pfs = store.pfs(hostId);
     const vm = known ?? placeFor(manifest, {});
     const o: Objects = { host, pfs, vm, nowMs };
-    const isSame = vm.migration?.migrationId === manifest.migrationId && !vm.migration.gone;
+    const isSame = known?.migration?.migrationId === manifest.migrationId && !known.migration.gone;
     if (isSame && vm.lease !== null && sameHolder(vm.lease.holder, request.holder)) {
       return answer(o, vm.lease, stageOf(o));
     }

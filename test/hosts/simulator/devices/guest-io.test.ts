@@ -66,6 +66,7 @@ const act = fc.oneof(
     weight: 3,
     arbitrary: fc.constantFrom(...PATHS).map((path) => ({ kind: 'prefer', path }) as const),
   },
+  { weight: 2, arbitrary: fc.constant({ kind: 'evacuate' } as const) },
   { weight: 2, arbitrary: fc.constant({ kind: 'move' } as const) },
 );
 
@@ -85,6 +86,11 @@ test.each(['network', 'nvme'] as const)(
             guest.pass(0);
             const mayGo = chosenPath(io) !== each.path && isDrained(io, each.path);
             if (mayGo && io.paths[each.path] !== null) guest.unplug(each.path);
+          } else if (each.kind === 'evacuate' && io.paths.passthrough !== null) {
+            if (io.paths.emulated === null) guest.plug('emulated');
+            guest.prefer('emulated');
+            guest.pass(2 * SETTLED_MS);
+            guest.unplug('passthrough');
           } else if (each.kind === 'move' && io.paths.passthrough === null) {
             guest.suspend();
             guest.move();

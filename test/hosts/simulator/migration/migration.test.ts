@@ -91,9 +91,21 @@ describe('of a VM with several adapters', () => {
     const before = fleet.functions()[FROM] ?? 0;
     const move = await Move.begin(fleet, { vmId });
     await move.go();
+    expect(fleet.vm(TO, vmId).adapters?.every((a) => a.wantsVf === (a.dataPath === 'vf'))).toBe(
+      true,
+    );
     expect(fleet.functions()).toEqual({ [FROM]: before - functions, [TO]: functions });
     expect(fleet.runningOn(vmId)).toEqual([TO]);
     expect(move.ledger).toMatchObject(clean);
+    fleet.expectUnharmed();
+  });
+
+  test('an NVMe controller that is taken away and given anew: its I/O waits in the guest meanwhile', async () => {
+    fleet = new TwoHosts({ vms: 4, adapters: 'mixed' });
+    const move = await Move.begin(fleet, { vmId: 'vm-04', method: 'unplug-replug' });
+    await move.go();
+    expect(move.ledger).toMatchObject(clean);
+    expect(fleet.vm(TO, 'vm-04').adapters).toMatchObject([{ dataPath: 'vf' }, { dataPath: 'vf' }]);
     fleet.expectUnharmed();
   });
 
@@ -243,6 +255,14 @@ describe('a destination that does not fit is told all that is wrong, and nothing
     });
     expect(fleet.functions()).toEqual(before);
     expect(fleet.objects(TO).vm.lease).toBeNull();
+  });
+
+  test('a host that is being serviced is busy', async () => {
+    fleet = new TwoHosts();
+    const holder = { workflowId: 'service-host/host-02', runId: 'run-1' };
+    await fleet.hosts.acquireHost(TO, holder);
+    await expect(Move.begin(fleet)).rejects.toMatchObject({ type: 'HostBusy', facts: { holder } });
+    expect(fleet.store.findVm(TO, 'vm-01')).toBeUndefined();
   });
 
   test('NVMe controllers of another storage', async () => {
