@@ -91,7 +91,11 @@ const surveyOf = (host: HostDescription): HostSurvey => ({
   capabilities: host.capabilities,
   quarantine: host.quarantine,
   describedAtMs: host.describedAtMs,
-  vms: host.vms.map(({ vmId, phase, blackouts }) => ({ vmId, phase, blackouts })),
+  vms: host.vms.map(({ vmId, phase, blackouts, passthrough }) => ({
+    ...{ vmId, phase, blackouts },
+    ...(passthrough === undefined ? {} : { passthrough }),
+  })),
+  ...(host.physicalFunctions === undefined ? {} : { physicalFunctions: host.physicalFunctions }),
 });
 
 /** Runs a step with heartbeats; a cancelled attempt, a time-out or the worker's shutdown ends its waiting. */

@@ -23,6 +23,7 @@ export interface WaveHost {
   readonly faultDomain: string;
   readonly availabilityGroups: readonly string[];
   readonly notBeforeMs?: number;
+  readonly migrateTo?: readonly string[];
 }
 
 /** What is kept of a host that is done, with its place in the order in which hosts were done. */

@@ -12,6 +12,8 @@ export interface PlannedHost {
   readonly reason: string;
   /** Not to be started before this moment, ms since 1970: the allowance of one of its VMs is spent. Absent: at any time. */
   readonly notBeforeMs?: number;
+  /** Where its VMs go that cannot stay, the best host first. Absent: all stay. */
+  readonly migrateTo?: readonly string[];
   readonly vms: readonly VmVerdict[];
 }
 

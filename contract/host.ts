@@ -1,6 +1,8 @@
 import type { Holder, VirtualFunctionIdentity } from './ids';
 import type { Fault } from './faults';
 import type { Component, HoldMode, Mode, StepPlacement, Update } from './inputs';
+import type { NeededFunction } from './migration';
+import type { PhysicalFunctionFacts } from './migration-fit';
 import type { DataPath, VmFacts } from './results';
 import type { VmStep } from './steps';
 
@@ -27,6 +29,8 @@ export interface HostDescription extends HostRegistration {
   readonly holder: Holder | null;
   readonly quarantine: string | null;
   readonly vms: readonly VmDescription[];
+  /** What VMs that come to it can get. Absent: hosts of before did not say. */
+  readonly physicalFunctions?: readonly PhysicalFunctionFacts[];
   readonly forbiddenCommands: number;
   /** Of these, since the latest servicing run was armed. */
   readonly forbiddenSinceServicing: number;
@@ -67,6 +71,8 @@ export interface VmDescription {
   /** Blackouts that have ended, whoever caused them, oldest first: the latest 64. */
   readonly blackouts: readonly PastBlackout[];
   readonly facts: VmFacts;
+  /** What another host must have for the VM to go there. Absent: hosts of before did not say. */
+  readonly passthrough?: readonly NeededFunction[];
 }
 
 export interface PastBlackout {
@@ -79,7 +85,11 @@ export interface PastBlackout {
 export type HostSurvey = Pick<
   HostDescription,
   'hostId' | 'versions' | 'capabilities' | 'quarantine' | 'describedAtMs'
-> & { readonly vms: readonly Pick<VmDescription, 'vmId' | 'phase' | 'blackouts'>[] };
+> & {
+  readonly vms: readonly Pick<VmDescription, 'vmId' | 'phase' | 'blackouts' | 'passthrough'>[];
+  /** Absent: a host of before, which no VM can be planned to go to. */
+  readonly physicalFunctions?: readonly PhysicalFunctionFacts[];
+};
 
 /** The settings of one VM operation, from the person's input or from the servicing run that the VM is part of. */
 export interface OperationSettings {

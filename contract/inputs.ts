@@ -169,8 +169,11 @@ export type BlackoutAllowance = z.output<typeof blackoutAllowance>;
 /** How a host is serviced; the same for one host and for each host of a fleet. */
 export const servicingSettings = {
   mode: z._default(z.enum(MODES), 'modified'),
-  /** What to do with VMs whose VF this update cannot keep: refuse the run (default), or serve them conventionally. */
-  onCannotKeep: z._default(z.enum(['refuse', 'conventional']), 'refuse'),
+  /**
+   * What to do with VMs whose VF this update cannot keep: refuse the run (default), serve them conventionally, or migrate
+   * them to another host first.
+   */
+  onCannotKeep: z._default(z.enum(['refuse', 'conventional', 'migrate']), 'refuse'),
   /** One VM cannot be saved: undo all (default), or leave it out, where the update is per VM. */
   onSaveFailure: z._default(z.enum(['undo-all', 'leave-out']), 'undo-all'),
   holdMode: z._default(z.enum(HOLD_MODES), 'instruct-skip'),
@@ -184,13 +187,22 @@ export const servicingSettings = {
   notice: z.optional(notice),
 };
 
-export const serviceHostInput = z.strictObject({
-  hostId,
-  update,
-  ...servicingSettings,
-  /** VMs that would be dark for longer than this are refused. Default: what a VM was dark before does not count. */
-  blackoutAllowance: z.optional(blackoutAllowance),
-  faults,
-});
+export const serviceHostInput = z
+  .strictObject({
+    hostId,
+    update,
+    ...servicingSettings,
+    /** For `onCannotKeep: "migrate"`: where VMs may go, the best host first. Each goes to the first that can take it. Default: none. */
+    migrateTo: z._default(z.array(hostId).check(z.maxLength(100)), []),
+    /** VMs that would be dark for longer than this are refused. Default: what a VM was dark before does not count. */
+    blackoutAllowance: z.optional(blackoutAllowance),
+    faults,
+  })
+  .check(
+    z.refine((i) => !i.migrateTo.includes(i.hostId), {
+      error: 'VMs cannot go to the host that they are to leave',
+      path: ['migrateTo'],
+    }),
+  );
 export type ServiceHostInput = z.input<typeof serviceHostInput>;
 export type ServiceHostSettings = z.output<typeof serviceHostInput>;

@@ -1,4 +1,4 @@
-import type { FunctionKind, Manifest, PassthroughFunction } from './migration';
+import type { FunctionKind, Manifest, NeededFunction } from './migration';
 
 /** What of a host counts when a VM is to come to it. */
 export interface DestinationFacts {
@@ -16,7 +16,9 @@ export interface PhysicalFunctionFacts {
   readonly subsystemNqn: string | null;
 }
 
-type Vm = Pick<Manifest, 'vmId' | 'method' | 'functions' | 'stackVersion'>;
+type Vm = Pick<Manifest, 'vmId' | 'method' | 'stackVersion'> & {
+  readonly functions: readonly NeededFunction[];
+};
 
 /** How a VM fits on a host: the PF for each of its functions, and all that keeps it from fitting, worded for people. */
 export interface Fit {
@@ -53,16 +55,16 @@ export function fit(facts: DestinationFacts, vm: Vm): Fit {
 const functionsFor = (method: Vm['method']): number => (method === 'emulated-path' ? 2 : 1);
 
 /** Of the same kind, and of the same subsystem: by it and the namespace's ids a guest tells paths to the same namespace. */
-const corresponds = (pf: PhysicalFunctionFacts, { kind, namespace }: PassthroughFunction) =>
+const corresponds = (pf: PhysicalFunctionFacts, { kind, namespace }: NeededFunction) =>
   pf.kind === kind && (namespace === null || pf.subsystemNqn === namespace.subsystemNqn);
 
-const without = ({ adapterId, kind, namespace }: PassthroughFunction): string =>
+const without = ({ adapterId, kind, namespace }: NeededFunction): string =>
   namespace === null
     ? `it has no ${kind} device for ${adapterId}`
     : `none of its NVMe devices reaches namespace ${namespace.nsid} (${namespace.nguid}) of ${namespace.subsystemNqn}, which ${adapterId} uses`;
 
 const full = (
-  { adapterId, kind }: PassthroughFunction,
+  { adapterId, kind }: NeededFunction,
   needed: number,
   pfs: readonly PhysicalFunctionFacts[],
   left: ReadonlyMap<string, number>,

@@ -13,14 +13,18 @@ export interface Namespace {
   readonly nguid: string;
 }
 
-/** One passthrough function of a VM, for which the destination must have a corresponding one. */
-export interface PassthroughFunction {
+/** What the destination must have a corresponding function for. */
+export interface NeededFunction {
   readonly adapterId: string;
   readonly kind: FunctionKind;
-  /** The one that is moved; null if the VM has none at present. */
-  readonly identity: VirtualFunctionIdentity | null;
   /** Of an NVMe function. */
   readonly namespace: Namespace | null;
+}
+
+/** One passthrough function of a VM. */
+export interface PassthroughFunction extends NeededFunction {
+  /** The one that is moved; null if the VM has none at present. */
+  readonly identity: VirtualFunctionIdentity | null;
 }
 
 /** A function of the VM before and after its move. It is another VF of another PF: its identity is not kept. */

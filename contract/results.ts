@@ -10,7 +10,7 @@ import type { StepReport } from './steps';
 export const PATHS = ['kept', 'reattached', 'synthetic-only', 'restarted', 'stranded'] as const;
 export type Path = (typeof PATHS)[number];
 
-export type Verdict = 'keep' | 'conventional' | 'blocked';
+export type Verdict = 'keep' | 'conventional' | 'migrate' | 'blocked';
 
 /** What would become of a VM, and why. */
 export interface VmVerdict {
@@ -144,11 +144,26 @@ export interface ServiceHostResult {
   readonly versionBefore: string;
   readonly versionAfter: string;
   readonly vms: readonly ServicedVm[];
+  /** VMs that went to another host first; absent where none had to. */
+  readonly migrated?: readonly MigratedVm[];
   /** Who was told before the VMs paused; null if nobody was to be. */
   readonly notice: NoticeResult | null;
   readonly forbiddenCommands: number;
   readonly invariants: { readonly checked: number; readonly violated: number };
 }
+
+/** A VM that left its host before the host was updated. */
+export type MigratedVm = Pick<
+  MigrateVmResult,
+  | 'vmId'
+  | 'toHostId'
+  | 'outcome'
+  | 'reason'
+  | 'blackoutMs'
+  | 'vfOutageMs'
+  | 'guestVisibleEvents'
+  | 'steps'
+>;
 
 /** What came of the notice to tenants: the run goes on without an acknowledgement when its time is up. */
 export interface NoticeResult {

@@ -5,6 +5,7 @@ import type { FleetPlan, PlannedHost, PlannedWave, RefusedHost } from '../contra
 import type { InventoryHost } from '../contract/inventory';
 import type { VmVerdict } from '../contract/results';
 import { blockedOver, overAllowance } from './blackout-allowance';
+import { findDestinations } from './destinations';
 import { preflight } from './preflight';
 
 /** A host that has a place, before it is known which one. */
@@ -37,7 +38,47 @@ export function planFleet(
   if (settings.strategy.order === 'fewest-vms-first') {
     accepted.sort((a, b) => a.vms.length - b.vms.length);
   }
-  return { waves: placed(accepted, settings), refused };
+  return withDestinations(hosts, accepted, refused, surveys, settings);
+}
+
+/** Hosts with a VM that must leave and has nowhere to go lose their place, and the others close up. */
+function withDestinations(
+  hosts: readonly InventoryHost[],
+  accepted: readonly Accepted[],
+  refused: readonly RefusedHost[],
+  surveys: ReadonlyMap<string, Surveyed>,
+  settings: UpdateFleetSettings,
+): FleetPlan {
+  const waves = placed(accepted, settings);
+  if (settings.servicing.onCannotKeep !== 'migrate') return { waves, refused };
+  const faultDomains = new Map(hosts.map(({ hostId, faultDomain }) => [hostId, faultDomain]));
+  const { migrateTo, nowhere } = findDestinations(waves, surveys, faultDomains, settings.update);
+  if (nowhere.size > 0) {
+    const stays = ({ host }: Accepted) => !nowhere.has(host.hostId);
+    const lost = accepted
+      .filter((a) => !stays(a))
+      .map(({ host, vms }) => ({
+        ...{ hostId: host.hostId, faultDomain: host.faultDomain, why: 'blocked' as const },
+        ...{ reason: nowhere.get(host.hostId) ?? '', vms },
+      }));
+    return withDestinations(
+      hosts,
+      accepted.filter(stays),
+      [...refused, ...lost],
+      surveys,
+      settings,
+    );
+  }
+  return {
+    waves: waves.map((wave) => ({
+      ...wave,
+      hosts: wave.hosts.map((host) => {
+        const destinations = migrateTo.get(host.hostId);
+        return destinations === undefined ? host : { ...host, migrateTo: destinations };
+      }),
+    })),
+    refused,
+  };
 }
 
 function judge(
@@ -57,7 +98,8 @@ function judge(
     return refuse('upToDate', `runs ${component} ${version} already`);
   }
   if (survey.quarantine !== null) return refuse('quarantined', survey.quarantine);
-  if (survey.vms.length === 0)
+  // Where VMs are to go away from hosts, one without any is there to be updated, and to take some.
+  if (survey.vms.length === 0 && settings.servicing.onCannotKeep !== 'migrate')
     return refuse('empty', 'the host has no VM, so there is nothing to keep');
   const { mode, onCannotKeep } = settings.servicing;
   const vms = preflight(survey, { update: settings.update, mode, onCannotKeep });

@@ -59,12 +59,19 @@ function verdictFor(vm: Host['vms'][number], host: Host, wish: Wish): Omit<VmVer
   const keeps =
     rule.keeps === 'always' || (rule.keeps === 'with-custody' && host.capabilities.custodyBelowVsp);
   if (keeps && wish.mode === 'modified') return { verdict: 'keep', reason: rule.why };
-  if (!rule.conventional) return { verdict: 'blocked', reason: rule.why };
-  if (wish.mode === 'conventional') return { verdict: 'conventional', reason: 'asked for by mode' };
-  return wish.onCannotKeep === 'conventional'
+  if (rule.conventional && wish.mode === 'conventional')
+    return { verdict: 'conventional', reason: 'asked for by mode' };
+  if (wish.onCannotKeep === 'migrate') return { verdict: 'migrate', reason: rule.why };
+  return rule.conventional && wish.onCannotKeep === 'conventional'
     ? { verdict: 'conventional', reason: rule.why }
     : { verdict: 'blocked', reason: rule.why };
 }
 
-export const modeOf = (verdict: Exclude<Verdict, 'blocked'>): Mode =>
+/** VMs that are saved and restored where they are. */
+export const staysHere = <V extends { readonly verdict: Verdict }>(
+  vm: V,
+): vm is V & { readonly verdict: 'keep' | 'conventional' } =>
+  vm.verdict === 'keep' || vm.verdict === 'conventional';
+
+export const modeOf = (verdict: 'keep' | 'conventional'): Mode =>
   verdict === 'keep' ? 'modified' : 'conventional';

@@ -3,13 +3,14 @@ import type { HostDescription, ServicingOrder } from '../contract/host';
 import type { ServiceHostSettings } from '../contract/inputs';
 import type {
   HostOutcome,
+  MigratedVm,
   NoticeResult,
   ServiceHostResult,
   ServicedVm,
   VmVerdict,
 } from '../contract/results';
 import type { StepReport } from '../contract/steps';
-import { modeOf } from './preflight';
+import { modeOf, staysHere } from './preflight';
 
 /** What the host is told before the first VM pauses. */
 export function servicingOrder(
@@ -18,9 +19,7 @@ export function servicingOrder(
 ): ServicingOrder {
   return {
     update: input.update,
-    vms: verdicts.flatMap(({ vmId, verdict }) =>
-      verdict === 'blocked' ? [] : [{ vmId, mode: modeOf(verdict) }],
-    ),
+    vms: verdicts.filter(staysHere).map(({ vmId, verdict }) => ({ vmId, mode: modeOf(verdict) })),
     settings: {
       holdMode: input.holdMode,
       stepPlacement: input.stepPlacement,
@@ -44,6 +43,7 @@ export function servicingResult(
   verdicts: readonly VmVerdict[],
   reason: string | null,
   notice: NoticeResult | null = null,
+  migrated: readonly MigratedVm[] = [],
 ): ServiceHostResult {
   const { component } = input.update;
   const vms = after.vms.map((vm): ServicedVm => {
@@ -58,12 +58,13 @@ export function servicingResult(
   const updated = after.versions[component] === input.update.version;
   return {
     hostId: input.hostId,
-    outcome: hostOutcome(updated, vms, reason),
-    reason,
+    outcome: hostOutcome(updated, vms, reason ?? lostOnTheWay(migrated)),
+    reason: reason ?? lostOnTheWay(migrated),
     component,
     versionBefore: before.versions[component],
     versionAfter: after.versions[component],
     vms,
+    ...(migrated.length === 0 ? {} : { migrated }),
     notice,
     forbiddenCommands: after.forbiddenCommands - before.forbiddenCommands,
     invariants: {
@@ -71,6 +72,15 @@ export function servicingResult(
       violated: after.invariants.violated - before.invariants.violated,
     },
   };
+}
+
+/** VMs that run at their new host, but not as they should. */
+function lostOnTheWay(migrated: readonly MigratedVm[]): string | null {
+  const degraded = migrated.filter(({ outcome }) => outcome === 'degraded');
+  if (degraded.length === 0) return null;
+  return degraded
+    .map(({ vmId, toHostId, reason }) => `${vmId}, now on ${toHostId}: ${reason ?? 'degraded'}`)
+    .join('; ');
 }
 
 /** The worst that happened names the outcome. A conventional VM is expected to get a new VF; a modified one is not. */

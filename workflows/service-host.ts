@@ -10,14 +10,15 @@ import {
 import { toMs } from '../contract/durations';
 import { HARD_BLACKOUT_LIMIT, serviceHostInput, type ServiceHostInput } from '../contract/inputs';
 import type { HostDescription } from '../contract/host';
-import type { NoticeResult, ServiceHostResult, VmVerdict } from '../contract/results';
+import type { MigratedVm, NoticeResult, ServiceHostResult, VmVerdict } from '../contract/results';
 import { blockedOver, overAllowance } from '../planning/blackout-allowance';
-import { preflight } from '../planning/preflight';
+import { preflight, staysHere } from '../planning/preflight';
 import { servicingOrder, servicingResult } from '../planning/servicing';
 import { endsTyped } from './ends-typed';
 import { cancelled, failure, failureMessage, isCancellation } from './failures';
 import { checkFaultsSupported, hostCalls, hostStepCalls, ping } from './host-steps';
 import { takeLease, thisRun } from './leases';
+import { moveVms } from './move-vms';
 import { giveNotice } from './notice';
 import { serviceVms, type Serviced } from './service-vms';
 import { validated } from './validated';
@@ -31,15 +32,15 @@ const EXAMPLE = '{"hostId":"host-01","update":{"version":"2.0.0"}}';
 
 /** Where a servicing run of a host is. */
 export interface ServicingProgress {
-  phase: 'preflight' | 'notice' | 'staging' | 'servicing' | 'verifying' | 'done';
+  phase: 'preflight' | 'migrating' | 'notice' | 'staging' | 'servicing' | 'verifying' | 'done';
   verdicts: readonly VmVerdict[];
 }
 export const servicingProgress = defineQuery<ServicingProgress>('progress');
 export const abort = defineUpdate<string, [{ readonly reason: string }]>('abort');
 
 /**
- * Updates the software of one host under its running VMs: preflight → notice → stage → save all → commit → restore all →
- * verify. All VMs pause late and together; from the first pause to the last resume the gates are the host's own.
+ * Updates the software of one host under its running VMs: preflight → (VMs that cannot stay move away) → notice → stage →
+ * save all → commit → restore all → verify. All VMs pause late and together; from the first pause to the last resume the gates are the host's own.
  */
 export const serviceHost = endsTyped(async function serviceHost(
   raw: ServiceHostInput,
@@ -55,7 +56,9 @@ export const serviceHost = endsTyped(async function serviceHost(
   checkFaultsSupported(await ping(hostId), input.faults);
   const calls = hostCalls(hostId);
   const before = await calls.describeHost(hostId);
-  if (before.vms.length === 0) throw failure('EmptyHost', `Host ${hostId} has no VMs.`);
+  // Where VMs may have left it is as it should be: it is updated before others come.
+  if (before.vms.length === 0 && input.onCannotKeep !== 'migrate')
+    throw failure('EmptyHost', `Host ${hostId} has no VMs.`);
   refuseUnknownFaultTargets();
   const over =
     input.blackoutAllowance === undefined
@@ -75,6 +78,19 @@ export const serviceHost = endsTyped(async function serviceHost(
   const lease = { hostId, generation };
   try {
     refuseBlocked(before, progress.verdicts, over);
+    const leaving = progress.verdicts.filter(({ verdict }) => verdict === 'migrate');
+    let migrated: readonly MigratedVm[] = [];
+    if (leaving.length > 0) {
+      progress.phase = 'migrating';
+      showAttributes({ Phase: 'migrating' });
+      details.phase('migrating');
+      migrated = await moveVms(
+        input,
+        leaving.map(({ vmId }) => vmId),
+      );
+      details.moved(migrated);
+    }
+
     await calls.armServicing(lease, servicingOrder(input, progress.verdicts));
     const noticing = new CancellationScope();
     onAbort(async (reason) => {
@@ -101,7 +117,7 @@ export const serviceHost = endsTyped(async function serviceHost(
     details.phase('servicing');
     const serviced = await serviceVms({
       ...lease,
-      vmIds: progress.verdicts.map((v) => v.vmId),
+      vmIds: progress.verdicts.filter(staysHere).map((v) => v.vmId),
       vmWorkflowQueue: before.vmWorkflowQueue,
       stop: (reason) => calls.abortServicing(lease, reason),
       back: (restored, runs) => {
@@ -115,7 +131,9 @@ export const serviceHost = endsTyped(async function serviceHost(
     const { firstFailure, steps } = serviced;
     const reason = firstFailure === undefined ? null : failureMessage(firstFailure);
     const { verdicts } = progress;
-    const result = servicingResult(input, before, after, steps, verdicts, reason, notice);
+    const result = servicingResult(
+      ...([input, before, after, steps, verdicts, reason, notice, migrated] as const),
+    );
     details.ended(result, serviced.runs);
     return ended(result, serviced);
   } finally {

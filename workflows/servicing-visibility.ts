@@ -1,8 +1,15 @@
 import { setCurrentDetails, upsertMemo } from '@temporalio/workflow';
 import type { Holder } from '../contract/ids';
 import type { Update } from '../contract/inputs';
-import { fastRestoreId, fastSaveId } from '../contract/queues';
-import type { FastRestoreResult, ServiceHostResult, VmFacts, VmVerdict } from '../contract/results';
+import { fastRestoreId, fastSaveId, migrateVmId } from '../contract/queues';
+import type {
+  FastRestoreResult,
+  MigratedVm,
+  ServiceHostResult,
+  Verdict,
+  VmFacts,
+  VmVerdict,
+} from '../contract/results';
 import { withoutNextActions } from './failures';
 import { literal, markdownTable, page, runLink } from './markdown';
 
@@ -28,6 +35,8 @@ export function showVerdicts(verdicts: readonly VmVerdict[]): void {
  * in between each may be dark.
  */
 export class ServicingDetails {
+  readonly #movedTo = new Map<string, string>();
+
   constructor(
     private readonly hostId: string,
     private readonly update: Update,
@@ -36,17 +45,30 @@ export class ServicingDetails {
   ) {}
 
   /** Before a VM's run starts: the links are the way to what happens inside the blackout. */
-  phase(name: 'notice' | 'staging' | 'servicing'): void {
+  phase(name: 'migrating' | 'notice' | 'staging' | 'servicing'): void {
     this.#show(
       name,
       this.verdicts.map(({ vmId, verdict }) => [
         vmId,
         verdict,
-        verdict === 'blocked' ? '-' : name === 'servicing' ? 'being saved and restored' : 'runs',
+        this.#phaseOf(vmId, verdict, name),
         ...NOT_YET,
-        name === 'servicing' ? this.#runs(vmId) : '',
+        name === 'servicing' && verdict !== 'migrate' ? this.#runs(vmId) : '',
       ]),
     );
+  }
+
+  /** Where the VMs are that had to leave. */
+  moved(migrated: readonly MigratedVm[]): void {
+    for (const { vmId, toHostId } of migrated) this.#movedTo.set(vmId, toHostId);
+  }
+
+  #phaseOf(vmId: string, verdict: Verdict, name: string): string {
+    if (verdict === 'blocked') return '-';
+    const toHostId = this.#movedTo.get(vmId);
+    if (toHostId !== undefined) return `runs on ${toHostId}`;
+    if (verdict === 'migrate') return 'is being migrated';
+    return name === 'servicing' ? 'being saved and restored' : 'runs';
   }
 
   /** Every VM is back; the host is still to be verified. */
@@ -61,17 +83,30 @@ export class ServicingDetails {
     );
   }
 
-  ended({ outcome, reason, vms }: ServiceHostResult, runs: ReadonlyMap<string, VmRuns>): void {
+  ended(
+    { outcome, reason, vms, migrated = [] }: ServiceHostResult,
+    runs: ReadonlyMap<string, VmRuns>,
+  ): void {
     const verdictOf = new Map(this.verdicts.map((v) => [v.vmId, v.verdict]));
     this.#show(
       outcome,
-      vms.map(({ vmId, facts }) => [
-        vmId,
-        verdictOf.get(vmId) ?? '-',
-        facts.path,
-        ...measured(facts),
-        this.#runs(vmId, runs.get(vmId)),
-      ]),
+      [
+        ...vms.map(({ vmId, facts }) => [
+          vmId,
+          verdictOf.get(vmId) ?? '-',
+          facts.path,
+          ...measured(facts),
+          this.#runs(vmId, runs.get(vmId)),
+        ]),
+        ...migrated.map(({ vmId, toHostId, blackoutMs, vfOutageMs }) => [
+          vmId,
+          'migrate',
+          `runs on ${toHostId}`,
+          blackoutMs?.toFixed(1) ?? '-',
+          vfOutageMs.toFixed(1),
+          runLink('migration', { workflowId: migrateVmId(this.hostId, vmId) }),
+        ]),
+      ],
       reason === null ? '' : literal(withoutNextActions(reason)),
     );
   }

@@ -10,7 +10,7 @@ import {
   type UpdateFleetInput,
   type UpdateFleetSettings,
 } from '../contract/fleet-input';
-import type { PlanSummary } from '../contract/fleet-plan';
+import type { PlanSummary, WaveHost } from '../contract/fleet-plan';
 import type { FleetDryRun, FleetHost, FleetOutcome, FleetResult } from '../contract/fleet-results';
 import type { FailureType } from '../contract/failures';
 import type { ServiceHostInput } from '../contract/inputs';
@@ -114,7 +114,7 @@ async function updateWave(run: FleetRun, wave: number): Promise<void> {
     hosts: await fleet.readWave(run.state.planId, wave),
     forward: true,
     goesOn: () => run.goesOn(),
-    perform: (host) => serviceOne(run, host, hostInput(run, host.hostId)),
+    perform: (host) => serviceOne(run, host, hostInput(run, host)),
     settled: (host, done) => run.settled(host, done),
   });
 }
@@ -136,6 +136,7 @@ async function rollBack(run: FleetRun): Promise<void> {
         await serviceOne(run, host, {
           ...run.servicing,
           hostId: host.hostId,
+          ...destinations(host),
           update: { component, version },
         }),
       );
@@ -155,7 +156,8 @@ function takenBack(done: FleetHost): FleetHost {
 }
 
 /** The smallest input that says what this fleet wants: the UI's form may be filled from it. */
-function hostInput(run: FleetRun, hostId: string): ServiceHostInput {
+function hostInput(run: FleetRun, host: WaveHost): ServiceHostInput {
+  const { hostId } = host;
   const { update, blackoutAllowance, faults } = run.settings;
   const { atMost, per } = blackoutAllowance;
   // An exercise is over once a person tries the host again.
@@ -163,11 +165,16 @@ function hostInput(run: FleetRun, hostId: string): ServiceHostInput {
   return {
     ...run.servicing,
     hostId,
+    ...destinations(host),
     update,
     blackoutAllowance: { atMost, per },
     ...(met.length === 0 ? {} : { faults: met }),
   };
 }
+
+/** Where the plan has found room for VMs that cannot stay. */
+const destinations = ({ migrateTo }: WaveHost): Pick<ServiceHostInput, 'migrateTo'> =>
+  migrateTo === undefined ? {} : { migrateTo: [...migrateTo] };
 
 const FAILURES_OF: Readonly<Record<'aborted' | 'failed' | 'rolledBack', FailureType>> = {
   aborted: 'FleetAborted',

@@ -74,12 +74,14 @@ export class FleetStore {
     return this.#found(['planned', planId, hostId]);
   }
   waveHost(planId: string, hostId: string): WaveHost {
-    const { faultDomain, availabilityGroups, notBeforeMs } = this.planned(planId, hostId);
+    const planned = this.planned(planId, hostId);
+    const { faultDomain, availabilityGroups, notBeforeMs, migrateTo } = planned;
     return {
       hostId,
       faultDomain,
       availabilityGroups,
       ...(notBeforeMs === undefined ? {} : { notBeforeMs }),
+      ...(migrateTo === undefined ? {} : { migrateTo }),
     };
   }
 

@@ -3,6 +3,7 @@ import type { AdapterFacts, Path } from '../../contract/results';
 import { vfOutageMs } from './devices/guest';
 import { firstIdentityBefore, identityOf } from './identity';
 import { darkForMs, phaseOf } from './leases';
+import { passthroughFunctions } from './migration/functions';
 import { eachAdapter } from './operations/each-adapter';
 import type { AdapterObjects, Objects, VmState } from './state';
 
@@ -61,6 +62,9 @@ export function describeVm(o: Objects): VmDescription {
     dataPath: (withVf[0] ?? adapters[0])?.dataPath ?? 'none',
     heartbeat: running ? (vm.guestHangs ? 'lost' : 'ok') : 'none',
     blackouts: vm.blackouts ?? [],
+    passthrough: passthroughFunctions(o).map(({ adapterId, kind, namespace }) => ({
+      ...{ adapterId, kind, namespace },
+    })),
     facts: {
       running,
       path: pathOf(vm),

@@ -20,6 +20,7 @@ import type { BeginRequest, HostDriver, HostStepCall, JournalQuery } from '../ho
 import { adopt } from './adoption';
 import { beginningOfHost, beginningOfVm, readBeginnings } from './beginnings';
 import { issueCommand } from './commands';
+import { freeFunctions } from './migration/functions';
 import { READABLE_RECORD_VERSIONS } from './devices/runtime-repository';
 import { describeVm } from './describe';
 import { StepEngine } from './engine';
@@ -73,6 +74,7 @@ export class SimulatedHosts implements HostDriver {
         holder: host.lease?.holder ?? null,
         quarantine: quarantineOf(host),
         vms: host.vmIds.map((vmId) => describeVm(this.store.objects(hostId, vmId))),
+        physicalFunctions: freeFunctions(this.store.pfs(hostId)),
         forbiddenCommands: host.commands.forbidden,
         forbiddenSinceServicing:
           host.commands.forbidden - (host.commands.forbiddenBeforeServicing ?? 0),

@@ -1,10 +1,9 @@
 import Table from 'cli-table3';
-import type { FleetPlan } from '../../contract/fleet-results';
+import type { FleetPlan, PlannedHost } from '../../contract/fleet-results';
 import type { Surveyed } from '../../contract/fleet-plan';
 import { HoldfastError } from '../../contract/failures';
 import { COMPONENTS, type Component } from '../../contract/inputs';
 import type { InventoryHost } from '../../contract/inventory';
-import type { VmVerdict } from '../../contract/results';
 import { selectFrom } from '../../activities/fleet/selection';
 import { planFleet } from '../../planning/fleet-plan';
 import { CannotUpdate } from './ended';
@@ -44,11 +43,12 @@ const assumed = ({ hostId, vms, custodyBelowVsp }: InventoryHost): Surveyed => (
 export const planDocument = ({ waves, refused }: FleetPlan) => ({
   waves: waves.map(({ number, hosts }) => ({
     number,
-    hosts: hosts.map(({ hostId, faultDomain, reason, notBeforeMs, vms }) => ({
+    hosts: hosts.map(({ hostId, faultDomain, reason, notBeforeMs, migrateTo, vms }) => ({
       hostId,
       faultDomain,
       reason,
       ...(notBeforeMs === undefined ? {} : { notBefore: new Date(notBeforeMs).toISOString() }),
+      ...(migrateTo === undefined ? {} : { migrateTo }),
       vms,
     })),
   })),
@@ -70,7 +70,7 @@ export function planTable({ waves, refused }: FleetPlan): string {
   });
   for (const { number, hosts } of waves)
     for (const host of hosts)
-      table.push([String(number), host.hostId, host.faultDomain, verdicts(host.vms), host.reason]);
+      table.push([String(number), host.hostId, host.faultDomain, verdicts(host), host.reason]);
   const planned = waves.reduce((sum, wave) => sum + wave.hosts.length, 0);
   return [
     ...(planned === 0 ? [] : [table.toString()]),
@@ -80,9 +80,12 @@ export function planTable({ waves, refused }: FleetPlan): string {
 }
 
 /** `4 keep`, or each kind with its number. */
-function verdicts(vms: readonly VmVerdict[]): string {
+function verdicts({ vms, migrateTo }: PlannedHost): string {
   const kinds = [...new Set(vms.map((vm) => vm.verdict))];
   return kinds
-    .map((kind) => `${String(vms.filter((vm) => vm.verdict === kind).length)} ${kind}`)
+    .map((kind) => {
+      const to = kind === 'migrate' && migrateTo !== undefined ? ` to ${migrateTo.join(', ')}` : '';
+      return `${String(vms.filter((vm) => vm.verdict === kind).length)} ${kind}${to}`;
+    })
     .join(', ');
 }

@@ -1,5 +1,5 @@
 import type { IoLedger, Namespace, PassthroughFunction } from '../../../contract/migration';
-import type { DestinationFacts } from '../../../contract/migration-fit';
+import type { DestinationFacts, PhysicalFunctionFacts } from '../../../contract/migration-fit';
 import {
   forceOffVf,
   guestBindsVf,
@@ -87,14 +87,21 @@ export function destinationFacts(
     hostId: host.hostId,
     stackVersion: host.versions.vmWorkerProcess,
     vmIds: host.vmIds,
-    physicalFunctions: pfs.map((pf) => ({
-      pfId: pf.pfId,
-      kind: pf.kind,
-      free: pf.iovVfCapacity - pf.iovVfUsage + pf.vfs.filter(isKept).length,
-      subsystemNqn: subsystemOf(pf),
-    })),
+    physicalFunctions: freeFunctions(pfs, isKept),
   };
 }
+
+/** What VMs that come can get. */
+export const freeFunctions = (
+  pfs: readonly PhysicalFunctionState[],
+  isAsGoodAsFree: (vf: VirtualFunction) => boolean = () => false,
+): PhysicalFunctionFacts[] =>
+  pfs.map((pf) => ({
+    pfId: pf.pfId,
+    kind: pf.kind,
+    free: pf.iovVfCapacity - pf.iovVfUsage + pf.vfs.filter(isAsGoodAsFree).length,
+    subsystemNqn: subsystemOf(pf),
+  }));
 
 export const movedOf = ({ vm, adapter }: AdapterObjects): FunctionUnderWay | undefined =>
   vm.migration?.functions.find(({ adapterId }) => adapterId === adapter.adapterId);
