@@ -4,7 +4,7 @@ import { inventoryOf } from '../hosts/simulator/inventory';
 import { HostStore } from '../hosts/simulator/store';
 import { completeInventory } from '../workers/inventory';
 import { runMain } from '../workers/run-main';
-import { wholeNumber } from './options';
+import { adaptersOption, wholeNumber, type AdapterMix } from './options';
 
 /** Makes simulated hosts in a directory; those that exist already are left as they are. */
 async function main(): Promise<void> {
@@ -19,6 +19,7 @@ async function main(): Promise<void> {
       'write the hosts into this inventory; what it says of hosts it has already stays',
     )
     .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
+    .addOption(adaptersOption())
     .option(
       '--custody-below-vsp',
       'the hosts keep bus connections below the VPCI VSP, so that it can be updated too',
@@ -32,6 +33,7 @@ async function main(): Promise<void> {
       faultDomains: number;
       inventory?: string;
       custodyBelowVsp?: boolean;
+      adapters: AdapterMix;
     }>();
   const store = new HostStore(options.fleetDir);
   const hostIds = createFleet(store, options);
