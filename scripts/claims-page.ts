@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { claimTests, type ClaimTest } from './claims-page/claim-tests';
 import { CLAIMS, type Claim } from './claims-page/claims';
+import { MIGRATION } from './claims-page/migration';
 import { markdownTable } from './markdown-table';
 import { runMain } from '../workers/run-main';
 
@@ -28,10 +29,12 @@ How a claim is read where its words leave a choice:
 - 17: the ids are retrieved by the one function, so that power-on-restore reads version and number of blocks only.
 - 18: the skip also applies when optimizations are enabled again by the undo of a save.
 
-Not on this page: the flows of US 2023/0153140 and US 2024/0256320. They need migration between hosts and a command channel to
-functions, which holdfast does not have yet.
+Below the claims stand the [figures and paragraphs of US 2023/0153140](#us-20230153140-migration-by-the-emulated-path), which the
+migration of a VM follows. Not on this page: the flow of US 2024/0256320. It needs a command channel to functions, which holdfast does
+not have yet.
 
-The table is made from [scripts/claims-page/claims.ts](../scripts/claims-page/claims.ts) and from the names of the tests. After a
+The table is made from [scripts/claims-page/claims.ts](../scripts/claims-page/claims.ts) and from the names of the tests, the one below
+from [scripts/claims-page/migration.ts](../scripts/claims-page/migration.ts). After a
 change there, run \`npx tsx scripts/claims-page.ts\`; a test fails while they differ.
 `;
 
@@ -47,7 +50,30 @@ export function claimsPage(): string {
     cell(claim.steps.map((step) => `\`${step}\``)),
     cell(claim.code.map(codeLink)),
   ]);
-  return `${INTRODUCTION}\n${markdownTable([HEAD, ...rows])}`;
+  return `${INTRODUCTION}\n${markdownTable([HEAD, ...rows])}\n${migrationSection()}`;
+}
+
+const ON_MIGRATION = `## US 2023/0153140: migration by the emulated path
+
+\`migrateVm\` follows FIG. 5 for network functions and FIG. 6 for NVMe controllers; [migration.md](migration.md) has the whole flow.
+Blocks 502-506, 518, 606-610 and the controllers' states at the destination are read from the figures and from what surrounds them;
+of the others there are the words of the publication. The tests run \`migrateVm\` on a real server and read the journals of both
+hosts. Paragraphs 24 and 25 explain functions and the ways in which a hypervisor presents them: there is nothing to be done in them.
+`;
+
+function migrationSection(): string {
+  const tests = {
+    block: claimTests(REPOSITORY, 'block'),
+    paragraph: claimTests(REPOSITORY, 'paragraph'),
+  };
+  const rows = MIGRATION.map(({ what, number, gist, steps, code }) => [
+    what === 'block' ? `FIG. ${String(Math.floor(number / 100))}, ${number}` : `¶ ${number}`,
+    gist,
+    cell(tests[what].filter((test) => test.claim === number).map(testLink)),
+    cell(steps.map((step) => `\`${step}\``)),
+    cell(code.map(codeLink)),
+  ]);
+  return `${ON_MIGRATION}\n${markdownTable([['block or paragraph', ...HEAD.slice(1)], ...rows])}`;
 }
 
 /** A test that runs once for each row of a table has a gap in its name. */

@@ -1,9 +1,9 @@
 import { CancellationScope } from '@temporalio/workflow';
 import type { IoLedger } from '../contract/migration';
+import { lacksVf } from '../contract/results';
 import { UNDO_MIGRATION } from '../contract/steps';
 import { attachVirtualFunction } from './attach-virtual-function';
 import type { MigrationEnds } from './migration-ends';
-import { lacksVf } from '../contract/results';
 import { StepFailed } from './vm-operation';
 
 /** What is known after a migration was taken back. */
@@ -27,7 +27,8 @@ export async function undoMigration(ends: MigrationEnds): Promise<Undone> {
       ledger = (evidence['ledger'] as IoLedger | undefined) ?? ledger;
     }
     await source.perform('enableOptimizations');
-    if (lacksVf((await source.inspect()).facts)) await attachVirtualFunction(source);
+    const { facts } = await source.inspect();
+    if (lacksVf(facts)) await attachVirtualFunction(source);
     await source.perform('endOperation');
     return { ledger, left: ends.hasDestination ? await cancelReservation(ends) : null };
   });

@@ -6,6 +6,7 @@ import { VIRTUAL_FUNCTION_RESTORES } from '../../contract/inputs';
 import { CLAIMS_PAGE, claimsPage } from '../../scripts/claims-page';
 import { claimTests, claimTestsIn } from '../../scripts/claims-page/claim-tests';
 import { CLAIMS, type CodeOfClaim } from '../../scripts/claims-page/claims';
+import { MIGRATION } from '../../scripts/claims-page/migration';
 
 const repository = resolve(__dirname, '../..');
 const NUMBERS = Array.from({ length: 20 }, (_, i) => i + 1);
@@ -42,6 +43,22 @@ test.each(CLAIMS)('claim $number names steps and code that exist', ({ steps, cod
   expect(steps).not.toHaveLength(0);
   expect(code.flatMap(brokenCode)).toEqual([]);
   expect(code).not.toHaveLength(0);
+});
+
+test.each(['block', 'paragraph'] as const)(
+  'every %s of the migration has a test of its number, and every such test a row',
+  (what) => {
+    const tested = new Set(claimTests(repository, what).map((test) => test.claim));
+    const rows = MIGRATION.filter((part) => part.what === what).map(({ number }) => number);
+    expect([...tested].sort((a, b) => a - b)).toEqual([...rows].sort((a, b) => a - b));
+    expect(rows.length).toBeGreaterThan(7);
+  },
+);
+
+test.each(MIGRATION)('$what $number of the migration names code that exists', ({ steps, code }) => {
+  expect(code.flatMap(brokenCode)).toEqual([]);
+  expect(code).not.toHaveLength(0);
+  expect(steps).not.toHaveLength(0);
 });
 
 describe('the checks themselves', () => {

@@ -91,9 +91,11 @@ describe('of a VM with several adapters', () => {
     const before = fleet.functions()[FROM] ?? 0;
     const move = await Move.begin(fleet, { vmId });
     await move.go();
-    expect(fleet.vm(TO, vmId).adapters?.every((a) => a.wantsVf === (a.dataPath === 'vf'))).toBe(
-      true,
-    );
+    expect(
+      fleet
+        .objects(TO, vmId)
+        .vm.adapters.every(({ wantsVf, guest }) => wantsVf === (guest.dataPath === 'vf')),
+    ).toBe(true);
     expect(fleet.functions()).toEqual({ [FROM]: before - functions, [TO]: functions });
     expect(fleet.runningOn(vmId)).toEqual([TO]);
     expect(move.ledger).toMatchObject(clean);
@@ -105,7 +107,10 @@ describe('of a VM with several adapters', () => {
     const move = await Move.begin(fleet, { vmId: 'vm-04', method: 'unplug-replug' });
     await move.go();
     expect(move.ledger).toMatchObject(clean);
-    expect(fleet.vm(TO, 'vm-04').adapters).toMatchObject([{ dataPath: 'vf' }, { dataPath: 'vf' }]);
+    expect(fleet.vm(TO, 'vm-04').facts.adapters).toMatchObject([
+      { dataPath: 'vf' },
+      { dataPath: 'vf' },
+    ]);
     fleet.expectUnharmed();
   });
 
