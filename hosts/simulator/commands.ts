@@ -1,4 +1,5 @@
 import { HoldfastError } from '../../contract/failures';
+import { intermediary, intermediaryOfSent, noteHold, type SentCommand } from './functions/intermediary';
 import { checkInvariants, recordBreaches } from './invariants';
 import { ownsMailbox } from './mailbox';
 import type { Intent, Objects } from './state';
@@ -25,11 +26,16 @@ export interface CommandTarget {
   readonly vmId: string;
   readonly step: string;
   readonly generation: number;
+  /** Who issues it: a step of the host itself, somebody else on it, or whoever sent a command to a function. Default: host. */
+  readonly by?: 'host' | 'operator' | SentCommand;
+  /** For the journal, when it is done. */
+  readonly note?: string;
 }
 
 /**
  * Issues one command to the simulated host: a transaction of its own, so that the process can die between any two.
- * It is journaled with its status, guarded by the custody of held VFs, and the invariants are checked after it.
+ * It is journaled with its status, guarded by the custody of held VFs and by the function policy, each for itself, and the
+ * invariants are checked after it.
  */
 export function issueCommand<T>(
   store: HostStore,
@@ -38,10 +44,12 @@ export function issueCommand<T>(
   command: string,
   apply: (o: Objects) => T,
 ): T {
-  const journal = (o: Objects, status: string, detail: string | null) => {
+  const journal = (o: Objects, status: string, detail: string | null, rule?: string) => {
     const { vmId, step, generation } = target;
-    store.append(o.host, { vmId, step, generation, kind: 'command', command, status, detail });
+    const entry = { vmId, step, generation, kind: 'command', command, status, detail } as const;
+    store.append(o.host, rule === undefined ? entry : { ...entry, rule });
   };
+  let rule: string | undefined;
   let answer: { value: T } | { error: unknown };
   try {
     answer = store.update(target.hostId, target.vmId, (o) => {
@@ -51,19 +59,29 @@ export function issueCommand<T>(
           `${target.step} of ${target.vmId} was overtaken by a newer attempt or generation before ${command}.`,
         );
       }
-      if (o.vm.custody !== null && !o.vm.custody.lost && FORBIDDEN_IN_CUSTODY.has(command)) {
+      const sent = typeof target.by === 'object';
+      const isForbidden =
+        o.vm.custody !== null && !o.vm.custody.lost && FORBIDDEN_IN_CUSTODY.has(command);
+      // What tenants and operators ask for is answered by the policy: no bug of the host's that it tells them no.
+      if (isForbidden && !sent) {
         o.host.commands.forbidden += 1;
-        const error = new HoldfastError(
-          'ForbiddenCommand',
-          `${command} was refused: VF ${String(o.vm.custody.vfId)} of ${target.vmId} is held.`,
-          { command },
-        );
-        journal(o, 'forbidden', error.message);
+        const error = forbidden(o, command);
+        journal(o, 'forbidden', error.message, 'custody');
         return { error };
       }
+      const decision = decisionOn(store, o, target, command);
+      rule = decision?.rule;
+      if (decision?.effect === 'deny') {
+        if (decision.held && !sent) o.host.commands.forbidden += 1;
+        journal(o, 'denied', decision.error.message, rule);
+        return { error: decision.error };
+      }
+      if (isForbidden) throw forbidden(o, command);
       const value = apply(o);
+      if (decision !== undefined) noteHold(o.vm, command);
       const breaches = checkInvariants(o, 'command');
-      journal(o, breaches.length === 0 ? 'done' : 'breach', breaches.join('; ') || null);
+      const detail = breaches.length === 0 ? (target.note ?? null) : breaches.join('; ');
+      journal(o, breaches.length === 0 ? 'done' : 'breach', detail, rule);
       return breaches.length === 0
         ? { value }
         : {
@@ -79,10 +97,22 @@ export function issueCommand<T>(
       if (error instanceof HoldfastError && error.type === 'InvariantBreach') {
         recordBreaches(o.host, [error.message]);
       }
-      journal(o, 'refused', error instanceof Error ? error.message : String(error));
+      journal(o, 'refused', error instanceof Error ? error.message : String(error), rule);
     });
     throw error;
   }
   if ('error' in answer) throw answer.error;
   return answer.value;
 }
+
+const forbidden = ({ vm }: Objects, command: string) =>
+  new HoldfastError(
+    'ForbiddenCommand',
+    `${command} was refused: VF ${String(vm.custody?.vfId)} of ${vm.vmId} is held.`,
+    { command },
+  );
+
+const decisionOn = (store: HostStore, o: Objects, { by = 'host' }: CommandTarget, command: string) =>
+  typeof by === 'string'
+    ? intermediary(store, o, command, by)
+    : intermediaryOfSent(store, o, by, command);

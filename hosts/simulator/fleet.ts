@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { NetworkAdapterState } from './devices/network-adapter';
+import { capacityForGbps } from './devices/bandwidth';
 import { allocateVf, createVPort, moveFilter, startRing } from './devices/network-adapter';
 import { hostNowMs } from './clock';
+import { ensurePolicy } from './functions/policy-in-force';
 import type { HostState, VmState } from './state';
 import type { HostStore } from './store';
 
@@ -22,6 +24,7 @@ const numbered = (prefix: string, n: number) => `${prefix}-${String(n).padStart(
 
 /** Makes the hosts that do not exist yet; existing ones are left as they are, with their VMs. Answers all host ids. */
 export function createFleet(store: HostStore, shape: FleetShape): string[] {
+  ensurePolicy(store);
   const existing = new Set(store.hostIds());
   const hostIds = Array.from({ length: shape.hosts }, (_, h) => numbered('host', h + 1));
   for (const [index, hostId] of hostIds.entries())
@@ -75,6 +78,7 @@ function createHost(store: HostStore, hostId: string, index: number, shape: Flee
     pfId: 'pf-0',
     iovVfCapacity: Math.max(64, shape.vms),
     iovVfUsage: 0,
+    bandwidthGbps: capacityForGbps(shape.vms),
     vfs: [],
     vports: [],
     filters: [],

@@ -17,6 +17,7 @@ import type { SyntheticAdapterState } from './devices/synthetic-network-adapter'
 import type { SwitchNicState } from './devices/vm-switch';
 import type { WorkerProcessState } from './devices/vm-worker-process';
 import type { VpciState } from './devices/vpci-vsp';
+import type { Readoption } from './functions/readoption';
 
 /** A step that has begun and has no result yet. It owns the VM's (and, where it needs it, the PF's) mailbox. */
 export interface Intent {
@@ -77,6 +78,10 @@ export interface VmState {
    * command, so there is nothing left to guard.
    */
   custody: { readonly vfId: number; lost: boolean } | null;
+  /** The same by the intermediary's own account. Absent in hosts of before there was a function policy. */
+  heldFunction?: { readonly vfId: number } | null;
+  /** What the function policy authorised when the save began. */
+  readoption?: Readoption;
 
   /** The weight an administrator configured, 0–100; the VDEV has its own while it lives (claim 16). */
   readonly configuredIovWeight: number;

@@ -4,6 +4,7 @@ import { HoldfastError } from '../../contract/failures';
 import type { Beginning, JournalEntry } from '../../contract/host';
 import { hostNowMs } from './clock';
 import type { NetworkAdapterState } from './devices/network-adapter';
+import { FunctionDatabase } from './functions/function-database';
 import type { HostState, Objects, RecordedOutcome, VmState } from './state';
 
 /** Journal entries kept for each host; older ones are dropped. */
@@ -22,6 +23,8 @@ type Key = (string | number)[];
 export class HostStore {
   readonly #root: RootDatabase;
   readonly #db: Database<unknown, Key>;
+  /** Policy, entries, buffers and answers; in the same transactions. */
+  readonly functions: FunctionDatabase;
   readonly #changes = new EventEmitter().setMaxListeners(0);
 
   constructor(readonly fleetDirectory: string) {
@@ -32,6 +35,9 @@ export class HostStore {
       // Objects of one shape share its description: half the time of every transaction.
       sharedStructuresKey: Symbol.for('structures'),
     });
+    this.functions = new FunctionDatabase(
+      this.#root.openDB<unknown, Key>({ name: 'functions', encoding: 'msgpack' }),
+    );
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,6 @@
 import { HoldfastError } from '../../../contract/failures';
 import type { Intent } from '../state';
+import { DEFAULT_SHARE_GBPS, ledgerOf } from './bandwidth';
 
 /** A physical function with its NIC switch: VFs, VPorts, receive filters and the capacity ledger. */
 export interface NetworkAdapterState {
@@ -8,6 +9,8 @@ export interface NetworkAdapterState {
   readonly iovVfCapacity: number;
   /** IovVfUsage: the ledger, kept apart from the list so that a difference shows (I9). */
   iovVfUsage: number;
+  /** What its VFs share, Gbps. Absent in hosts of before it was kept: see `ledgerOf`. */
+  readonly bandwidthGbps?: number;
   vfs: VirtualFunction[];
   vports: VPort[];
   filters: ReceiveFilter[];
@@ -22,6 +25,8 @@ export interface VirtualFunction {
   readonly serialNumber: number;
   readonly macAddress: string;
   readonly ownerVmId: string;
+  /** What it is promised of the PF's bandwidth, Gbps. */
+  bandwidthGbps?: number;
   /** Counts resets and reconfigurations; a saved state of another epoch must not be used. */
   configEpoch: number;
   ring: ReceiveRing;
@@ -102,6 +107,8 @@ export function allocateVf(
     serialNumber: pf.nextSerialNumber,
     macAddress,
     ownerVmId,
+    // Never more than is free: a VF that comes when all is promised gets what is left over.
+    bandwidthGbps: Math.max(0, Math.min(DEFAULT_SHARE_GBPS, ledgerOf(pf).freeGbps)),
     configEpoch: 1,
     ring: { active: false, base: 0, sinceMs: nowMs },
   };
