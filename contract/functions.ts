@@ -1,4 +1,5 @@
 import { z } from './zod';
+import { duration } from './durations';
 import { name, vmId, type Holder } from './ids';
 
 /**
@@ -6,7 +7,8 @@ import { name, vmId, type Holder } from './ids';
  * is on the host it names; `remote:host-01/storage` is a function of host-01 whose device is on another host. Both are
  * resolved by the intermediary of the host in the id.
  */
-const FUNCTION_ID = /^(local|remote):([A-Za-z0-9][A-Za-z0-9._-]{0,62})\/([A-Za-z0-9][A-Za-z0-9._-]{0,79})$/;
+const FUNCTION_ID =
+  /^(local|remote):([A-Za-z0-9][A-Za-z0-9._-]{0,62})\/([A-Za-z0-9][A-Za-z0-9._-]{0,79})$/;
 
 const idOfFunction = (what: string) =>
   z
@@ -146,6 +148,23 @@ export type FunctionInput<Operation extends FunctionOperation> = z.output<
 /** A buffer of the caller: memory of the VM, or a place of the operator's; the simulator keeps it beside the host. */
 const location = (what: string) => z.optional(name(what, 'buffer-1'));
 
+/** Exercises on simulated hosts: what each host that the command comes to meets at its first attempts. */
+const faults = z._default(
+  z
+    .array(
+      z.strictObject({
+        /** The reply is lost after the effect; it fails before it; it takes `delay` longer. */
+        kind: z.enum(['fail-after', 'fail-before', 'slow']),
+        /** How many attempts meet it, 1-100; default 1. */
+        times: z._default(z.int().check(z.minimum(1), z.maximum(100)), 1),
+        /** For `slow`; default 2s. */
+        delay: z._default(duration({ min: '1ms', max: '5s' }), '2s'),
+      }),
+    )
+    .check(z.maxLength(10)),
+  [],
+);
+
 export const commandFunctionInput = z
   .strictObject({
     functionId,
@@ -158,6 +177,7 @@ export const commandFunctionInput = z
     outputLocation: location('outputLocation'),
     /** Send it through this VM's private command channel. Default: an operator sends it. */
     vmId: z.optional(vmId),
+    faults,
   })
   .check(
     z.refine((i) => i.input === undefined || i.inputLocation === undefined, {
@@ -171,9 +191,9 @@ export interface FunctionCommand {
   readonly functionId: string;
   readonly operation: FunctionOperation;
   /** By value; undefined where a location is given. */
-  readonly input?: Readonly<Record<string, unknown>>;
-  readonly inputLocation?: string;
-  readonly outputLocation?: string;
+  readonly input?: Readonly<Record<string, unknown>> | undefined;
+  readonly inputLocation?: string | undefined;
+  readonly outputLocation?: string | undefined;
 }
 
 /**
@@ -191,6 +211,7 @@ export interface FunctionCommandRequest {
   readonly command: FunctionCommand;
   readonly sender: FunctionSender;
   readonly run: Holder;
+  readonly faults: z.output<typeof faults>;
 }
 
 /** One decision of an intermediary, as its journal has it. */
@@ -220,11 +241,10 @@ export type FunctionAnswer =
     };
 
 /** What came of a command at the host of the device, on its way back through the intermediary that it was sent to. */
-export interface RemoteAnswer extends FunctionCommandRequest {
+export interface RemoteAnswer extends Omit<FunctionCommandRequest, 'faults'> {
   readonly deviceHostId: string;
   readonly outcome:
-    | { readonly output: Readonly<Record<string, unknown>> }
-    | { readonly failure: string };
+    { readonly output: Readonly<Record<string, unknown>> } | { readonly failure: string };
 }
 
 export interface CommandFunctionResult {
@@ -238,4 +258,3 @@ export interface CommandFunctionResult {
   /** Every decision on the way, in its order. */
   readonly decisions: readonly FunctionDecision[];
 }
-

@@ -14,6 +14,7 @@ interface Options {
   readonly seed: number;
   readonly profile: string;
   readonly timeScale?: number;
+  readonly functionPolicy?: string;
   readonly port?: number;
   readonly uiPort?: number;
 }
@@ -32,6 +33,7 @@ async function main(): Promise<void> {
     .option('--fault-domains <number>', 'over which the hosts are spread', wholeNumber(1, 100), 2)
     .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
     .option('--profile <name|file>', 'latencies: default, zero, or a JSON file', 'default')
+    .option('--function-policy <file>', 'who may command what of a function; default: built-in')
     .option('--time-scale <factor>', 'scales the latencies; 1 = real', positiveNumber)
     .option('--port <port>', 'of the Temporal server; default: a free one', wholeNumber(1, 65_535))
     .option('--ui-port <port>', 'of the web UI; default: a free one', wholeNumber(1, 65_535))

@@ -7,6 +7,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { FAILURES, type FailureType } from '../contract/failures';
+import type { CommandFunctionResult } from '../contract/functions';
 import type { SEARCH_ATTRIBUTES } from '../contract/search-attributes';
 import type { FastRestoreResult, FastSaveResult } from '../contract/results';
 import type { StepReport } from '../contract/steps';
@@ -97,6 +98,22 @@ export function showRestored({ vmId, hostId, outcome, mode, vm, steps }: FastRes
             ],
           ),
       stepsTable(steps),
+    ),
+  );
+}
+
+/** What came of a function command, beside `showEnd`. */
+export function showCommanded(result: CommandFunctionResult): void {
+  const { functionId, operation, performedAt, output, outputLocation, decisions } = result;
+  setCurrentDetails(
+    page(
+      `**${literal(functionId)}: ${operation} performed** at ${literal(performedAt)}`,
+      outputLocation === null ? '' : `The output is in buffer ${literal(outputLocation)}.`,
+      output === null ? '' : codeBlock([JSON.stringify(output, null, 1)]),
+      markdownTable(
+        ['decided by', 'function', 'rule', 'policy'],
+        decisions.map((d) => [d.hostId, d.functionId, d.rule, d.policyVersion]),
+      ),
     ),
   );
 }

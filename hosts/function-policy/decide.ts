@@ -68,6 +68,11 @@ export class CompiledPolicy {
     return owner.effect === 'deny' ? owner : verdict;
   }
 
+  /** Whether it has a policy of this name. */
+  has(name: string): boolean {
+    return Object.hasOwn(this.file.policies, name);
+  }
+
   /** What a person or VM could ask for instead, everything else being the same. */
   allowedInstead(question: Question): FunctionOperation[] {
     return FUNCTION_OPERATIONS.filter(
@@ -80,9 +85,7 @@ export class CompiledPolicy {
     const key = `${policy} ${caller} ${operation}`;
     let candidates = this.#rules.get(key);
     if (candidates === undefined) {
-      const named = Object.hasOwn(this.file.policies, policy)
-        ? this.file.policies[policy]
-        : undefined;
+      const named = this.has(policy) ? this.file.policies[policy] : undefined;
       if (named === undefined) {
         const because = `the policy in force has none named "${policy}"`;
         return { effect: 'deny', rule: OWN_RULES.noSuchPolicy, because };

@@ -1,5 +1,11 @@
 import { HoldfastError } from '../../contract/failures';
-import { intermediary, intermediaryOfSent, noteHold, type SentCommand } from './functions/intermediary';
+import type { Allowed } from './functions/decision';
+import {
+  intermediary,
+  intermediaryOfSent,
+  noteHold,
+  type SentCommand,
+} from './functions/intermediary';
 import { checkInvariants, recordBreaches } from './invariants';
 import { ownsMailbox } from './mailbox';
 import type { Intent, Objects } from './state';
@@ -42,7 +48,7 @@ export function issueCommand<T>(
   target: CommandTarget,
   intent: Intent | null,
   command: string,
-  apply: (o: Objects) => T,
+  apply: (o: Objects, decision: Allowed | undefined) => T,
 ): T {
   const journal = (o: Objects, status: string, detail: string | null, rule?: string) => {
     const { vmId, step, generation } = target;
@@ -77,7 +83,7 @@ export function issueCommand<T>(
         return { error: decision.error };
       }
       if (isForbidden) throw forbidden(o, command);
-      const value = apply(o);
+      const value = apply(o, decision);
       if (decision !== undefined) noteHold(o.vm, command);
       const breaches = checkInvariants(o, 'command');
       const detail = breaches.length === 0 ? (target.note ?? null) : breaches.join('; ');
@@ -112,7 +118,12 @@ const forbidden = ({ vm }: Objects, command: string) =>
     { command },
   );
 
-const decisionOn = (store: HostStore, o: Objects, { by = 'host' }: CommandTarget, command: string) =>
+const decisionOn = (
+  store: HostStore,
+  o: Objects,
+  { by = 'host' }: CommandTarget,
+  command: string,
+) =>
   typeof by === 'string'
     ? intermediary(store, o, command, by)
     : intermediaryOfSent(store, o, by, command);

@@ -8,6 +8,11 @@ import type {
   ServicingOrder,
   VmDescription,
 } from '../../contract/host';
+import type {
+  FunctionAnswer,
+  FunctionCommandRequest,
+  RemoteAnswer,
+} from '../../contract/functions';
 import type { Holder } from '../../contract/ids';
 import type { HostStep, StepCall, StepOutcome, VmStep } from '../../contract/steps';
 import { vmWorkflowQueue } from '../../contract/queues';
@@ -19,6 +24,8 @@ import { issueCommand } from './commands';
 import { READABLE_RECORD_VERSIONS } from './devices/runtime-repository';
 import { describeVm } from './describe';
 import { StepEngine } from './engine';
+import { commandFunction, returnRemoteAnswer } from './functions/command-function';
+import { meetFaults } from './functions/faults';
 import { authoriseReadoption } from './functions/readoption';
 import type { LatencyProfile } from './latency';
 import {
@@ -216,6 +223,17 @@ export class SimulatedHosts implements HostDriver {
   /** For the dead-man alone: an update that has not come is given up, so that the VMs come back on the old stack. */
   giveUpUpdate(hostId: string): void {
     this.store.updateHost(hostId, giveUpUpdate);
+  }
+
+  async commandFunction(request: FunctionCommandRequest): Promise<FunctionAnswer> {
+    const loseReply = await meetFaults(this.store, request);
+    const answer = commandFunction(this.store, request);
+    loseReply();
+    return answer;
+  }
+
+  returnRemoteAnswer(answer: RemoteAnswer): Promise<FunctionAnswer> {
+    return settled(() => returnRemoteAnswer(this.store, answer));
   }
 
   /** What someone else may try on a VM: refused and recorded while its VF is held. */

@@ -101,6 +101,16 @@ export class FunctionDatabase {
     this.db.putSync(['buffer', hostId, owner, name], value);
   }
 
+  /** Which attempt of a command this is, 1 for the first. */
+  nextAttempt(hostId: string, key: string): number {
+    return this.db.transactionSync(() => {
+      const before = this.db.get(['attempts', hostId, key]);
+      const attempt = (typeof before === 'number' ? before : 0) + 1;
+      this.db.putSync(['attempts', hostId, key], attempt);
+      return attempt;
+    });
+  }
+
   answer(hostId: string, key: string): FunctionAnswer | undefined {
     return this.db.get(['answer', hostId, key]) as FunctionAnswer | undefined;
   }

@@ -7,14 +7,16 @@ import {
 } from '../../function-policy/policy-file';
 import type { HostStore } from '../store';
 
-/** A host whose directory holds no policy gets the built-in one. */
+/** A directory that holds no policy, since none was given and it is new or of before there were any, gets the built-in one. */
 export function ensurePolicy(store: HostStore): void {
-  if (store.functions.record() === undefined) store.functions.putRecord(readPolicy(BUILT_IN));
+  const record = store.functions.record();
+  const isWithout = record === undefined || ('unavailable' in record && record.source === BUILT_IN);
+  if (isWithout) loadPolicy(store, BUILT_IN);
 }
 
 /** `rejected`: why the file does not count, and the version that stays in force; null: none, everything is denied. */
 export type Loaded =
-  | { readonly version: string; readonly changed: boolean }
+  | { readonly version: string }
   | { readonly rejected: string; readonly staysInForce: string | null };
 
 /**
@@ -25,9 +27,9 @@ export function loadPolicy(store: HostStore, path: string): Loaded {
   const before = store.functions.record();
   try {
     const record = readPolicy(path);
-    const changed = before?.version !== record.version || before.source !== record.source;
-    if (changed) store.functions.putRecord(record);
-    return { version: record.version, changed };
+    if (before?.version !== record.version || before.source !== record.source)
+      store.functions.putRecord(record);
+    return { version: record.version };
   } catch (error) {
     if (!(error instanceof InvalidPolicy)) throw error;
     if (isAPersons(before)) return { rejected: error.message, staysInForce: before.version };
