@@ -8,7 +8,7 @@ import { name, vmId, type Holder } from './ids';
  * resolved by the intermediary of the host in the id.
  */
 const FUNCTION_ID =
-  /^(local|remote):([A-Za-z0-9][A-Za-z0-9._-]{0,62})\/([A-Za-z0-9][A-Za-z0-9._-]{0,79})$/;
+  /^(local|remote):([A-Za-z0-9][A-Za-z0-9._-]{0,62})\/([A-Za-z0-9][A-Za-z0-9._-]{0,129})$/;
 
 const idOfFunction = (what: string) =>
   z
@@ -37,8 +37,12 @@ export function addressOf(id: string): FunctionAddress {
   return { where, hostId: host, name: functionName };
 }
 
-/** The emulated physical function of a VM: its private command channel leads to it. */
-export const emulatedFunctionOf = (host: string, vm: string): string => `local:${host}/epf-${vm}`;
+/**
+ * The emulated physical function of a VM on its first PF; a VM with VFs of several PFs has one on each of them. The VM's
+ * private command channel leads to these.
+ */
+export const emulatedFunctionOf = (host: string, vm: string, otherPf?: string): string =>
+  `local:${host}/epf-${vm}${otherPf === undefined ? '' : `.${otherPf}`}`;
 /** The function through which remote and composite functions of a host are made, changed and removed. */
 export const controllerOf = (host: string): string => `local:${host}/controller`;
 
@@ -60,6 +64,19 @@ export const FUNCTION_OPERATIONS = [
   'removeCompositeFunction',
 ] as const;
 export type FunctionOperation = (typeof FUNCTION_OPERATIONS)[number];
+
+/** What a function that is emulated on a device can be asked for. */
+export const DEVICE_OPERATIONS = [
+  'describeFunction',
+  'listFunctions',
+  'allocateVirtualFunction',
+  'freeVirtualFunction',
+  'resetVirtualFunction',
+  'unassignVirtualFunction',
+  'reallocateVirtualFunction',
+  'setAllVirtualFunctions',
+  'powerCycleDevice',
+] as const satisfies readonly FunctionOperation[];
 
 /** What the steps of a save or restore do to a function besides. Nobody can ask for these by a command. */
 export const SERVICING_OPERATIONS = [
@@ -88,7 +105,7 @@ export type PolicedOperation = FunctionOperation | ServicingOperation;
 const bandwidthGbps = z
   .number('bandwidthGbps must be a number of Gbps such as 7.5')
   .check(z.positive(), z.maximum(10_000));
-/** The VF by its number on the PF. Default: the VF of the function's owner. */
+/** The VF by its number on the PF. Default: the one that the function has; of several, one must be named. */
 const vfId = z.optional(z.int().check(z.minimum(0), z.maximum(65_535)));
 /** Of a composite function: which of its parts is meant. */
 const part = z.optional(name('part', 'storage'));

@@ -16,8 +16,7 @@ export async function restoreVm(vm: VmOperation): Promise<VmDescription | 'notNe
   });
 
   await vm.perform('enableOptimizations');
-  const { identity } = await vm.inspect();
-  if (identity === null) await attachVirtualFunction(vm);
+  if (lacksVf(await vm.inspect())) await attachVirtualFunction(vm);
   const verified = await vm.perform('verifyRestore');
   return verified.evidence['vm'] as VmDescription;
 }
@@ -39,6 +38,18 @@ async function restoreRest(vm: VmOperation): Promise<void> {
   else await vm.perform('markVirtualFunctionAssigned');
   await vm.perform('resumeSyntheticAdapter');
   await vm.perform('resumeVm');
+}
+
+const lacksVf = ({ identity, adapters }: VmDescription): boolean =>
+  adapters === undefined
+    ? identity === null
+    : adapters.some(({ wantsVf, identityAfter }) => wantsVf && identityAfter === null);
+
+/** Of several VFs only those are given up that cannot be had; the others are still kept. */
+async function detach(vm: VmOperation): Promise<void> {
+  const { evidence } = await vm.perform('detachHeldFunction');
+  await vm.perform('powerOnRestore');
+  if (evidence['kept'] === true) await vm.perform('retrieveAndRestoreVirtualFunction');
 }
 
 /** Runs the restore; where a step fails for good, takes the way back that its failure calls for, all the way. */
@@ -63,7 +74,7 @@ async function takeWayBack(vm: VmOperation, failed: StepFailed): Promise<void> {
     }
     switch (way) {
       case 'detach':
-        await vm.performAll(['detachHeldFunction', 'powerOnRestore']);
+        await detach(vm);
         await restoreRest(vm);
         return;
       case 'recreateAdapter':

@@ -55,8 +55,8 @@ export class CompiledPolicy {
    */
   decide(question: Question): Verdict {
     const { operation, allowedOperations, caller } = question;
-    if (allowedOperations !== null && caller !== 'host') {
-      if (!allowedOperations.some((allowed) => allowed === operation)) {
+    if (allowedOperations !== null && caller !== 'host' && isSendable(operation)) {
+      if (!allowedOperations.includes(operation)) {
         const because = `the function has only ${allowedOperations.join(', ')}`;
         return { effect: 'deny', rule: OWN_RULES.notOfThisFunction, because };
       }
@@ -107,6 +107,10 @@ export class CompiledPolicy {
     return { effect: 'deny', rule: OWN_RULES.nothingAllows, because };
   }
 }
+
+const SENDABLE: ReadonlySet<PolicedOperation> = new Set<PolicedOperation>(FUNCTION_OPERATIONS);
+const isSendable = (operation: PolicedOperation): operation is FunctionOperation =>
+  SENDABLE.has(operation);
 
 interface CompiledRule {
   readonly rule: Rule;

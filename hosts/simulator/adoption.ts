@@ -147,15 +147,16 @@ function refuseUnsavable(
     );
   }
   if (running) refuseUnready(vm);
-  const begun = vm.adapter.optimizations !== 'enabled' || !running;
+  const begun = !running || vm.adapters.some(({ vdev }) => vdev.optimizations !== 'enabled');
   const had = vm.record?.mode ?? vm.lease?.settings.mode ?? mode;
   if (begun && had !== mode) {
     throw refusal(vm, `its save has begun as ${had}; mode cannot become ${mode} any more`);
   }
-  if (vm.vpci.hold !== null && vm.vpci.hold !== holdMode) {
+  const hold = vm.adapters.find(({ vpci }) => vpci.hold !== null)?.vpci.hold ?? null;
+  if (hold !== null && hold !== holdMode) {
     throw refusal(
       vm,
-      `its hold is set already, as ${vm.vpci.hold}; holdMode cannot become ${holdMode} any more`,
+      `its hold is set already, as ${hold}; holdMode cannot become ${holdMode} any more`,
     );
   }
   if (!crossed && darkForMs(vm, o.nowMs) >= blackoutBudgetMs) {

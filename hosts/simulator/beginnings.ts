@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import type { Beginning } from '../../contract/host';
 import type { Holder } from '../../contract/ids';
-import type { NetworkAdapterState } from './devices/network-adapter';
+import type { PhysicalFunctionState } from './devices/physical-function';
+import { presentPfs, presentVm } from './earlier-state';
 import { hostNowMs } from './clock';
 import type { LatencyProfile } from './latency';
 import { sameHolder } from './leases';
@@ -9,7 +10,9 @@ import type { HostState, Objects, VmState } from './state';
 import type { HostStore } from './store';
 
 /** Raised when the state of hosts changes so that an older one means something else. */
-const STATE_VERSION = 1;
+const STATE_VERSION = 2;
+/** One PF for each host and one adapter for each VM: it is read as what it is in the present form. */
+const ONE_ADAPTER = 1;
 
 /** A simulated host as it was at one moment of its clock. */
 export interface Simulation {
@@ -17,7 +20,7 @@ export interface Simulation {
   readonly hostTimeMs: number;
   readonly profile: LatencyProfile;
   readonly host: HostState;
-  readonly pf: NetworkAdapterState;
+  readonly pfs: readonly PhysicalFunctionState[];
   readonly vms: readonly VmState[];
 }
 
@@ -26,7 +29,7 @@ export const beginningOfVm = (o: Objects, profile: LatencyProfile): Simulation =
   stateVersion: STATE_VERSION,
   hostTimeMs: o.nowMs,
   profile,
-  ...structuredClone({ host: { ...o.host, vmIds: [o.vm.vmId] }, pf: o.pf, vms: [o.vm] }),
+  ...structuredClone({ host: { ...o.host, vmIds: [o.vm.vmId] }, pfs: o.pfs, vms: [o.vm] }),
 });
 
 /** The beginning of a run that takes the whole host, read from the store inside its transaction. */
@@ -39,7 +42,7 @@ export const beginningOfHost = (
   hostTimeMs: hostNowMs(),
   profile,
   host: structuredClone(host),
-  pf: store.pf(host.hostId),
+  pfs: store.pfs(host.hostId),
   vms: host.vmIds.map((vmId) => store.vm(host.hostId, vmId)),
 });
 
@@ -74,9 +77,11 @@ const simulation = z.object({
     }),
     z.custom<HostState>(),
   ),
-  pf: z.intersection(
-    z.looseObject({ pfId: z.string(), vfs: z.array(z.looseObject({ vfId: z.int() })) }),
-    z.custom<NetworkAdapterState>(),
+  pfs: z.array(
+    z.intersection(
+      z.looseObject({ pfId: z.string(), vfs: z.array(z.looseObject({ vfId: z.int() })) }),
+      z.custom<PhysicalFunctionState>(),
+    ),
   ),
   vms: z.array(
     z.intersection(z.looseObject({ vmId: z.string(), generation: z.int() }), z.custom<VmState>()),
@@ -91,16 +96,29 @@ export function simulationOf({ simulation: recorded }: Beginning): Simulation {
     );
   }
   const version = z.object({ stateVersion: z.int() }).safeParse(recorded);
-  if (version.success && version.data.stateVersion !== STATE_VERSION) {
+  if (version.success && ![STATE_VERSION, ONE_ADAPTER].includes(version.data.stateVersion)) {
     throw new CannotRebuild(
       `The state of the host has version ${version.data.stateVersion}, this checkout makes hosts of version ${STATE_VERSION}: use the checkout that recorded it.`,
     );
   }
-  const read = simulation.safeParse(recorded);
+  const read = simulation.safeParse(present(recorded));
   if (read.success) return read.data;
   throw new CannotRebuild(
     `The state of the host is damaged: ${z.prettifyError(read.error).replaceAll('\n', ' ')}. Export the run again.`,
   );
+}
+
+const oneAdapter = z.looseObject({
+  stateVersion: z.literal(ONE_ADAPTER),
+  pf: z.looseObject({ vfs: z.array(z.unknown()) }),
+  vms: z.array(z.looseObject({ restored: z.looseObject({}), guest: z.looseObject({}) })),
+});
+function present(recorded: unknown): unknown {
+  const earlier = oneAdapter.safeParse(recorded);
+  if (!earlier.success) return recorded;
+  const { pf, vms, ...rest } = earlier.data;
+  const pfs = presentPfs(pf);
+  return { ...rest, stateVersion: STATE_VERSION, pfs, vms: vms.map(presentVm) };
 }
 
 /** The moment at which a host that was recorded goes on. */
@@ -115,13 +133,13 @@ export interface Moment {
 export function goneOn(
   recorded: Simulation,
   { hostMs, wallShiftMs }: Moment,
-): Pick<Simulation, 'host' | 'pf' | 'vms'> {
-  const { host, pf, vms } = structuredClone(recorded);
-  shiftClocks([host, pf, vms], { hostMs: hostMs - recorded.hostTimeMs, wallMs: wallShiftMs });
+): Pick<Simulation, 'host' | 'pfs' | 'vms'> {
+  const { host, pfs, vms } = structuredClone(recorded);
+  shiftClocks([host, pfs, vms], { hostMs: hostMs - recorded.hostTimeMs, wallMs: wallShiftMs });
   // Nobody here performs what was under way there, whichever process has that number on this machine.
-  for (const owner of [host, pf, ...vms])
+  for (const owner of [host, ...pfs, ...vms])
     if (owner.mailbox !== null) owner.mailbox = { ...owner.mailbox, ended: true };
-  return { host, pf, vms };
+  return { host, pfs, vms };
 }
 
 /** Names that end like this are moments of the host's monotonic clock, which begins anew on each machine. */

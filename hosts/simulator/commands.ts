@@ -1,4 +1,5 @@
 import { HoldfastError } from '../../contract/failures';
+import { FUNCTION_COMMANDS } from './devices/physical-function';
 import type { Allowed } from './functions/decision';
 import {
   intermediary,
@@ -8,13 +9,12 @@ import {
 } from './functions/intermediary';
 import { checkInvariants, recordBreaches } from './invariants';
 import { ownsMailbox } from './mailbox';
-import type { Intent, Objects } from './state';
+import type { Intent, Objects, VmState } from './state';
 import type { HostStore } from './store';
 
 /** Commands that would lose a held VF. While the host has custody they are refused, and that they were tried is kept. */
 const FORBIDDEN_IN_CUSTODY: ReadonlySet<string> = new Set([
-  'OID_NIC_SWITCH_FREE_VF',
-  'OID_SRIOV_RESET_VF',
+  ...Object.values(FUNCTION_COMMANDS).flatMap(({ free, reset }) => [free, reset]),
   'OID_NIC_SWITCH_DELETE_VPORT',
   'OID_RECEIVE_FILTER_MOVE_FILTER',
   'VPCI.UnassignDevice',
@@ -30,6 +30,8 @@ const FORBIDDEN_IN_CUSTODY: ReadonlySet<string> = new Set([
 export interface CommandTarget {
   readonly hostId: string;
   readonly vmId: string;
+  /** The adapter that it is for; absent if it is for the VM as a whole. */
+  readonly adapterId?: string;
   readonly step: string;
   readonly generation: number;
   /** Who issues it: a step of the host itself, somebody else on it, or whoever sent a command to a function. Default: host. */
@@ -37,6 +39,13 @@ export interface CommandTarget {
   /** For the journal, when it is done. */
   readonly note?: string;
 }
+
+/** The hold that a command would meet: of its adapter, or of any where it is for the whole VM. */
+const custodyOf = ({ adapters }: VmState, adapterId: string | undefined) =>
+  adapters
+    .filter((adapter) => adapterId === undefined || adapter.adapterId === adapterId)
+    .map(({ custody }) => custody)
+    .find((custody) => custody !== null && !custody.lost) ?? undefined;
 
 /**
  * Issues one command to the simulated host: a transaction of its own, so that the process can die between any two.
@@ -51,9 +60,12 @@ export function issueCommand<T>(
   apply: (o: Objects, decision: Allowed | undefined) => T,
 ): T {
   const journal = (o: Objects, status: string, detail: string | null, rule?: string) => {
-    const { vmId, step, generation } = target;
-    const entry = { vmId, step, generation, kind: 'command', command, status, detail } as const;
-    store.append(o.host, rule === undefined ? entry : { ...entry, rule });
+    const { vmId, adapterId, step, generation } = target;
+    // A VM with one adapter has no need of its name.
+    const adapter = o.vm.adapters.length > 1 && adapterId !== undefined ? { adapterId } : {};
+    const decided = rule === undefined ? {} : { rule };
+    const entry = { vmId, ...adapter, step, generation, command, status, detail, ...decided };
+    store.append(o.host, { ...entry, kind: 'command' });
   };
   let rule: string | undefined;
   let answer: { value: T } | { error: unknown };
@@ -66,12 +78,13 @@ export function issueCommand<T>(
         );
       }
       const sent = typeof target.by === 'object';
-      const isForbidden =
-        o.vm.custody !== null && !o.vm.custody.lost && FORBIDDEN_IN_CUSTODY.has(command);
+      const held = FORBIDDEN_IN_CUSTODY.has(command)
+        ? custodyOf(o.vm, target.adapterId)
+        : undefined;
       // What tenants and operators ask for is answered by the policy: no bug of the host's that it tells them no.
-      if (isForbidden && !sent) {
+      if (held !== undefined && !sent) {
         o.host.commands.forbidden += 1;
-        const error = forbidden(o, command);
+        const error = forbidden(o.vm, held, command);
         journal(o, 'forbidden', error.message, 'custody');
         return { error };
       }
@@ -82,9 +95,9 @@ export function issueCommand<T>(
         journal(o, 'denied', decision.error.message, rule);
         return { error: decision.error };
       }
-      if (isForbidden) throw forbidden(o, command);
+      if (held !== undefined) throw forbidden(o.vm, held, command);
       const value = apply(o, decision);
-      if (decision !== undefined) noteHold(o.vm, command);
+      if (decision !== undefined) noteHold(o.vm, target.adapterId, command);
       const breaches = checkInvariants(o, 'command');
       const detail = breaches.length === 0 ? (target.note ?? null) : breaches.join('; ');
       journal(o, breaches.length === 0 ? 'done' : 'breach', detail, rule);
@@ -111,19 +124,19 @@ export function issueCommand<T>(
   return answer.value;
 }
 
-const forbidden = ({ vm }: Objects, command: string) =>
+const forbidden = ({ vmId }: VmState, { vfId }: { readonly vfId: number }, command: string) =>
   new HoldfastError(
     'ForbiddenCommand',
-    `${command} was refused: VF ${String(vm.custody?.vfId)} of ${vm.vmId} is held.`,
+    `${command} was refused: VF ${String(vfId)} of ${vmId} is held.`,
     { command },
   );
 
 const decisionOn = (
   store: HostStore,
   o: Objects,
-  { by = 'host' }: CommandTarget,
+  { by = 'host', adapterId }: CommandTarget,
   command: string,
 ) =>
   typeof by === 'string'
-    ? intermediary(store, o, command, by)
+    ? intermediary(store, o, { command, by, adapterId })
     : intermediaryOfSent(store, o, by, command);

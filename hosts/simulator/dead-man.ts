@@ -7,7 +7,7 @@ import {
   type VmStep,
 } from '../../contract/steps';
 import { hostNowMs } from './clock';
-import { identityOf } from './identity';
+import { lacksVf } from './describe';
 import type { SimulatedHosts } from './simulated-host';
 import type { HostStore } from './store';
 
@@ -71,7 +71,7 @@ export class DeadMan {
         await this.#restore(name, perform);
       } else await perform(UNDO_SAVE, 'undo');
       await perform(['enableOptimizations']);
-      if (identityOf(this.store.objects(hostId, vmId)) === null) {
+      if (lacksVf(this.store.objects(hostId, vmId))) {
         await perform(ATTACH_VIRTUAL_FUNCTION).catch((error: unknown) => {
           this.say(`${name}: no VF could be attached: ${reason(error)}`);
         });
@@ -95,7 +95,13 @@ export class DeadMan {
       } catch (error) {
         if (isFailure(error, 'Fenced') || isFailure(error, 'VmStateLost')) throw error;
         this.say(`${name}: ${reason(error)}; giving its VF up`);
-        await perform(['detachHeldFunction', 'powerOnRestore']);
+        // Of several VFs only the one that failed goes.
+        await perform([
+          'detachHeldFunction',
+          'powerOnRestore',
+          'retrieveAndRestoreVirtualFunction',
+          'markVirtualFunctionAssigned',
+        ]);
       }
       await perform(RESTORE_VM);
     } catch (error) {

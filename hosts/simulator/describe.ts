@@ -1,13 +1,55 @@
-import type { VmDescription } from '../../contract/host';
+import type { AdapterDescription, VmDescription } from '../../contract/host';
+import type { Path } from '../../contract/results';
 import { vfOutageMs } from './devices/guest';
-import { identityOf } from './identity';
+import { firstIdentityBefore, identityOf } from './identity';
 import { darkForMs, phaseOf } from './leases';
-import type { Objects } from './state';
+import { eachAdapter } from './operations/each-adapter';
+import type { AdapterObjects, Objects, VmState } from './state';
+
+/** From best to worst: a VM came back as its worst adapter did. */
+const ADAPTER_PATHS = ['kept', 'reattached', 'synthetic-only'] as const;
+
+function pathOf({ path, adapters }: VmState): Path {
+  if (path !== 'kept') return path;
+  return ADAPTER_PATHS.findLast((worst) => adapters.some((a) => a.path === worst)) ?? 'kept';
+}
+
+function pathReasonOf({ path, pathReason, adapters }: VmState): string | null {
+  if (path !== 'kept') return pathReason;
+  const reasons = adapters.flatMap(({ adapterId, pathReason: reason }) =>
+    reason === null ? [] : [adapters.length === 1 ? reason : `${adapterId}: ${reason}`],
+  );
+  return reasons.length === 0 ? pathReason : reasons.join('; ');
+}
+
+function describeAdapter(o: AdapterObjects): AdapterDescription {
+  const { adapter, nowMs } = o;
+  const { guest, before } = adapter;
+  return {
+    adapterId: adapter.adapterId,
+    kind: adapter.kind,
+    pfId: adapter.pfId,
+    wantsVf: adapter.wantsVf,
+    dataPath: guest.dataPath,
+    path: adapter.path,
+    pathReason: adapter.pathReason,
+    identityBefore: adapter.identityBefore,
+    identityAfter: identityOf(o),
+    vfOutageMs: vfOutageMs(guest, nowMs) - before.vfOutageMs,
+    guestVisibleEvents: guest.events.length - before.events,
+    droppedPackets: guest.droppedPackets - before.droppedPackets,
+  };
+}
+
+const sum = (numbers: readonly number[]) => numbers.reduce((all, n) => all + n, 0);
 
 /** What the host says of one VM: where it stands and what was measured of its last operation. */
 export function describeVm(o: Objects): VmDescription {
   const { vm, nowMs } = o;
   const running = vm.partition.state === 'running';
+  const adapters = eachAdapter(o).map(describeAdapter);
+  const withVf = adapters.filter(({ wantsVf }) => wantsVf);
+  const identity = withVf[0]?.identityAfter ?? null;
   return {
     vmId: vm.vmId,
     phase: phaseOf(vm),
@@ -15,22 +57,27 @@ export function describeVm(o: Objects): VmDescription {
     generation: vm.generation,
     crossed: vm.pointOfNoReturn !== null,
     darkForMs: darkForMs(vm, nowMs),
-    identity: identityOf(o),
-    dataPath: vm.guest.dataPath,
-    heartbeat: running ? (vm.guest.hangs === true ? 'lost' : 'ok') : 'none',
+    identity,
+    dataPath: (withVf[0] ?? adapters[0])?.dataPath ?? 'none',
+    adapters,
+    heartbeat: running ? (vm.guestHangs ? 'lost' : 'ok') : 'none',
     blackouts: vm.blackouts ?? [],
     facts: {
       running,
-      path: vm.path,
-      pathReason: vm.pathReason,
-      identityBefore: vm.identityBefore,
-      identityAfter: identityOf(o),
+      path: pathOf(vm),
+      pathReason: pathReasonOf(vm),
+      identityBefore: firstIdentityBefore(vm),
+      identityAfter: identity,
       blackoutMs: running ? vm.blackoutMs : darkForMs(vm, nowMs),
-      vfOutageMs: vfOutageMs(vm.guest, nowMs) - vm.before.vfOutageMs,
-      guestVisibleEvents: vm.guest.events.length - vm.before.events,
-      droppedPackets: vm.guest.droppedPackets - vm.before.droppedPackets,
+      vfOutageMs: Math.max(0, ...withVf.map((a) => a.vfOutageMs)),
+      guestVisibleEvents: sum(adapters.map((a) => a.guestVisibleEvents)),
+      droppedPackets: sum(adapters.map((a) => a.droppedPackets)),
       withinBudget: vm.withinBudget,
       stackVersion: vm.workerProcess.version,
     },
   };
 }
+
+/** Whether an adapter that is to have a VF has none. */
+export const lacksVf = (o: Objects): boolean =>
+  eachAdapter(o).some((of) => of.adapter.wantsVf && identityOf(of) === null);

@@ -2,14 +2,20 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { HoldfastError } from '../../contract/failures';
 import type { StepCall, StepOutcome, VmStep } from '../../contract/steps';
 import { admit, refuseIfTooDark } from './admission';
-import { issueCommand } from './commands';
+import { issueCommand, type CommandTarget } from './commands';
 import { takeFault, applyVfGone } from './faults';
 import { checkInvariants } from './invariants';
 import { sampleMs, type LatencyProfile } from './latency';
 import { darkForMs } from './leases';
-import { isBlocked, leaveMailboxes, ownsMailbox, takeMailboxes } from './mailbox';
+import { isBlocked, leaveMailboxes, leavePfs, ownsMailbox, takeMailboxes } from './mailbox';
 import { OPERATIONS } from './operations';
-import type { CommandRunner, Evidence, StepOperation } from './operations/operation';
+import { objectsOf } from './operations/each-adapter';
+import type {
+  AdapterCommandRunner,
+  CommandRunner,
+  Evidence,
+  StepOperation,
+} from './operations/operation';
 import type { Intent, RecordedOutcome } from './state';
 import type { HostStore } from './store';
 
@@ -135,15 +141,7 @@ export class StepEngine {
     const { hostId, vmId, generation } = call;
     const target = { hostId, vmId, step, generation };
     const latencyMs = this.#latencyMs(call, step, intent);
-    const commands: CommandRunner = {
-      run: (command, apply) => issueCommand(this.store, target, intent, command, apply),
-      latencyMs,
-      timeScale: this.profile.timeScale,
-      generation,
-      sleep: async (ms) => {
-        await delay(ms);
-      },
-    };
+    const commands = this.#commands(target, intent, latencyMs);
     let evidence: Evidence = {};
     try {
       if (fault?.kind === 'fail-before') {
@@ -151,9 +149,7 @@ export class StepEngine {
       }
       if (fault?.kind === 'stuck') await this.#untilOvertaken(call, intent, signal);
       if (fault?.kind === 'slow') await delay(fault.delayMs);
-      if (fault?.kind === 'vf-gone') {
-        issueCommand(this.store, target, intent, 'NDIS_STATUS_SWITCH_PORT_REMOVE_VF', applyVfGone);
-      }
+      if (fault?.kind === 'vf-gone') this.#takeVfAway(commands);
       if (!claim.inPlace) {
         if (operation.ownLatency !== true && latencyMs > 0) await delay(latencyMs);
         evidence = await operation.effect(commands);
@@ -164,13 +160,13 @@ export class StepEngine {
     }
     if (fault?.kind === 'guest-hangs') {
       issueCommand(this.store, target, intent, 'Guest.Hang', ({ vm }) => {
-        vm.guest.hangs = true;
+        vm.guestHangs = true;
       });
     }
     if (fault?.kind === 'fail-after') {
       // The intent stays: the next attempt finds it and observes what became of it. The PF has long answered.
       this.store.update(hostId, vmId, (o) => {
-        if (o.pf.mailbox?.token === intent.token) o.pf.mailbox = null;
+        leavePfs(o, intent);
       });
       throw new HoldfastError(
         'HostStepFailed',
@@ -178,6 +174,45 @@ export class StepEngine {
       );
     }
     return this.#conclude(operation, target, key, claim, evidence);
+  }
+
+  #commands(target: CommandTarget, intent: Intent, latencyMs: number): CommandRunner {
+    const { hostId, vmId, generation } = target;
+    const common = {
+      latencyMs,
+      timeScale: this.profile.timeScale,
+      generation,
+      sleep: async (ms: number) => {
+        await delay(ms);
+      },
+    };
+    const objects = () => this.store.objects(hostId, vmId);
+    const ofAdapter = (adapterId: string): AdapterCommandRunner => ({
+      ...common,
+      kind: objectsOf(objects(), adapterId).adapter.kind,
+      run: (command, apply) =>
+        issueCommand(this.store, { ...target, adapterId }, intent, command, (o) =>
+          apply(objectsOf(o, adapterId)),
+        ),
+      look: (at) => at(objectsOf(objects(), adapterId)),
+      ofAdapter,
+    });
+    return {
+      ...common,
+      run: (command, apply) => issueCommand(this.store, target, intent, command, apply),
+      look: (at) => at(objects()),
+      ofAdapter,
+    };
+  }
+
+  /** The first VF that the VM still has goes. */
+  #takeVfAway(c: CommandRunner): void {
+    const first = c.look(({ vm: { adapters } }) => {
+      const wanting = adapters.filter(({ wantsVf }) => wantsVf);
+      return wanting.find(({ vpci }) => vpci.device !== null) ?? wanting[0];
+    });
+    if (first === undefined) return;
+    c.ofAdapter(first.adapterId).run('NDIS_STATUS_SWITCH_PORT_REMOVE_VF', applyVfGone);
   }
 
   /** Observes that the effect is there, and writes the result. */
@@ -239,7 +274,7 @@ export class StepEngine {
           lastFailure: error instanceof Error ? error.message : String(error),
         };
       }
-      if (o.pf.mailbox?.token === intent.token) o.pf.mailbox = null;
+      leavePfs(o, intent);
       this.store.append(o.host, {
         vmId: target.vmId,
         step: target.step,

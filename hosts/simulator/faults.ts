@@ -1,9 +1,9 @@
 import type { Fault } from '../../contract/faults';
 import { toMs } from '../../contract/durations';
-import { loseVf, vfOf } from './devices/network-adapter';
+import { loseVf, vfOf } from './devices/physical-function';
 import { guestKnowsVf, guestLosesVf } from './devices/guest';
 import { markUnassigned } from './devices/synthetic-network-adapter';
-import type { Objects } from './state';
+import type { AdapterObjects } from './state';
 
 /** The fault that this attempt of a step meets, if any; it counts down as it is met. */
 export function takeFault(
@@ -18,17 +18,15 @@ export function takeFault(
 }
 
 /** The switch takes the port's VF away without a command of ours: VF, device and connection are gone at once. */
-export function applyVfGone(o: Objects): void {
-  const { vm, pf, nowMs } = o;
-  const vf = vfOf(pf, vm.vmId);
+export function applyVfGone(o: AdapterObjects): void {
+  const { adapter, pf, nowMs } = o;
+  const vf = vfOf(o);
   if (vf !== undefined) loseVf(pf, vf);
-  vm.vpci.device = null;
-  vm.vpci.interface = { state: 'none', madeBy: null };
-  if (vm.custody !== null) vm.custody.lost = true;
-  markUnassigned(vm.adapter);
-  if (guestKnowsVf(vm.guest)) guestLosesVf(vm.guest, 'surpriseRemoval', nowMs);
-  if (vm.path === 'kept' || vm.path === 'reattached') {
-    vm.path = 'synthetic-only';
-    vm.pathReason = 'the VF was taken away from the VM';
-  }
+  adapter.vpci.device = null;
+  adapter.vpci.interface = { state: 'none', madeBy: null };
+  if (adapter.custody !== null) adapter.custody.lost = true;
+  markUnassigned(adapter.vdev);
+  if (guestKnowsVf(adapter.guest)) guestLosesVf(adapter.guest, 'surpriseRemoval', nowMs);
+  adapter.path = 'synthetic-only';
+  adapter.pathReason = 'the VF was taken away from the VM';
 }

@@ -1,10 +1,16 @@
 import { createHash } from 'node:crypto';
-import type { NetworkAdapterState } from './devices/network-adapter';
+import {
+  allocateVf,
+  createVPort,
+  moveFilter,
+  startRing,
+  type FunctionKind,
+  type PhysicalFunctionState,
+} from './devices/physical-function';
 import { capacityForGbps } from './devices/bandwidth';
-import { allocateVf, createVPort, moveFilter, startRing } from './devices/network-adapter';
 import { hostNowMs } from './clock';
 import { ensurePolicy } from './functions/policy-in-force';
-import type { HostState, VmState } from './state';
+import type { AdapterState, HostState, VmState } from './state';
 import type { HostStore } from './store';
 
 export interface FleetShape {
@@ -18,7 +24,36 @@ export interface FleetShape {
   readonly faultDomains?: number;
   /** Whether connection custody lies below the VPCI VSP, so that the VSP can be updated too; default false. */
   readonly custodyBelowVsp?: boolean;
+  /** `one`: each VM has one NIC with a VF (default); `mixed`: the VMs have, in turn, what `MIXED` says. */
+  readonly adapters?: (typeof ADAPTER_MIXES)[number];
 }
+export const ADAPTER_MIXES = ['one', 'mixed'] as const;
+
+type AdapterPlan = Pick<AdapterState, 'adapterId' | 'kind' | 'pfId' | 'wantsVf'>;
+const nic = (n: number, pfId = 'pf-0', wantsVf = true): AdapterPlan => ({
+  adapterId: `nic-${String(n)}`,
+  kind: 'network',
+  pfId,
+  wantsVf,
+});
+const nvme = (n: number): AdapterPlan => ({
+  adapterId: `nvme-${String(n)}`,
+  kind: 'nvme',
+  pfId: 'nvme-pf-0',
+  wantsVf: true,
+});
+const ONE: readonly AdapterPlan[] = [nic(0)];
+/** One NIC; two NICs on two PFs; two on one PF; a NIC and an NVMe controller; a NIC without a VF beside one with; no VF. */
+const MIXED: readonly (readonly AdapterPlan[])[] = [
+  ONE,
+  [nic(0), nic(1, 'pf-1')],
+  [nic(0), nic(1)],
+  [nic(0), nvme(0)],
+  [nic(0, 'pf-0', false), nic(1, 'pf-1')],
+  [nic(0, 'pf-0', false)],
+];
+const planOf = ({ adapters = 'one' }: FleetShape, index: number): readonly AdapterPlan[] =>
+  adapters === 'one' ? ONE : (MIXED[index % MIXED.length] ?? ONE);
 
 const numbered = (prefix: string, n: number) => `${prefix}-${String(n).padStart(2, '0')}`;
 
@@ -74,41 +109,59 @@ function createHost(store: HostStore, hostId: string, index: number, shape: Flee
     nextWorkerProcess: shape.vms,
     nextLuid: parseInt(digest('luid').slice(0, 5), 16),
   };
-  const pf: NetworkAdapterState = {
-    pfId: 'pf-0',
-    iovVfCapacity: Math.max(64, shape.vms),
-    iovVfUsage: 0,
-    bandwidthGbps: capacityForGbps(shape.vms),
-    vfs: [],
-    vports: [],
-    filters: [],
-    nextVPortId: 1,
-    nextSerialNumber: 1,
-    mailbox: null,
-  };
-  const vms = vmIds.map((vmId, place) => createVm(host, pf, vmId, place, digest(vmId), nowMs));
-  store.putHost(host, pf, vms);
+  const plans = vmIds.map((_vmId, index) => planOf(shape, index));
+  const planned = plans.flat().length;
+  const pfs =
+    shape.adapters === 'mixed'
+      ? [
+          physicalFunction('pf-0', 'network', '3b', planned),
+          physicalFunction('pf-1', 'network', '5e', planned),
+          physicalFunction('nvme-pf-0', 'nvme', '86', planned),
+        ]
+      : [physicalFunction('pf-0', 'network', '3b', planned)];
+  const vms = vmIds.map((vmId, index) =>
+    createVm(host, pfs, { vmId, index, plan: plans[index] ?? ONE, digest: digest(vmId) }, nowMs),
+  );
+  store.putHost(host, pfs, vms);
 }
 
-/** A running VM whose guest uses its VF. */
+const physicalFunction = (
+  pfId: string,
+  kind: FunctionKind,
+  bus: string,
+  planned: number,
+): PhysicalFunctionState => ({
+  pfId,
+  kind,
+  bus,
+  iovVfCapacity: Math.max(64, planned),
+  iovVfUsage: 0,
+  bandwidthGbps: capacityForGbps(planned),
+  vfs: [],
+  vports: [],
+  filters: [],
+  nextVPortId: 1,
+  nextSerialNumber: 1,
+  mailbox: null,
+});
+
+interface NewVm {
+  readonly vmId: string;
+  readonly index: number;
+  readonly plan: readonly AdapterPlan[];
+  readonly digest: string;
+}
+
+/** A running VM whose guest uses its VFs. */
 function createVm(
   host: HostState,
-  pf: NetworkAdapterState,
-  vmId: string,
-  index: number,
-  digest: string,
+  pfs: readonly PhysicalFunctionState[],
+  { vmId, index, plan, digest }: NewVm,
   nowMs: number,
 ): VmState {
-  const macAddress = `00:15:5d:${digest.slice(0, 2)}:${digest.slice(2, 4)}:${(index & 255).toString(16).padStart(2, '0')}`;
-  pf.filters.push({ macAddress, vportId: 0 });
-  const vf = allocateVf(pf, vmId, macAddress, nowMs);
-  moveFilter(pf, macAddress, createVPort(pf, vf.vfId).vportId);
-  startRing(vf.ring, nowMs);
-  host.nextLuid += 1;
   const number = index + 1;
   return {
     vmId,
-    macAddress,
     generation: 0,
     lease: null,
     nextLease: null,
@@ -127,54 +180,101 @@ function createVm(
       version: host.versions.vmWorkerProcess,
       exitDetail: null,
     },
-    adapter: {
+    adapters: plan.map((adapter, place) => {
+      const pf = pfs.find(({ pfId }) => pfId === adapter.pfId);
+      if (pf === undefined) throw new TypeError(`There is no PF ${adapter.pfId}.`);
+      const own = place === 0 ? digest : digest.slice(place) + digest.slice(0, place);
+      return createAdapter(host, pf, { vmId, index, adapter, number, digest: own }, nowMs);
+    }),
+    successor: null,
+    record: null,
+    guestHangs: false,
+    pointOfNoReturn: null,
+    deadlineMs: null,
+    vmStateRestored: false,
+    functionsGivenUpBy: null,
+    blackoutMs: 0,
+    withinBudget: true,
+    path: 'kept',
+    pathReason: null,
+    stranded: null,
+  };
+}
+
+interface NewAdapter {
+  readonly vmId: string;
+  readonly index: number;
+  readonly adapter: AdapterPlan;
+  /** Of the worker process that the VM has. */
+  readonly number: number;
+  readonly digest: string;
+}
+
+function createAdapter(
+  host: HostState,
+  pf: PhysicalFunctionState,
+  { vmId, index, adapter, number, digest }: NewAdapter,
+  nowMs: number,
+): AdapterState {
+  const macAddress = `00:15:5d:${digest.slice(0, 2)}:${digest.slice(2, 4)}:${(index & 255).toString(16).padStart(2, '0')}`;
+  const { kind, wantsVf } = adapter;
+  if (kind === 'network') pf.filters.push({ macAddress, vportId: 0 });
+  const vf = wantsVf ? allocateVf(pf, { vm: { vmId }, adapter }, macAddress, nowMs) : null;
+  if (vf !== null) {
+    if (kind === 'network') moveFilter(pf, macAddress, createVPort(pf, vf.vfId).vportId);
+    startRing(vf.ring, nowMs);
+    host.nextLuid += 1;
+  }
+  const otherPath = kind === 'network' ? 'synthetic' : 'none';
+  return {
+    ...adapter,
+    macAddress,
+    vdev: {
       state: 'Running',
       optimizations: 'enabled',
-      vfAssigned: true,
-      vfIdAllocated: true,
-      iovWeight: 100,
+      vfAssigned: wantsVf,
+      vfIdAllocated: wantsVf,
+      iovWeight: wantsVf ? 100 : 0,
     },
-    successor: null,
     nic: { state: 'connected', saving: 'none', nextExtension: 0, blobs: [], restored: [] },
     vpci: {
-      device: {
-        luid: `00000000:${host.nextLuid.toString(16).padStart(8, '0')}`,
-        vfId: vf.vfId,
-        ownerVmId: vmId,
-        connected: true,
-        iommuAttachCount: 1,
-        negotiatedVersion: '1.5',
-        writesWhileHeld: 0,
-      },
+      device:
+        vf === null
+          ? null
+          : {
+              luid: `00000000:${host.nextLuid.toString(16).padStart(8, '0')}`,
+              vfId: vf.vfId,
+              ownerVmId: vmId,
+              connected: true,
+              iommuAttachCount: 1,
+              negotiatedVersion: '1.5',
+              writesWhileHeld: 0,
+            },
       instanceGuid: `${digest.slice(0, 8)}-${digest.slice(8, 12)}-${digest.slice(12, 16)}-${digest.slice(16, 20)}-${digest.slice(20, 32)}`,
-      interface: { state: 'active', madeBy: number },
+      interface:
+        vf === null ? { state: 'none', madeBy: null } : { state: 'active', madeBy: number },
       hold: null,
       deviceResetPending: false,
     },
     guest: {
-      dataPath: 'vf',
+      dataPath: vf === null ? otherPath : 'vf',
+      otherPath,
       dataPathSwitchPending: false,
-      vfDriverBound: true,
-      ring: { consumed: 0, configEpoch: vf.configEpoch },
+      vfDriverBound: vf !== null,
+      ring: vf === null ? null : { consumed: 0, configEpoch: vf.configEpoch },
       droppedPackets: 0,
       interruptsReplayed: 0,
       vfPathDownSinceMs: null,
       vfOutageMs: 0,
       events: [],
     },
-    record: null,
     custody: null,
-    configuredIovWeight: 100,
+    configuredIovWeight: wantsVf ? 100 : 0,
     identityBefore: null,
-    pointOfNoReturn: null,
-    deadlineMs: null,
-    restored: { vfState: false, vmState: false },
+    vfStateRestored: false,
     vfAbandoned: null,
-    blackoutMs: 0,
-    withinBudget: true,
     before: { events: 0, vfOutageMs: 0, droppedPackets: 0 },
     path: 'kept',
     pathReason: null,
-    stranded: null,
   };
 }

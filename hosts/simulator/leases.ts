@@ -4,8 +4,9 @@ import { HoldfastError } from '../../contract/failures';
 import type { Operation, VmPhase } from '../../contract/host';
 import { DEAD_MAN, type Holder } from '../../contract/ids';
 import type { BeginRequest } from '../host-driver';
-import { identityOf } from './identity';
+import { firstIdentityBefore, identityOf } from './identity';
 import { emptyMailboxes } from './mailbox';
+import { eachAdapter } from './operations/each-adapter';
 import { breakBarrier, giveUpUpdate, leavesOut, markAdmitted } from './servicing';
 import type { HostState, Lease, Objects, ServicingState, VmState } from './state';
 
@@ -35,7 +36,7 @@ export function operationOf(o: Objects, lease: Lease): Operation {
     settings: lease.settings,
     inServicing,
     mayBeLeftOut: inServicing && leavesOut(servicing),
-    identity: o.vm.identityBefore,
+    identity: firstIdentityBefore(o.vm),
     darkForMs: darkForMs(o.vm, o.nowMs),
     crossed: o.vm.pointOfNoReturn !== null,
     phase: phaseOf(o.vm),
@@ -91,12 +92,14 @@ export function issueLease(o: Objects, request: BeginRequest, kind: Lease['kind'
   return { generation: vm.generation, holder: request.holder, kind, settings };
 }
 
-export function refuseUnready({ vmId, guest, vpci }: VmState): void {
-  if (!guest.dataPathSwitchPending && !vpci.deviceResetPending) return;
-  throw new HoldfastError(
-    'NotReady',
-    `${vmId} has a pending ${guest.dataPathSwitchPending ? 'data-path switch' : 'device reset'}.`,
-  );
+export function refuseUnready({ vmId, adapters }: VmState): void {
+  for (const { guest, vpci } of adapters) {
+    if (!guest.dataPathSwitchPending && !vpci.deviceResetPending) continue;
+    throw new HoldfastError(
+      'NotReady',
+      `${vmId} has a pending ${guest.dataPathSwitchPending ? 'data-path switch' : 'device reset'}.`,
+    );
+  }
 }
 
 export function beginSave(o: Objects, request: BeginRequest): Operation {
@@ -129,17 +132,24 @@ export function beginSave(o: Objects, request: BeginRequest): Operation {
 /** Where a save begins from: what is compared with it afterwards, and nothing left of an earlier one. */
 export function noteBefore(o: Objects): void {
   const { vm } = o;
-  // Re-adoption of this very VF is authorised here, so that a policy that is down later cannot strand a paused VM.
-  vm.identityBefore = identityOf(o);
-  vm.before = {
-    events: vm.guest.events.length,
-    vfOutageMs: vm.guest.vfOutageMs,
-    droppedPackets: vm.guest.droppedPackets,
-  };
+  for (const of of eachAdapter(o)) {
+    const { adapter } = of;
+    // Re-adoption of this very VF is authorised here, so that a policy that is down later cannot strand a paused VM.
+    adapter.identityBefore = identityOf(of);
+    adapter.before = {
+      events: adapter.guest.events.length,
+      vfOutageMs: adapter.guest.vfOutageMs,
+      droppedPackets: adapter.guest.droppedPackets,
+    };
+    adapter.vfStateRestored = false;
+    adapter.vfAbandoned = null;
+    adapter.path = 'kept';
+    adapter.pathReason = null;
+  }
   vm.record = null;
   if (vm.nextLease === null) vm.successor = null;
-  vm.restored = { vfState: false, vmState: false };
-  vm.vfAbandoned = null;
+  vm.vmStateRestored = false;
+  vm.functionsGivenUpBy = null;
   vm.blackoutMs = 0;
   vm.withinBudget = true;
   vm.path = 'kept';

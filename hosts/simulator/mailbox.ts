@@ -37,9 +37,13 @@ export function isAbandoned(intent: Intent): boolean {
   }
 }
 
+/** The PFs that the VM's VFs are of. */
+const pfsOf = ({ pfs, vm }: Objects) =>
+  pfs.filter(({ pfId }) => vm.adapters.some((adapter) => adapter.pfId === pfId));
+
 /** Whether another operation is under way that this one must wait for. */
 export function isBlocked(o: Objects, key: string, usesPf: boolean): boolean {
-  const boxes = [o.vm.mailbox, ...(usesPf ? [o.pf.mailbox] : [])];
+  const boxes = [o.vm.mailbox, ...(usesPf ? pfsOf(o).map(({ mailbox }) => mailbox) : [])];
   return boxes.some((box) => box !== null && box.key !== key && !isAbandoned(box));
 }
 
@@ -58,7 +62,7 @@ export function takeMailboxes(
   const previous = o.vm.mailbox?.key === key ? o.vm.mailbox : null;
   const intent = newIntent(key, step, o.nowMs, previous);
   o.vm.mailbox = intent;
-  if (usesPf) o.pf.mailbox = intent;
+  if (usesPf) for (const pf of pfsOf(o)) pf.mailbox = intent;
   return { intent, unknownOutcome: previous !== null };
 }
 
@@ -72,5 +76,10 @@ export function emptyMailboxes(o: Objects): void {
 
 export function leaveMailboxes(o: Objects, intent: Intent): void {
   if (o.vm.mailbox?.token === intent.token) o.vm.mailbox = null;
-  if (o.pf.mailbox?.token === intent.token) o.pf.mailbox = null;
+  leavePfs(o, intent);
+}
+
+/** The PFs have answered, whatever becomes of the step. */
+export function leavePfs(o: Objects, intent: Intent): void {
+  for (const pf of o.pfs) if (pf.mailbox?.token === intent.token) pf.mailbox = null;
 }

@@ -16,7 +16,7 @@ function acknowledgesAtMs(
   store.putVm(host.hostId, vm);
   const isDeaf = fault !== undefined && fault.kind !== 'slow';
   journal(host, store, vmId, 'command', 'Guest.NoticeFreeze', fault && `fault ${fault.kind}`);
-  if (isDeaf || vm.guest.hangs === true) return null;
+  if (isDeaf || vm.guestHangs) return null;
   const key = `${vmId}/${String(servicingOf(host).generation)}`;
   return nowMs + sampleMs(profile, 'noticeGuests', host.seed, key) + (fault?.delayMs ?? 0);
 }

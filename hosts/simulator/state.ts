@@ -11,7 +11,7 @@ import type { Path } from '../../contract/results';
 import type { StepOutcome } from '../../contract/steps';
 import type { PartitionState } from './devices/hypervisor-partition';
 import type { GuestState } from './devices/guest';
-import type { NetworkAdapterState } from './devices/network-adapter';
+import type { FunctionKind, PhysicalFunctionState } from './devices/physical-function';
 import type { SavedRecord } from './devices/runtime-repository';
 import type { SyntheticAdapterState } from './devices/synthetic-network-adapter';
 import type { SwitchNicState } from './devices/vm-switch';
@@ -51,12 +51,50 @@ export interface Lease {
 /** What can be made ready for the restore while the VM still runs: the next worker process and its adapter. */
 export interface Successor {
   readonly workerProcess: WorkerProcessState;
-  adapter: SyntheticAdapterState;
+  /** By adapter. */
+  vdevs: Record<string, SyntheticAdapterState>;
+}
+
+/**
+ * One adapter of a VM: a synthetic network adapter with its NIC at the VM switch and, where it wants one, a VF; or an NVMe
+ * controller, which is a VF alone and has no NIC and no other path for its I/O.
+ */
+export interface AdapterState {
+  /** Unique in its VM: nic-0, nic-1, nvme-0, … */
+  readonly adapterId: string;
+  readonly kind: FunctionKind;
+  /** The physical function of the host that its VF is of. */
+  readonly pfId: string;
+  /** Whether it is to have a VF at all. */
+  readonly wantsVf: boolean;
+  /** Of an NVMe controller: what stands in its place in the identity, as unique as a MAC address. */
+  readonly macAddress: string;
+  vdev: SyntheticAdapterState;
+  nic: SwitchNicState;
+  vpci: VpciState;
+  guest: GuestState;
+  /**
+   * The host's own custody of a held VF, a layer of its own above the VSP's hold. `lost`: the VF went without anyone's
+   * command, so there is nothing left to guard.
+   */
+  custody: { readonly vfId: number; lost: boolean } | null;
+  /** The same by the intermediary's own account. Absent in hosts of before there was a function policy. */
+  heldFunction?: { readonly vfId: number } | null;
+  /** The weight an administrator configured, 0–100; the VDEV has its own while it lives (claim 16). */
+  readonly configuredIovWeight: number;
+  identityBefore: VirtualFunctionIdentity | null;
+  /** The state of its VF was restored since the record was claimed. */
+  vfStateRestored: boolean;
+  /** The held VF was given up on the way back, so the restore goes on without it. */
+  vfAbandoned: string | null;
+  /** How many guest-visible events and how much outage there were before this operation. */
+  before: { events: number; vfOutageMs: number; droppedPackets: number };
+  path: Extract<Path, 'kept' | 'reattached' | 'synthetic-only'>;
+  pathReason: string | null;
 }
 
 export interface VmState {
   readonly vmId: string;
-  readonly macAddress: string;
   /** Highest generation ever issued; anything older than the lease's is refused. */
   generation: number;
   lease: Lease | null;
@@ -67,40 +105,29 @@ export interface VmState {
 
   partition: PartitionState;
   workerProcess: WorkerProcessState;
-  adapter: SyntheticAdapterState;
+  /** In the order of their ids; a VM may have none. */
+  adapters: AdapterState[];
   successor: Successor | null;
-  nic: SwitchNicState;
-  vpci: VpciState;
-  guest: GuestState;
   record: SavedRecord | null;
-  /**
-   * The host's own custody of a held VF, a layer of its own above the VSP's hold. `lost`: the VF went without anyone's
-   * command, so there is nothing left to guard.
-   */
-  custody: { readonly vfId: number; lost: boolean } | null;
-  /** The same by the intermediary's own account. Absent in hosts of before there was a function policy. */
-  heldFunction?: { readonly vfId: number } | null;
-  /** What the function policy authorised when the save began. */
+  /** What the function policy authorised when the save began. Absent before the first one. */
   readoption?: Readoption;
+  /** The guest answers no heartbeat any more, although its virtual processors run. */
+  guestHangs: boolean;
 
-  /** The weight an administrator configured, 0–100; the VDEV has its own while it lives (claim 16). */
-  readonly configuredIovWeight: number;
-  identityBefore: VirtualFunctionIdentity | null;
   /** Set before the first interface reset or teardown; from here on only forward. */
   pointOfNoReturn: { readonly generation: number; readonly atMs: number } | null;
   /** When the dead-man takes over if nobody else has brought the VM back, by the host's clock. */
   deadlineMs: number | null;
-  /** What of the VM has been restored since its record was claimed. */
-  restored: { vfState: boolean; vmState: boolean };
-  /** The held VF was given up on the way back, so the restore goes on without it. */
-  vfAbandoned: string | null;
+  /** The VM's state was restored since its record was claimed. */
+  vmStateRestored: boolean;
+  /** The generation that gave up VFs on its way back. */
+  functionsGivenUpBy: number | null;
   blackoutMs: number;
   withinBudget: boolean;
   /** The latest that have ended, oldest first. Absent in hosts of before there was a ledger. */
   blackouts?: readonly PastBlackout[];
-  /** How many guest-visible events and how much outage there were before this operation. */
-  before: { events: number; vfOutageMs: number; droppedPackets: number };
-  path: Path;
+  /** How the VM as a whole came back; `kept` leaves the word to its adapters. */
+  path: Extract<Path, 'kept' | 'restarted' | 'stranded'>;
   pathReason: string | null;
   stranded: string | null;
 }
@@ -179,13 +206,20 @@ export interface HostState {
   nextLuid: number;
 }
 
-/** What a command works on: the host, its PF, and the VM it is for. Fresh copies; written back together. */
+/** What a command works on: the host, its PFs, and the VM it is for. Fresh copies; written back together. */
 export interface Objects {
   readonly host: HostState;
-  readonly pf: NetworkAdapterState;
+  readonly pfs: readonly PhysicalFunctionState[];
   readonly vm: VmState;
   /** The host's monotonic clock, ms. */
   readonly nowMs: number;
+}
+
+/** The same for a command that is for one of the VM's adapters. */
+export interface AdapterObjects extends Objects {
+  readonly adapter: AdapterState;
+  /** The physical function that the adapter's VF is of. */
+  readonly pf: PhysicalFunctionState;
 }
 
 export type RecordedOutcome = Omit<StepOutcome, 'darkForMs'>;

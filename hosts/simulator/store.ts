@@ -3,7 +3,8 @@ import { open, type Database, type RootDatabase } from 'lmdb';
 import { HoldfastError } from '../../contract/failures';
 import type { Beginning, JournalEntry } from '../../contract/host';
 import { hostNowMs } from './clock';
-import type { NetworkAdapterState } from './devices/network-adapter';
+import type { PhysicalFunctionState } from './devices/physical-function';
+import { presentPfs, presentVm } from './earlier-state';
 import { FunctionDatabase } from './functions/function-database';
 import type { HostState, Objects, RecordedOutcome, VmState } from './state';
 
@@ -50,10 +51,10 @@ export class HostStore {
     );
   }
 
-  putHost(host: HostState, pf: NetworkAdapterState, vms: readonly VmState[]): void {
+  putHost(host: HostState, pfs: readonly PhysicalFunctionState[], vms: readonly VmState[]): void {
     this.#root.transactionSync(() => {
       this.#db.putSync(['host', host.hostId], host);
-      this.#db.putSync(['pf', host.hostId], pf);
+      this.#db.putSync(['pf', host.hostId], pfs);
       for (const vm of vms) this.#db.putSync(['vm', host.hostId, vm.vmId], vm);
     });
   }
@@ -72,7 +73,7 @@ export class HostStore {
   }
 
   vm(hostId: string, vmId: string): VmState {
-    const vm = this.#db.get(['vm', hostId, vmId]) as VmState | undefined;
+    const vm = this.#db.get(['vm', hostId, vmId]);
     if (vm === undefined) {
       const { vmIds } = this.host(hostId);
       throw new HoldfastError(
@@ -81,29 +82,29 @@ export class HostStore {
         { hostId, vmId },
       );
     }
-    return vm;
+    return presentVm(vm);
   }
 
-  pf(hostId: string): NetworkAdapterState {
-    return this.#db.get(['pf', hostId]) as NetworkAdapterState;
+  pfs(hostId: string): readonly PhysicalFunctionState[] {
+    return presentPfs(this.#db.get(['pf', hostId]));
   }
 
   objects(hostId: string, vmId: string): Objects {
     return {
       host: this.host(hostId),
-      pf: this.pf(hostId),
+      pfs: this.pfs(hostId),
       vm: this.vm(hostId, vmId),
       nowMs: hostNowMs(),
     };
   }
 
-  /** Reads, changes and writes host, PF and VM in one transaction; nothing is written if `change` throws. */
+  /** Reads, changes and writes host, PFs and VM in one transaction; nothing is written if `change` throws. */
   update<T>(hostId: string, vmId: string, change: (o: Objects) => T): T {
     const result = this.#root.transactionSync(() => {
       const o = this.objects(hostId, vmId);
       const answer = change(o);
       this.#db.putSync(['host', hostId], o.host);
-      this.#db.putSync(['pf', hostId], o.pf);
+      this.#db.putSync(['pf', hostId], o.pfs);
       this.#db.putSync(['vm', hostId, vmId], o.vm);
       return answer;
     });

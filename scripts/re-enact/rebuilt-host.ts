@@ -70,8 +70,8 @@ async function stopAll(stack: Stack, server: DevServer): Promise<void> {
 
 function putHost(store: HostStore, { simulation, recordedAtMs }: Rebuild, hostMs: number): void {
   const wallShiftMs = recordedAtMs === null ? 0 : Date.now() - recordedAtMs;
-  const { host, pf, vms } = goneOn(simulation, { hostMs, wallShiftMs });
-  store.putHost({ ...host, workerName: HOST_WORKER_NAME }, pf, vms);
+  const { host, pfs, vms } = goneOn(simulation, { hostMs, wallShiftMs });
+  store.putHost({ ...host, workerName: HOST_WORKER_NAME }, pfs, vms);
 }
 
 /** How the person reaches a server of their own, with which keys and certificates, is not for this one. */

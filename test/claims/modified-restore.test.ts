@@ -1,7 +1,7 @@
 /** Claims 9 to 17 of US 2024/0427619 A1: the modified fast restore, as runs on the server leave it on their hosts. */
 import { restoreFlow } from '../../contract/flows';
-import type { VirtualFunction } from '../../hosts/simulator/devices/network-adapter';
-import type { Objects } from '../../hosts/simulator/state';
+import type { VirtualFunction } from '../../hosts/simulator/devices/physical-function';
+import type { AdapterObjects } from '../../hosts/simulator/state';
 import { Suite } from '../support/suite';
 import { ADAPTER_AND_VM, IDS_BUS_VF_STATE } from './orders';
 import {
@@ -32,7 +32,7 @@ async function savedVm() {
 }
 
 /** The VF on its PF becomes another one, or another VM's. */
-const withVf = (change: Partial<VirtualFunction>) => (o: Objects) => {
+const withVf = (change: Partial<VirtualFunction>) => (o: AdapterObjects) => {
   o.pf.vfs = o.pf.vfs.map((vf) => (vf.ownerVmId === o.vm.vmId ? { ...vf, ...change } : vf));
 };
 
@@ -48,7 +48,7 @@ test('claim 9: ids retrieved, bus interface made, VF assigned, its state restore
   expect(vm.vm.generation).toBeGreaterThan(saved.generation);
   expect(vm.vm.workerProcess).toMatchObject({ state: 'running' });
   expect(vm.vm.workerProcess.number).not.toBe(saved.workerProcess);
-  expect(vm.vm.nic.restored).toEqual(
+  expect(vm.adapter.nic.restored).toEqual(
     suite.stack.store.host(vm.hostId).switchExtensions.map(({ extensionId }) => extensionId),
   );
   expect(vm.record.state).toBe('consumed');
@@ -88,7 +88,7 @@ test('claim 10: adapter initialized, resources reserved, then power-on-restore r
 
 test('claim 10: a VF that is not the one of the VF info is refused at the read, before any hardware is touched', async () => {
   const { vm, saved } = await savedVm();
-  vm.change(({ vm: { vpci } }) => {
+  vm.change(({ adapter: { vpci } }) => {
     if (vpci.device !== null) vpci.device = { ...vpci.device, luid: '00000000:0000ffff' };
   });
   const restored = await vm.restore();
@@ -103,9 +103,10 @@ test('claim 10: a VF that is not the one of the VF info is refused at the read, 
 
 test('claim 11: the VSP makes a new bus interface, for the new worker process', async () => {
   const { vm, before, saved } = await savedVm();
-  expect(vm.vm.vpci.interface.state).toBe('none');
+  expect(vm.adapter.vpci.interface.state).toBe('none');
   await vm.restoreLookingAt('assignVirtualFunction', () => {
-    const { vpci, workerProcess } = vm.vm;
+    const { vpci } = vm.adapter;
+    const { workerProcess } = vm.vm;
     expect(vpci.interface).toEqual({ state: 'created', madeBy: workerProcess.number });
     expect(workerProcess.number).not.toBe(saved.workerProcess);
   });
@@ -118,18 +119,18 @@ test('claim 12: the VF is assigned by the VF ID and LUID of the repository; none
   const { vm, before } = await savedVm();
   await vm.restore();
   expect(vm.outcomeOf('assignVirtualFunction').evidence).toEqual({
-    vfId: vm.record.blocks.vfInfo?.vfId,
-    luid: vm.record.blocks.vfInfo?.luid,
+    vfId: vm.blocks.vfInfo?.vfId,
+    luid: vm.blocks.vfInfo?.luid,
     iommuAttachCount: 1,
   });
   expect(vm.commands()).not.toContain('OID_NIC_SWITCH_ALLOCATE_VF');
   expectKept(vm, before);
 });
 
-test.each<[string, (o: Objects) => void]>([
+test.each<[string, (o: AdapterObjects) => void]>([
   [
     'the VSP has a device with another LUID',
-    ({ vm: { vpci } }) => {
+    ({ adapter: { vpci } }) => {
       if (vpci.device !== null) vpci.device = { ...vpci.device, luid: '00000000:0000ffff' };
     },
   ],
@@ -137,7 +138,7 @@ test.each<[string, (o: Objects) => void]>([
     'the VF of that VF ID belongs to another VM',
     (o) => {
       withVf({ ownerVmId: 'vm-of-another' })(o);
-      if (o.vm.custody !== null) o.vm.custody.lost = true;
+      if (o.adapter.custody !== null) o.adapter.custody.lost = true;
     },
   ],
 ])('claim 12: nothing is assigned when %s', async (_, change) => {
@@ -156,7 +157,7 @@ test.each<[string, (o: Objects) => void]>([
 test('claim 13: the connection is the tail of bus creation, after the assignment, and is the one that was kept', async () => {
   const { vm, before } = await savedVm();
   await vm.restoreLookingAt('assignVirtualFunction', () => {
-    expect(vm.vm.vpci.interface.state).toBe('created');
+    expect(vm.adapter.vpci.interface.state).toBe('created');
     expectHeld(vm, before);
   });
   expectInOrder(vm.commands(), [
@@ -177,14 +178,14 @@ test('claim 13: the connection is the tail of bus creation, after the assignment
 test('claim 14: the VSP restores the VF state from the repository, on the device that is connected', async () => {
   const { vm, before } = await savedVm();
   await vm.restoreLookingAt('restoreVirtualFunctionState', () => {
-    expect(vm.vm.restored.vfState).toBe(false);
-    expect(vm.vm.vpci.interface.state).toBe('active');
+    expect(vm.adapter.vfStateRestored).toBe(false);
+    expect(vm.adapter.vpci.interface.state).toBe('active');
   });
   expect(vm.commands('restoreVirtualFunctionState')).toEqual(['VPCI.RestoreDeviceState']);
   expect(vm.outcomeOf('restoreVirtualFunctionState').evidence).toEqual({
-    configEpoch: vm.record.blocks.vfState?.configEpoch,
+    configEpoch: vm.blocks.vfState?.configEpoch,
   });
-  expect(vm.vm.restored.vfState).toBe(true);
+  expect(vm.adapter.vfStateRestored).toBe(true);
   expectKept(vm, before);
 });
 
@@ -194,27 +195,30 @@ test('claim 14: a state that was saved of the VF before it was reset is not rest
     vm.change(withVf({ configEpoch: 99 }));
   });
   expect(vm.notCarriedOut('refused')).toEqual(['VPCI.RestoreDeviceState']);
-  expect(vm.vm.restored.vfState).toBe(false);
+  expect(vm.adapter.vfStateRestored).toBe(false);
   expect(restored.vm.path).toBe('reattached');
 });
 
 test('claim 15: the parameters of the device are those of the VF info, which has its VF ID and LUID', async () => {
   const { vm, before } = await savedVm();
   await vm.restore();
-  expect(vm.record.blocks.vfInfo).toEqual({ ...before.identity, configEpoch: before.configEpoch });
-  expect({ ...vm.identity, configEpoch: vm.vf.configEpoch }).toEqual(vm.record.blocks.vfInfo);
-  expect(vm.vm.vpci.instanceGuid).toBe(vm.record.blocks.vfState?.instanceGuid);
+  expect(vm.blocks.vfInfo).toEqual({
+    ...before.identity,
+    configEpoch: before.configEpoch,
+  });
+  expect({ ...vm.identity, configEpoch: vm.vf.configEpoch }).toEqual(vm.blocks.vfInfo);
+  expect(vm.adapter.vpci.instanceGuid).toBe(vm.blocks.vfState?.instanceGuid);
   expectKept(vm, before);
 });
 
-test.each<[string, (o: Objects) => void]>([
+test.each<[string, (o: AdapterObjects) => void]>([
   ['RID', withVf({ rid: 'ff:1f.7' })],
   ['serial number', withVf({ serialNumber: 999 })],
   ['configuration epoch', withVf({ configEpoch: 99 })],
   [
     'instance GUID',
-    ({ vm }) => {
-      vm.vpci = { ...vm.vpci, instanceGuid: '00000000-0000-0000-0000-000000000000' };
+    ({ adapter }) => {
+      adapter.vpci = { ...adapter.vpci, instanceGuid: '00000000-0000-0000-0000-000000000000' };
     },
   ],
 ])('claim 15: a device with another %s than the VF info is not taken over', async (_, change) => {
@@ -230,7 +234,7 @@ test('claim 16: both flags are set and the IOV weight is non-zero before the swi
   const { vm, before } = await savedVm();
   await vm.restoreLookingAt('markVirtualFunctionAssigned', () => {
     const unmarked = { vfAssigned: false, vfIdAllocated: false, iovWeight: 0 };
-    expect(vm.vm.adapter).toMatchObject(unmarked);
+    expect(vm.adapter.vdev).toMatchObject(unmarked);
   });
   expectInOrder(vm.commands(), [
     'VPCI.AssignDevice',
@@ -239,7 +243,7 @@ test('claim 16: both flags are set and the IOV weight is non-zero before the swi
     ...ADAPTER_AND_VM,
   ]);
   const marked = { vfAssigned: true, vfIdAllocated: true, iovWeight: 100 };
-  expect(vm.vm.adapter).toMatchObject(marked);
+  expect(vm.adapter.vdev).toMatchObject(marked);
   expect(vm.outcomeOf('markVirtualFunctionAssigned').evidence).toEqual({ iovWeight: 100 });
   expectKept(vm, before);
 });

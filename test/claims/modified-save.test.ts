@@ -1,8 +1,8 @@
 /** Claims 1 to 8 of US 2024/0427619 A1: the modified fast save, as runs on the server leave it on their hosts. */
 import { HOLD_MODES } from '../../contract/inputs';
-import { loseVf, produced, vfOf } from '../../hosts/simulator/devices/network-adapter';
+import { loseVf, produced, vfOf } from '../../hosts/simulator/devices/physical-function';
 import { unassignDevice } from '../../hosts/simulator/devices/vpci-vsp';
-import type { Objects } from '../../hosts/simulator/state';
+import type { AdapterObjects } from '../../hosts/simulator/state';
 import { Suite } from '../support/suite';
 import { SAVE_IN_ORDER } from './orders';
 import { type VmOnHost, expectHeld, expectInOrder, freshVms, heldAs } from './vm-on-host';
@@ -24,16 +24,17 @@ test('claim 1: optimizations go off, VF state, VF ID and LUID and the synthetic 
   expect(vm.record).toMatchObject({
     state: 'committed',
     mode: 'modified',
-    withoutVf: null,
-    blocks: {
-      vfState: { configEpoch: before.configEpoch },
-      vfInfo: { vfId: before.identity.vfId, luid: before.identity.luid },
-      switchBlobs: suite.stack.store
-        .host(vm.hostId)
-        .switchExtensions.map(({ extensionId }) => ({ extensionId })),
-    },
+    blocks: { vmState: {} },
   });
-  expect(vm.record.blocks.switchBlobs).not.toHaveLength(0);
+  expect(vm.blocks).toMatchObject({
+    withoutVf: null,
+    vfState: { configEpoch: before.configEpoch },
+    vfInfo: { vfId: before.identity.vfId, luid: before.identity.luid },
+    switchBlobs: suite.stack.store
+      .host(vm.hostId)
+      .switchExtensions.map(({ extensionId }) => ({ extensionId })),
+  });
+  expect(vm.blocks.switchBlobs).not.toHaveLength(0);
   expect(vm.releasesTried()).toEqual([]);
   expectHeld(vm, before);
   expect(saved).toMatchObject({
@@ -48,8 +49,9 @@ test('claim 1: with optimizations off the guest still runs on its VF, which is h
   const vm = freshVm();
   const before = heldAs(vm);
   await vm.saveLookingAt('pauseVm', () => {
-    const { adapter, custody, guest, partition } = vm.vm;
-    expect(adapter).toMatchObject({ optimizations: 'disabled', iovWeight: 100 });
+    const { vdev, custody, guest } = vm.adapter;
+    const { partition } = vm.vm;
+    expect(vdev).toMatchObject({ optimizations: 'disabled', iovWeight: 100 });
     expect(custody).toEqual({ vfId: before.identity.vfId, lost: false });
     expect({ partition: partition.state, dataPath: guest.dataPath }).toEqual({
       partition: 'running',
@@ -66,7 +68,7 @@ test.each(HOLD_MODES)(
     const vm = freshVm();
     const before = heldAs(vm);
     const lookAtTheHold = async () => {
-      const { vpci } = vm.vm;
+      const { vpci } = vm.adapter;
       expect(vpci.hold).toBe(holdMode);
       // What a stray order to unassign would meet at the VSP itself, tried on a copy.
       const order = () => unassignDevice(vpci);
@@ -78,10 +80,10 @@ test.each(HOLD_MODES)(
     await vm.saveLookingAt('saveVirtualFunctionState', lookAtTheHold, { holdMode });
     expect(vm.releasesTried()).toEqual(['VPCI.UnassignDevice']);
     expect(vm.notCarriedOut('forbidden')).toEqual(['VPCI.UnassignDevice']);
-    expect(vm.vm.vpci.hold).toBe(holdMode);
+    expect(vm.adapter.vpci.hold).toBe(holdMode);
     expectHeld(vm, before);
     await vm.restore();
-    expect(vm.vm.vpci.hold).toBeNull();
+    expect(vm.adapter.vpci.hold).toBeNull();
   },
 );
 
@@ -98,15 +100,15 @@ test('claim 3: whether the VF is still allocated and assigned is determined befo
   expect(vm.outcomeOf('saveVirtualFunctionState').evidence).toEqual({ withoutVfRecord: null });
 });
 
-const unassigned = ({ vm }: Objects) => {
-  vm.vpci.device = null;
-  vm.vpci.interface = { state: 'none', madeBy: null };
-  if (vm.custody !== null) vm.custody.lost = true;
+const unassigned = ({ adapter }: AdapterObjects) => {
+  adapter.vpci.device = null;
+  adapter.vpci.interface = { state: 'none', madeBy: null };
+  if (adapter.custody !== null) adapter.custody.lost = true;
 };
-const notAllocated = ({ pf, vm }: Objects) => {
-  const vf = vfOf(pf, vm.vmId);
+const notAllocated = ({ pf, vm, adapter }: AdapterObjects) => {
+  const vf = vfOf({ pf, vm, adapter });
   if (vf !== undefined) loseVf(pf, vf);
-  if (vm.custody !== null) vm.custody.lost = true;
+  if (adapter.custody !== null) adapter.custody.lost = true;
 };
 
 test.each([
@@ -119,7 +121,8 @@ test.each([
     for (const change of changes) vm.change(change);
   });
   expect(saved).toMatchObject({ outcome: 'saved', withoutVfRecord: gone });
-  expect(vm.record).toMatchObject({ state: 'committed', withoutVf: gone });
+  expect(vm.record.state).toBe('committed');
+  expect(vm.blocks.withoutVf).toBe(gone);
 });
 
 test('claim 4: the VSP saves the VF state into the repository once it is known that the VF is there', async () => {
@@ -132,13 +135,13 @@ test('claim 4: the VSP saves the VF state into the repository once it is known t
     'Repository.WriteVirtualFunctionInfo',
     'Repository.Commit',
   ]);
-  expect(vm.record.blocks.vfState).toEqual({
+  expect(vm.blocks.vfState).toEqual({
     configEpoch: vm.vf.configEpoch,
     barPlacement: [expect.stringMatching(/^0x/), expect.stringMatching(/^0x/)],
     interruptMappings: 8,
     powerState: 'D0',
     negotiatedVersion: vm.device.negotiatedVersion,
-    instanceGuid: vm.vm.vpci.instanceGuid,
+    instanceGuid: vm.adapter.vpci.instanceGuid,
   });
 });
 
@@ -149,7 +152,8 @@ test('claim 4: the VSP is not called for a VF that is gone, and the record has n
   expect(vm.commands()).toContain(DETERMINE);
   expect(vm.commands()).not.toContain('VPCI.SaveDeviceState');
   expect(vm.commands()).not.toContain('Repository.WriteVirtualFunctionInfo');
-  expect(Object.keys(vm.record.blocks).sort()).toEqual(['switchBlobs', 'vmState']);
+  expect(Object.keys(vm.blocks).sort()).toEqual(['switchBlobs', 'withoutVf']);
+  expect(vm.record.blocks.vmState).toBeDefined();
 });
 
 test('claim 4: a state that was saved is dropped when the VF goes before its ids are written', async () => {
@@ -160,11 +164,10 @@ test('claim 4: a state that was saved is dropped when the VF goes before its ids
   });
   expect(withoutVfRecord).toBe(gone);
   expect(vm.commands()).toContain('VPCI.SaveDeviceState');
-  expect(vm.record).toMatchObject({
-    state: 'committed',
-    withoutVf: gone,
-  });
-  expect(Object.keys(vm.record.blocks).sort()).toEqual(['switchBlobs', 'vmState']);
+  expect(vm.record.state).toBe('committed');
+  expect(vm.blocks.withoutVf).toBe(gone);
+  expect(Object.keys(vm.blocks).sort()).toEqual(['switchBlobs', 'withoutVf']);
+  expect(vm.record.blocks.vmState).toBeDefined();
 });
 
 test.each(['saveVirtualFunctionState', 'writeVirtualFunctionInfo', 'saveVm'] as const)(
@@ -185,7 +188,8 @@ test.each(['saveVirtualFunctionState', 'writeVirtualFunctionInfo', 'saveVm'] as 
       for (const command of foreign) await vm.expectForbidden(command);
     });
     expect(vm.notCarriedOut('forbidden')).toEqual(foreign);
-    expect(vm.record).toMatchObject({ state: 'committed', withoutVf: null });
+    expect(vm.record.state).toBe('committed');
+    expect(vm.blocks.withoutVf).toBeNull();
     expectHeld(vm, before);
   },
 );
@@ -200,7 +204,7 @@ test('claim 5: one write puts VF ID and LUID into the repository, with the rest 
     'Repository.WriteVirtualFunctionInfo',
     'OID_SWITCH_NIC_SAVE (start)',
   ]);
-  expect(vm.record.blocks.vfInfo).toEqual({ ...identity, configEpoch });
+  expect(vm.blocks.vfInfo).toEqual({ ...identity, configEpoch });
   expect(vm.outcomeOf('writeVirtualFunctionInfo').evidence).toEqual({
     vfId: identity.vfId,
     luid: identity.luid,
@@ -213,7 +217,7 @@ test('claim 5: it stays one write when its reply is lost', async () => {
   await vm.save({ faults: [{ step: 'writeVirtualFunctionInfo', kind: 'fail-after' }] });
   expect(vm.commands('writeVirtualFunctionInfo')).toEqual(['Repository.WriteVirtualFunctionInfo']);
   expect(vm.outcomeOf('writeVirtualFunctionInfo').attempts).toBe(2);
-  expect(vm.record.blocks.vfInfo).toMatchObject(identity);
+  expect(vm.blocks.vfInfo).toMatchObject(identity);
 });
 
 test('claim 6: after the VM is saved its bus interface goes, and the connection made through it stays', async () => {
@@ -221,7 +225,7 @@ test('claim 6: after the VM is saved its bus interface goes, and the connection 
   const before = heldAs(vm);
   await vm.saveLookingAt('resetVpciBusInterface', () => {
     expect(vm.record.state).toBe('committed');
-    expect(vm.vm.vpci.interface.state).toBe('active');
+    expect(vm.adapter.vpci.interface.state).toBe('active');
     expectHeld(vm, before);
   });
   expectInOrder(vm.commands(), [
@@ -230,7 +234,7 @@ test('claim 6: after the VM is saved its bus interface goes, and the connection 
     'PointOfNoReturn.Cross',
     'VPCI.ResetBusInterface',
   ]);
-  expect(vm.vm.vpci.interface).toEqual({ state: 'none', madeBy: null });
+  expect(vm.adapter.vpci.interface).toEqual({ state: 'none', madeBy: null });
   expectHeld(vm, before);
 });
 
@@ -238,7 +242,7 @@ test('claim 6: a bus interface that is inactive by then is left alone', async ()
   const vm = freshVm();
   const before = heldAs(vm);
   const saved = await vm.saveLookingAt('crossPointOfNoReturn', () => {
-    vm.change(({ vm: { vpci } }) => {
+    vm.change(({ adapter: { vpci } }) => {
       vpci.interface = { state: 'none', madeBy: null };
     });
   });
@@ -275,14 +279,13 @@ test('claim 8: the synthetic adapter is torn down and its worker process ends; t
     'VMWP.Exit',
   ]);
   expect(vm.commands('tearDownSyntheticAdapter')).toEqual(['VDEV.Teardown', 'VMWP.Exit']);
+  expect(vm.adapter).toMatchObject({ vdev: { state: 'TornDown' }, nic: { state: 'connected' } });
   expect(vm.vm).toMatchObject({
-    adapter: { state: 'TornDown' },
     workerProcess: {
       state: 'exited',
       exitDetail: 'FastSavePreservePartitionHandleTransferNetworking',
     },
     partition: { state: 'preserved', custodian: 'hypervisor', pagesPinned: true },
-    nic: { state: 'connected' },
   });
   expectHeld(vm, before);
 });

@@ -3,11 +3,12 @@ import type { VirtualFunctionIdentity } from '../../contract/ids';
 import type { FastRestoreInput, FastSaveInput } from '../../contract/inputs';
 import type { FastRestoreResult, FastSaveResult } from '../../contract/results';
 import type { Direction, VmStep } from '../../contract/steps';
-import { vfOf, type VirtualFunction } from '../../hosts/simulator/devices/network-adapter';
-import type { SavedRecord } from '../../hosts/simulator/devices/runtime-repository';
+import { vfOf, type VirtualFunction } from '../../hosts/simulator/devices/physical-function';
+import type { AdapterBlocks, SavedRecord } from '../../hosts/simulator/devices/runtime-repository';
 import type { VfDevice } from '../../hosts/simulator/devices/vpci-vsp';
 import { SimulatedHosts } from '../../hosts/simulator/simulated-host';
-import type { Objects, RecordedOutcome } from '../../hosts/simulator/state';
+import { objectsOf } from '../../hosts/simulator/operations/each-adapter';
+import type { AdapterObjects, RecordedOutcome } from '../../hosts/simulator/state';
 import type { Ended, Suite } from '../support/suite';
 
 /** Commands that would take the VF from the VM, or make it another one. A modified save and restore issue none of them. */
@@ -125,10 +126,13 @@ export class VmOnHost {
   }
 
   /** Host, PF and VM as they are now: a copy. */
-  get objects(): Objects {
-    return this.suite.stack.store.objects(this.hostId, this.vmId);
+  get objects(): AdapterObjects {
+    return objectsOf(this.suite.stack.store.objects(this.hostId, this.vmId), 'nic-0');
   }
-  get vm(): Objects['vm'] {
+  get adapter(): AdapterObjects['adapter'] {
+    return this.objects.adapter;
+  }
+  get vm(): AdapterObjects['vm'] {
     return this.objects.vm;
   }
   get description(): VmDescription {
@@ -138,13 +142,17 @@ export class VmOnHost {
     return present(this.description.identity, 'VF, allocated and assigned');
   }
   get vf(): VirtualFunction {
-    return present(vfOf(this.objects.pf, this.vmId), 'allocated VF');
+    return present(vfOf(this.objects), 'allocated VF');
   }
   get device(): VfDevice {
-    return present(this.vm.vpci.device, 'assigned VF device');
+    return present(this.adapter.vpci.device, 'assigned VF device');
   }
   get record(): SavedRecord {
     return present(this.vm.record, 'record');
+  }
+  /** What the record has of the VM's only adapter. */
+  get blocks(): AdapterBlocks {
+    return present(this.record.blocks.adapters['nic-0'], 'saved adapter');
   }
   /** Somebody else tries this on the VM; the host must refuse it, since the VF is held. */
   async expectForbidden(command: ForeignCommand): Promise<void> {
@@ -154,8 +162,10 @@ export class VmOnHost {
     });
   }
   /** Changes what is on the host behind the back of the run, as a driver or another party would. */
-  change(change: (o: Objects) => void): void {
-    this.suite.stack.store.update(this.hostId, this.vmId, change);
+  change(change: (o: AdapterObjects) => void): void {
+    this.suite.stack.store.update(this.hostId, this.vmId, (o) => {
+      change(objectsOf(o, 'nic-0'));
+    });
   }
 }
 
@@ -192,7 +202,7 @@ export function expectHeld(vm: VmOnHost, before: ReturnType<typeof heldAs>): voi
   expect(vm.identity).toEqual(before.identity);
   expect(vm.vf).toMatchObject({ configEpoch: before.configEpoch, ring: { active: true } });
   expect(vm.device).toMatchObject({ connected: true, iommuAttachCount: 1, writesWhileHeld: 0 });
-  expect(vm.vm.guest.events).toEqual([]);
+  expect(vm.adapter.guest.events).toEqual([]);
 }
 
 /** The VM runs as before, on the very VF that it had, and its guest saw nothing but a pause. */
@@ -200,7 +210,7 @@ export function expectKept(vm: VmOnHost, before: ReturnType<typeof heldAs>): voi
   const { phase, dataPath, facts } = vm.description;
   expect({ phase, dataPath }).toEqual({ phase: 'running', dataPath: 'vf' });
   expect(facts).toMatchObject({ path: 'kept', guestVisibleEvents: 0 });
-  expect(vm.vm.vpci).toMatchObject({ hold: null, interface: { state: 'active' } });
+  expect(vm.adapter.vpci).toMatchObject({ hold: null, interface: { state: 'active' } });
   expect(vm.releasesTried()).toEqual([]);
   expectHeld(vm, before);
 }

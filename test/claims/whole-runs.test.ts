@@ -39,7 +39,7 @@ test('claim 18: once the VM runs, bus creation, allocation and assignment are sk
   expect(vm.objects.pf.vfs.map(({ vfId, ownerVmId }) => ({ vfId, ownerVmId }))).toEqual(
     vfs.map(({ vfId, ownerVmId }) => ({ vfId, ownerVmId })),
   );
-  expect(vm.vm.adapter.optimizations).toBe('enabled');
+  expect(vm.adapter.vdev.optimizations).toBe('enabled');
   expectKept(vm, before);
 });
 
@@ -131,7 +131,7 @@ test.each(VIRTUAL_FUNCTION_RESTORES)(
         'Hypervisor.SuspendVirtualProcessors',
         'VDEV.PowerOnRestore (begin)',
       ]);
-      expect(vm.vm.adapter).toMatchObject({
+      expect(vm.adapter.vdev).toMatchObject({
         vfAssigned: true,
         vfIdAllocated: true,
         iovWeight: 100,

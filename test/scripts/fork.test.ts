@@ -342,8 +342,8 @@ describe('refuses, and starts nothing', () => {
 
 test('what the host refuses ends with 2 too, and leaves an open old run alone', async () => {
   const old = await stuckSave('host-09', '12s');
-  suite.stack.store.update('host-09', 'vm-01', ({ vm: { vpci } }) => {
-    vpci.hold = 'block';
+  suite.stack.store.update('host-09', 'vm-01', ({ vm }) => {
+    for (const { vpci } of vm.adapters) vpci.hold = 'block';
   });
   const ran = await fork(old.workflowId, '--at=saveVm', '--from-open');
   expect(ran.code).toBe(2);

@@ -1,5 +1,5 @@
 import { HoldfastError } from '../../../contract/failures';
-import type { NetworkAdapterState } from './network-adapter';
+import type { PhysicalFunctionState } from './physical-function';
 
 /** What a VF is promised of the PF's bandwidth when nobody has asked for another share, and a PF's least capacity. */
 export const DEFAULT_SHARE_GBPS = 5;
@@ -19,7 +19,7 @@ export interface Ledger {
 export const shareGbps = (vf: { readonly bandwidthGbps?: number }): number =>
   vf.bandwidthGbps ?? DEFAULT_SHARE_GBPS;
 
-export function ledgerOf(pf: NetworkAdapterState): Ledger {
+export function ledgerOf(pf: PhysicalFunctionState): Ledger {
   const capacityGbps = pf.bandwidthGbps ?? capacityForGbps(pf.iovVfCapacity);
   const allocatedGbps = exact(pf.vfs.reduce((sum, vf) => sum + shareGbps(vf), 0));
   return { capacityGbps, allocatedGbps, freeGbps: exact(capacityGbps - allocatedGbps) };
@@ -27,7 +27,7 @@ export function ledgerOf(pf: NetworkAdapterState): Ledger {
 
 /** Promises a VF another share, if the ledger has it. Answers what it had. */
 export function reallocateBandwidth(
-  pf: NetworkAdapterState,
+  pf: PhysicalFunctionState,
   vfId: number,
   bandwidthGbps: number,
 ): number {

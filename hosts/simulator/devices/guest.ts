@@ -1,18 +1,19 @@
 import { HoldfastError } from '../../../contract/failures';
-import { RING_SIZE, produced, startRing, type VirtualFunction } from './network-adapter';
+import type { DataPath } from '../../../contract/host';
+import { RING_SIZE, produced, startRing, type VirtualFunction } from './physical-function';
 
 /**
  * The guest's own view: which data path it uses, what it saw happen, and how far it has read the VF's receive ring.
  * Its counter makes a wrong restore visible: a ring that went back, or another device, is a failure.
  */
 export interface GuestState {
-  dataPath: 'vf' | 'synthetic';
+  dataPath: DataPath;
+  /** What it is left with when the VF goes. */
+  readonly otherPath: Exclude<DataPath, 'vf'>;
   dataPathSwitchPending: boolean;
   /** The guest's VF driver is loaded and bound. */
   vfDriverBound: boolean;
   ring: { consumed: number; configEpoch: number } | null;
-  /** It answers no heartbeat any more, although its virtual processors run. */
-  hangs?: boolean;
   droppedPackets: number;
   interruptsReplayed: number;
   /** Since when no VF data path is active, by the host's clock; null while it is. */
@@ -70,20 +71,20 @@ export function guestResumed(g: GuestState, vf: VirtualFunction | undefined, now
 export const guestKnowsVf = (g: GuestState): boolean =>
   g.dataPath === 'vf' || g.vfDriverBound || g.events.at(-1)?.kind === 'offer';
 
-/** The guest removes the VF NIC; traffic fails over to the synthetic adapter. */
+/** The guest removes the VF NIC; traffic fails over to what else it has. */
 export function guestLosesVf(
   g: GuestState,
   kind: 'eject' | 'surpriseRemoval',
   nowMs: number,
 ): void {
   g.events.push({ atMs: nowMs, kind });
-  forceSynthetic(g, nowMs);
+  forceOffVf(g, nowMs);
 }
 
-/** The host forces the data path to synthetic while the guest is paused; the guest finds out when it runs again. */
-export function forceSynthetic(g: GuestState, nowMs: number): void {
+/** The host forces the data path off the VF while the guest is paused; the guest finds out when it runs again. */
+export function forceOffVf(g: GuestState, nowMs: number): void {
   pathDown(g, nowMs);
-  g.dataPath = 'synthetic';
+  g.dataPath = g.otherPath;
   g.vfDriverBound = false;
   g.ring = null;
 }

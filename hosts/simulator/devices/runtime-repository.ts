@@ -17,14 +17,19 @@ export interface SavedRecord {
   state: RecordPhase;
   claimedBy: number | null;
   blocks: {
-    vfState?: VfStateBlock;
-    vfInfo?: VirtualFunctionIdentity & { readonly configEpoch: number };
-    switchBlobs?: SwitchBlob[];
     vmState?: { readonly guestClockMs: number; readonly virtualProcessors: number };
+    /** By adapter. */
+    readonly adapters: Record<string, AdapterBlocks>;
   };
+  commit: { readonly blockCount: number; readonly checksum: string } | null;
+}
+
+export interface AdapterBlocks {
+  vfState?: VfStateBlock;
+  vfInfo?: VirtualFunctionIdentity & { readonly configEpoch: number };
+  switchBlobs?: SwitchBlob[];
   /** Why there is no VF block, when the VF was gone at the save. */
   withoutVf: string | null;
-  commit: { readonly blockCount: number; readonly checksum: string } | null;
 }
 
 /** Host-owned shadow state only; the device itself is never quiesced, masked or written. */
@@ -70,12 +75,21 @@ export const startRecord = (mode: Mode, generation: number, stackVersion: string
   generation,
   state: 'writing',
   claimedBy: null,
-  blocks: {},
-  withoutVf: null,
+  blocks: { adapters: {} },
   commit: null,
 });
 
-export const blockCount = (r: SavedRecord): number => Object.keys(r.blocks).length;
+/** The blocks of one adapter; made on the first write. */
+export const blocksOf = (r: SavedRecord, adapterId: string): AdapterBlocks =>
+  (r.blocks.adapters[adapterId] ??= { withoutVf: null });
+
+const ADAPTER_BLOCKS = ['vfState', 'vfInfo', 'switchBlobs'] as const;
+export const blockCount = ({ blocks }: SavedRecord): number =>
+  (blocks.vmState === undefined ? 0 : 1) +
+  Object.values(blocks.adapters).reduce(
+    (sum, of) => sum + ADAPTER_BLOCKS.filter((block) => of[block] !== undefined).length,
+    0,
+  );
 
 const checksum = (r: SavedRecord): string =>
   createHash('sha256')
@@ -85,8 +99,12 @@ const checksum = (r: SavedRecord): string =>
 /** The final marker over VDEV version, block count and checksum (claim 10): only with it the record counts. */
 export function commitRecord(r: SavedRecord): void {
   go(r, 'committed');
-  r.commit = { blockCount: blockCount(r), checksum: checksum(r) };
+  r.commit = commitMarker(r);
 }
+export const commitMarker = (r: SavedRecord): NonNullable<SavedRecord['commit']> => ({
+  blockCount: blockCount(r),
+  checksum: checksum(r),
+});
 
 /** Claims the record for one restore, after checking that it is whole; a record is read by one generation at a time. */
 export function claimRecord(r: SavedRecord, generation: number, stackVersion: string): void {

@@ -1,6 +1,6 @@
 import { move, refused, type LegalMoves } from '../legal-moves';
 
-/** One VM's NIC at the VM switch. It stays connected through a modified save; only the VDEV goes. */
+/** An adapter's NIC at the VM switch. It stays connected through a modified save; only the VDEV goes. */
 export interface SwitchNicState {
   state: NicPhase;
   saving: SavePhase;

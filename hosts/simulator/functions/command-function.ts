@@ -11,7 +11,8 @@ import type { HostStore } from '../store';
 import { compositeDescription, partOf } from './composite';
 import type { Allowed } from './decision';
 import { entryOf } from './entries';
-import { COMMAND_OF_OPERATION } from './host-commands';
+import type { FunctionEntry } from './function-database';
+import { commandOf } from './host-commands';
 import { intermediaryOfSent, type SentCommand } from './intermediary';
 import { onController, onFunction } from './operations';
 import { deliver, readInput, type Output } from './values';
@@ -95,7 +96,7 @@ export function commandFunction(store: HostStore, request: FunctionCommandReques
       if (ownerVmId === null) throw new TypeError(`${entry.functionId} has no owner`);
       const by = sent();
       const target = { hostId, vmId: ownerVmId, step: STEP, generation: 0, by, note: said(by) };
-      const issued = COMMAND_OF_OPERATION[command.operation];
+      const issued = commandOf(command.operation, kindOfDevice(store, hostId, entry));
       return issueCommand(store, target, null, issued, (o, decision) => {
         if (decision === undefined) throw new TypeError(`${issued} was not decided on`);
         return performed(onFunction(store, o, by, input), decision);
@@ -118,7 +119,7 @@ export function returnRemoteAnswer(store: HostStore, answer: RemoteAnswer): Func
       step: 'returnRemoteAnswer',
       generation: 0,
       kind: 'command',
-      command: COMMAND_OF_OPERATION[command.operation],
+      command: commandOf(command.operation),
       status: returned ? 'returned' : 'failed',
       detail: `${command.functionId}, by ${deviceHostId}${returned ? '' : `: ${outcome.failure}`}`,
     });
@@ -128,6 +129,9 @@ export function returnRemoteAnswer(store: HostStore, answer: RemoteAnswer): Func
     return back;
   });
 }
+
+const kindOfDevice = (store: HostStore, hostId: string, { deviceId }: FunctionEntry) =>
+  store.pfs(hostId).find(({ pfId }) => pfId === deviceId)?.kind;
 
 /** Under which a command is answered once. */
 export const keyOf = ({ run, sender }: Pick<FunctionCommandRequest, 'run' | 'sender'>): string =>
@@ -157,7 +161,7 @@ function consulted<T>(
   sent: SentCommand,
   goOn: (host: HostState, decision: Allowed) => T,
 ): T {
-  const issued = COMMAND_OF_OPERATION[command.operation];
+  const issued = commandOf(command.operation);
   const journal = (host: HostState, status: string, detail: string, rule: string) => {
     store.append(host, {
       vmId: sent.entry.ownerVmId,

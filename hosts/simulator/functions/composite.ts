@@ -33,8 +33,13 @@ export function partOf(
 
 /** Where the device is elsewhere, only its own host knows. */
 const hasVf = (store: HostStore, hostId: string, entry: FunctionEntry, vfId: number): boolean =>
-  entry.kind === 'remote' ||
-  store.pf(hostId).vfs.some((vf) => vf.vfId === vfId && vf.ownerVmId === entry.ownerVmId);
+  entry.kind === 'remote' || vfsOf(store, hostId, entry).some((vf) => vf.vfId === vfId);
+
+const vfsOf = (store: HostStore, hostId: string, { deviceId, ownerVmId }: FunctionEntry) =>
+  store
+    .pfs(hostId)
+    .filter(({ pfId }) => pfId === deviceId)
+    .flatMap(({ vfs }) => vfs.filter((vf) => vf.ownerVmId === ownerVmId));
 
 /** Functions of several devices, shown as the one that its VM sees: no device is named. */
 export function compositeDescription(store: HostStore, hostId: string, entry: FunctionEntry) {
@@ -42,7 +47,6 @@ export function compositeDescription(store: HostStore, hostId: string, entry: Fu
     part,
     of: entryOf(store, hostId, functionId),
   }));
-  const { vfs } = store.pf(hostId);
   return {
     functionId: entry.functionId,
     kind: entry.kind,
@@ -53,11 +57,12 @@ export function compositeDescription(store: HostStore, hostId: string, entry: Fu
       where: of.kind === 'remote' ? 'remote' : 'local',
     })),
     virtualFunctions: parts.flatMap(({ part, of }) =>
-      of.kind === 'remote'
-        ? []
-        : vfs
-            .filter((vf) => vf.ownerVmId === of.ownerVmId)
-            .map((vf) => ({ part, vfId: vf.vfId, bandwidthGbps: shareGbps(vf) })),
+      // Of a remote part there are none here.
+      vfsOf(store, hostId, of).map((vf) => ({
+        part,
+        vfId: vf.vfId,
+        bandwidthGbps: shareGbps(vf),
+      })),
     ),
   };
 }

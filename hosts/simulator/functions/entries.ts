@@ -1,30 +1,50 @@
 import { HoldfastError } from '../../../contract/failures';
-import { addressOf, controllerOf, emulatedFunctionOf } from '../../../contract/functions';
+import {
+  DEVICE_OPERATIONS,
+  addressOf,
+  controllerOf,
+  emulatedFunctionOf,
+} from '../../../contract/functions';
+import type { VmState } from '../state';
 import type { HostStore } from '../store';
 import type { FunctionEntry } from './function-database';
 
+/** The PFs that a VM has a function of, the first one first. */
+const pfsOf = ({ adapters }: VmState): string[] => [...new Set(adapters.map(({ pfId }) => pfId))];
+
 /**
- * The entry of a VM's emulated physical function. Each VM has one from its first command on, also in hosts of before there
- * were entries, so what is not stored yet is derived.
+ * The entry of a VM's emulated physical function on one of its PFs. It is made at its first command, also in hosts of
+ * before there were entries, so what is not stored yet is derived. Without `pfId`: on the first PF; undefined: it has none.
  */
-export function entryOfVm(store: HostStore, hostId: string, vmId: string): FunctionEntry {
-  const functionId = emulatedFunctionOf(hostId, vmId);
+export function entryOfVm(
+  store: HostStore,
+  hostId: string,
+  vm: VmState,
+  pfId = vm.adapters[0]?.pfId,
+): FunctionEntry | undefined {
+  if (pfId === undefined) return undefined;
+  const number = pfsOf(vm).indexOf(pfId);
+  const functionId = emulatedFunctionOf(hostId, vm.vmId, number === 0 ? undefined : pfId);
   const stored = store.functions.entry(hostId, functionId);
   if (stored !== undefined) return stored;
   const derived: FunctionEntry = {
     functionId,
     kind: 'physical',
-    deviceId: store.pf(hostId).pfId,
-    functionNumber: store.host(hostId).vmIds.indexOf(vmId) + 1,
-    ownerVmId: vmId,
+    deviceId: pfId,
+    functionNumber: number,
+    ownerVmId: vm.vmId,
     location: { hostId, functionId },
     parts: [],
-    allowedOperations: null,
+    allowedOperations: DEVICE_OPERATIONS,
     policy: 'default',
   };
   store.functions.putEntry(hostId, derived);
   return derived;
 }
+
+/** All emulated physical functions of a VM. */
+export const entriesOfVm = (store: HostStore, hostId: string, vm: VmState): FunctionEntry[] =>
+  pfsOf(vm).flatMap((pfId) => entryOfVm(store, hostId, vm, pfId) ?? []);
 
 const controllerEntry = (hostId: string): FunctionEntry => ({
   functionId: controllerOf(hostId),
@@ -62,37 +82,45 @@ export function entryOf(store: HostStore, hostId: string, functionId: string): F
 }
 
 function findEntry(store: HostStore, hostId: string, functionId: string) {
-  const { name } = addressOf(functionId);
-  const vmId = store.host(hostId).vmIds.find((id) => `epf-${id}` === name);
-  if (vmId !== undefined && functionId === emulatedFunctionOf(hostId, vmId))
-    return entryOfVm(store, hostId, vmId);
   if (functionId === controllerOf(hostId)) return controllerEntry(hostId);
-  const virtual = virtualEntries(store, hostId).find((entry) => entry.functionId === functionId);
-  return virtual ?? store.functions.entry(hostId, functionId);
+  const { name } = addressOf(functionId);
+  const derived = name.startsWith('evf-')
+    ? virtualEntries(store, hostId)
+    : store
+        .host(hostId)
+        .vmIds.filter((vmId) => name === `epf-${vmId}` || name.startsWith(`epf-${vmId}.`))
+        .flatMap((vmId) => entriesOfVm(store, hostId, store.vm(hostId, vmId)));
+  return (
+    derived.find((entry) => entry.functionId === functionId) ??
+    store.functions.entry(hostId, functionId)
+  );
 }
 
-/** All functions of the host: of the controller, of its VMs with their VFs, remote and composite ones. */
+/** All functions of the host: the controller, those of its VMs with their VFs, remote and composite ones. */
 export function entriesOf(store: HostStore, hostId: string): FunctionEntry[] {
-  const physical = store.host(hostId).vmIds.map((vmId) => entryOfVm(store, hostId, vmId));
+  const physical = store
+    .host(hostId)
+    .vmIds.flatMap((vmId) => entriesOfVm(store, hostId, store.vm(hostId, vmId)));
   const others = store.functions.entries(hostId).filter(({ kind }) => kind !== 'physical');
   return [controllerEntry(hostId), ...physical, ...virtualEntries(store, hostId), ...others];
 }
 
 /** The emulated virtual functions are what is allocated just now: a command names the physical one, and them by number. */
 function virtualEntries(store: HostStore, hostId: string): FunctionEntry[] {
-  const pf = store.pf(hostId);
-  return pf.vfs.map(({ vfId, ownerVmId }) => {
-    const functionId = `local:${hostId}/evf-${pf.pfId}-${String(vfId)}`;
-    return {
-      functionId,
-      kind: 'virtual',
-      deviceId: pf.pfId,
-      functionNumber: vfId,
-      ownerVmId,
-      location: { hostId, functionId },
-      parts: [],
-      allowedOperations: ['describeFunction'],
-      policy: 'default',
-    };
-  });
+  return store.pfs(hostId).flatMap(({ pfId, vfs }) =>
+    vfs.map(({ vfId, ownerVmId }) => {
+      const functionId = `local:${hostId}/evf-${pfId}-${String(vfId)}`;
+      return {
+        functionId,
+        kind: 'virtual' as const,
+        deviceId: pfId,
+        functionNumber: vfId,
+        ownerVmId,
+        location: { hostId, functionId },
+        parts: [],
+        allowedOperations: ['describeFunction'] as const,
+        policy: 'default',
+      };
+    }),
+  );
 }

@@ -1,13 +1,20 @@
 import type { FunctionOperation, PolicedOperation } from '../../../contract/functions';
+import { FUNCTION_COMMANDS, type FunctionKind } from '../devices/physical-function';
+
+const ofEachKind = Object.values(FUNCTION_COMMANDS).flatMap(
+  ({ allocate, reset, free }): [string, PolicedOperation][] => [
+    [allocate, 'allocateVirtualFunction'],
+    [reset, 'resetVirtualFunction'],
+    [free, 'freeVirtualFunction'],
+  ],
+);
 
 /**
  * The commands of a simulated host that act on a function, as the operation that a function policy decides on. All others
  * (of the VM switch, the worker process, the repository, the hypervisor) pass its intermediary by.
  */
 const OPERATION_OF_COMMAND: Readonly<Record<string, PolicedOperation>> = {
-  OID_NIC_SWITCH_ALLOCATE_VF: 'allocateVirtualFunction',
-  OID_NIC_SWITCH_FREE_VF: 'freeVirtualFunction',
-  OID_SRIOV_RESET_VF: 'resetVirtualFunction',
+  ...Object.fromEntries(ofEachKind),
   OID_NIC_SWITCH_CREATE_VPORT: 'createVPort',
   OID_NIC_SWITCH_DELETE_VPORT: 'deleteVPort',
   OID_RECEIVE_FILTER_MOVE_FILTER: 'moveReceiveFilter',
@@ -46,7 +53,8 @@ const READS: ReadonlySet<string> = new Set([
 ]);
 
 /** Who is addressed like this is a function, or what stands in front of one. */
-const FUNCTION_COMMAND = /^(OID_NIC_SWITCH_|OID_SRIOV_|OID_RECEIVE_FILTER_|VPCI\.|VMBus\.|PF\.)/;
+const FUNCTION_COMMAND =
+  /^(OID_NIC_SWITCH_|OID_SRIOV_|OID_RECEIVE_FILTER_|NVMe\.|VPCI\.|VMBus\.|PF\.)/;
 
 /** `unknown`: it acts on a function, but nobody has said as what: it is denied. `undefined`: it does not. */
 export function operationOfCommand(command: string): PolicedOperation | 'unknown' | undefined {
@@ -56,19 +64,35 @@ export function operationOfCommand(command: string): PolicedOperation | 'unknown
 }
 
 /** The command by which an operation that somebody asked for reaches PF or VF. */
-export const COMMAND_OF_OPERATION: Readonly<Record<FunctionOperation, string>> = {
-  describeFunction: 'PF.DescribeFunction',
-  listFunctions: 'Controller.ListFunctions',
-  allocateVirtualFunction: 'OID_NIC_SWITCH_ALLOCATE_VF',
-  freeVirtualFunction: 'OID_NIC_SWITCH_FREE_VF',
-  resetVirtualFunction: 'OID_SRIOV_RESET_VF',
-  unassignVirtualFunction: 'VPCI.UnassignDevice',
-  reallocateVirtualFunction: 'PF.SetVirtualFunctionBandwidth',
-  setAllVirtualFunctions: 'PF.SetAllVirtualFunctions',
-  powerCycleDevice: 'PF.PowerCycle',
-  createRemoteFunction: 'Controller.CreateRemoteFunction',
-  changeRemoteFunction: 'Controller.ChangeRemoteFunction',
-  removeRemoteFunction: 'Controller.RemoveRemoteFunction',
-  createCompositeFunction: 'Controller.CreateCompositeFunction',
-  removeCompositeFunction: 'Controller.RemoveCompositeFunction',
-};
+export function commandOf(operation: FunctionOperation, kind: FunctionKind = 'network'): string {
+  switch (operation) {
+    case 'allocateVirtualFunction':
+      return FUNCTION_COMMANDS[kind].allocate;
+    case 'freeVirtualFunction':
+      return FUNCTION_COMMANDS[kind].free;
+    case 'resetVirtualFunction':
+      return FUNCTION_COMMANDS[kind].reset;
+    case 'unassignVirtualFunction':
+      return 'VPCI.UnassignDevice';
+    case 'reallocateVirtualFunction':
+      return 'PF.SetVirtualFunctionBandwidth';
+    case 'setAllVirtualFunctions':
+      return 'PF.SetAllVirtualFunctions';
+    case 'powerCycleDevice':
+      return 'PF.PowerCycle';
+    case 'describeFunction':
+      return 'Controller.DescribeFunction';
+    case 'listFunctions':
+      return 'Controller.ListFunctions';
+    case 'createRemoteFunction':
+      return 'Controller.CreateRemoteFunction';
+    case 'changeRemoteFunction':
+      return 'Controller.ChangeRemoteFunction';
+    case 'removeRemoteFunction':
+      return 'Controller.RemoveRemoteFunction';
+    case 'createCompositeFunction':
+      return 'Controller.CreateCompositeFunction';
+    case 'removeCompositeFunction':
+      return 'Controller.RemoveCompositeFunction';
+  }
+}

@@ -1,8 +1,10 @@
+import { HoldfastError } from '../../../contract/failures';
 import type { FunctionOperation, PolicedOperation } from '../../../contract/functions';
 import type { Question } from '../../function-policy/decide';
 import type { Caller } from '../../function-policy/policy-file';
-import { vfOf } from '../devices/network-adapter';
-import type { Objects, VmState } from '../state';
+import { vfOf } from '../devices/physical-function';
+import { eachAdapter } from '../operations/each-adapter';
+import type { AdapterObjects, Objects, VmState } from '../state';
 import type { HostStore } from '../store';
 import { decide, denied, type Decision } from './decision';
 import { entryOfVm } from './entries';
@@ -19,8 +21,16 @@ export interface SentCommand {
   readonly callerVmId: string | null;
   readonly entry: FunctionEntry;
   readonly operation: FunctionOperation;
-  /** The VF that the command names; undefined: that of the function's owner. */
+  /** The VF that the command names; undefined: the one that the function has. */
   readonly vfId?: number;
+}
+
+/** A command of the host itself, or of somebody at its console. */
+interface HostCommand {
+  readonly command: string;
+  readonly by: 'host' | 'operator';
+  /** Undefined: for the VM as a whole. */
+  readonly adapterId: string | undefined;
 }
 
 /**
@@ -30,14 +40,18 @@ export interface SentCommand {
 export function intermediary(
   store: HostStore,
   o: Objects,
-  command: string,
-  by: 'host' | 'operator',
+  { command, by, adapterId }: HostCommand,
 ): Decision | undefined {
   const operation = operationOfCommand(command);
   if (operation === undefined) return undefined;
-  const entry = entryOfVm(store, o.host.hostId, o.vm.vmId);
+  const of = eachAdapter(o).filter(
+    ({ adapter }) => adapterId === undefined || adapter.adapterId === adapterId,
+  );
+  const entry = entryOfVm(store, o.host.hostId, o.vm, of[0]?.adapter.pfId);
+  // A VM without adapters has no function that a command could act on.
+  if (entry === undefined) return undefined;
   if (operation === 'unknown') {
-    const asked = { functionId: entry.functionId, operation, held: isHeld(o) };
+    const asked = { functionId: entry.functionId, operation, held: of.some(isHeld) };
     return denied(asked, command, {
       rule: 'unknown-command',
       because: 'host-commands.ts does not say which operation on a function it is',
@@ -45,9 +59,10 @@ export function intermediary(
       allowed: [],
     });
   }
-  const decision = decide(store, questionOf(o, entry, by, operation), command);
+  const asked = { ...questionOf(entry, by, operation), ...factsOf(of) };
+  const decision = decide(store, asked, command);
   if (decision.effect === 'deny' && by === 'host') {
-    const rule = readoptionRule(o, operation);
+    const rule = readoptionRule(o.vm, of, operation);
     if (rule !== undefined) return { effect: 'allow', rule, policyVersion: decision.policyVersion };
   }
   return decision;
@@ -61,55 +76,82 @@ export function intermediaryOfSent(
   command: string,
 ): Decision {
   const { entry, operation, caller, callerHost, callerVmId, vfId } = sent;
-  const base =
-    o === null
-      ? { ...idsOf(entry), operation, caller, held: false, allocated: false }
-      : questionOf(o, entry, caller, operation);
-  const vf = o === null ? undefined : vfOf(o.pf, o.vm.vmId);
-  const asked: Question = {
-    ...base,
-    ...(callerHost === undefined ? {} : { callerHost }),
-    ownFunction: callerVmId !== null && callerVmId === entry.ownerVmId,
-    // Where the device is elsewhere, its own intermediary knows whose VF it is.
-    ownVirtualFunction: o === null || vfId === undefined || vfId === vf?.vfId,
-  };
-  return decide(store, asked, command);
+  const of = o === null ? [] : adaptersOf(o, entry);
+  const named = of.filter((one) => vfId === undefined || vfOf(one)?.vfId === vfId);
+  return decide(
+    store,
+    {
+      ...questionOf(entry, caller, operation),
+      ...(callerHost === undefined ? {} : { callerHost }),
+      ...factsOf(named),
+      // With a VF for each adapter that is to have one, another would be a VF that is allocated already.
+      allocated: of.length > 0 && freeAdapterOf(of) === undefined && of.some(hasVf),
+      ownFunction: callerVmId !== null && callerVmId === entry.ownerVmId,
+      // Where the device is elsewhere, its own intermediary knows whose VF it is.
+      ownVirtualFunction: o === null || vfId === undefined || named.length > 0,
+    },
+    command,
+  );
 }
 
-const idsOf = ({ functionId, policy, allowedOperations }: FunctionEntry) => ({
-  functionId,
-  policy,
-  allowedOperations,
-});
+/** The adapters of its owner that a function on a device of this host is for. */
+export const adaptersOf = (o: Objects, { deviceId, kind, functionNumber }: FunctionEntry) =>
+  eachAdapter(o).filter(
+    (of) => of.pf.pfId === deviceId && (kind !== 'virtual' || vfOf(of)?.vfId === functionNumber),
+  );
+
+const hasVf = (o: AdapterObjects): boolean => vfOf(o) !== undefined;
+
+/** The first that is to have a VF and has none. */
+export const freeAdapterOf = (of: readonly AdapterObjects[]): AdapterObjects | undefined =>
+  of.find((one) => one.adapter.wantsVf && !hasVf(one));
+
+/** The adapter whose VF a command means. */
+export function targetOf(o: Objects, { entry, vfId }: SentCommand): AdapterObjects {
+  const found = adaptersOf(o, entry).filter(
+    (one) => hasVf(one) && (vfId === undefined || vfOf(one)?.vfId === vfId),
+  );
+  const [target, ...others] = found;
+  if (target !== undefined && others.length === 0) return target;
+  const ids = found.map((one) => String(vfOf(one)?.vfId)).join(', ');
+  const problem =
+    target === undefined
+      ? `input.vfId: ${entry.functionId} has no ${vfId === undefined ? 'VF' : `VF ${String(vfId)}`}`
+      : `input.vfId: ${entry.functionId} has several VFs: name one of ${ids}`;
+  throw new HoldfastError('InvalidInput', `${problem}.`, { problems: [problem] });
+}
 
 const questionOf = (
-  o: Objects,
-  entry: FunctionEntry,
+  { functionId, policy, allowedOperations }: FunctionEntry,
   caller: Caller,
   operation: PolicedOperation,
-): Question => ({
-  ...idsOf(entry),
-  operation,
-  caller,
-  held: isHeld(o),
-  allocated: vfOf(o.pf, o.vm.vmId) !== undefined,
-  ownFunction: true,
-  ownVirtualFunction: true,
-});
+) => ({ functionId, policy, allowedOperations, caller, operation });
+
+const factsOf = (of: readonly AdapterObjects[]) =>
+  ({
+    held: of.some(isHeld),
+    allocated: of.some(hasVf),
+    ownFunction: true,
+    ownVirtualFunction: true,
+  }) satisfies Partial<Question>;
 
 /**
- * Whether the VM's VF is held, by what the intermediary has let through itself: a layer apart from the custody of the host,
- * so that each of the two guards would do alone. A VF that went by itself is held no more.
+ * Whether an adapter's VF is held, by what the intermediary has let through itself: a layer apart from the custody of the
+ * host, so that each of the two guards would do alone. A VF that went by itself is held no more.
  */
-export function isHeld({ pf, vm }: Pick<Objects, 'pf' | 'vm'>): boolean {
-  const { heldFunction } = vm;
-  return heldFunction != null && vfOf(pf, vm.vmId)?.vfId === heldFunction.vfId;
+export function isHeld(o: AdapterObjects): boolean {
+  const { heldFunction } = o.adapter;
+  return heldFunction != null && vfOf(o)?.vfId === heldFunction.vfId;
 }
 
 /** Notes a hold that was let through, or its end, after the effect. */
-export function noteHold(vm: VmState, command: string): void {
+export function noteHold({ adapters }: VmState, adapterId: string | undefined, command: string) {
   const operation = operationOfCommand(command);
-  if (operation === 'holdVirtualFunction')
-    vm.heldFunction = vm.vpci.device === null ? null : { vfId: vm.vpci.device.vfId };
-  if (operation === 'releaseVirtualFunction') vm.heldFunction = null;
+  if (operation !== 'holdVirtualFunction' && operation !== 'releaseVirtualFunction') return;
+  for (const adapter of adapters) {
+    if (adapterId !== undefined && adapter.adapterId !== adapterId) continue;
+    const { device } = adapter.vpci;
+    adapter.heldFunction =
+      operation === 'releaseVirtualFunction' || device === null ? null : { vfId: device.vfId };
+  }
 }

@@ -1,9 +1,9 @@
 import type { PolicedOperation } from '../../../contract/functions';
-import { vfOf } from '../devices/network-adapter';
-import type { Objects } from '../state';
+import { vfOf } from '../devices/physical-function';
+import type { AdapterObjects, Objects, VmState } from '../state';
 import type { HostStore } from '../store';
 import { decide, type Decision } from './decision';
-import { entryOfVm } from './entries';
+import { entriesOfVm } from './entries';
 
 /** What brings a held VF back to its VM, forward or by an undo. */
 const READOPTION = [
@@ -26,10 +26,9 @@ const GIVING_UP: readonly PolicedOperation[] = [
   'freeVirtualFunction',
 ];
 
-/** What may be done to the VF of a VM whatever the policy says later. Of one VM, from the begin of its save on. */
+/** What may be done to the held VFs of a VM whatever the policy says later: from the begin of its save to that of its next. */
 export interface Readoption {
   readonly operations: readonly PolicedOperation[];
-  readonly vfId: number | null;
   readonly policyVersion: string;
 }
 
@@ -37,43 +36,54 @@ export interface Readoption {
 export const AUTHORISED_AT_BEGIN_SAVE = 'authorised-at-begin-save';
 
 /**
- * Asks, while the VM still runs, for all that may have to be done to its VF while it does not, and keeps the answer with the
- * VM until its next save begins: a policy that is changed or unavailable later strands no paused VM. Answers the denial
- * where there is one; then nothing has begun. A VF that is held already keeps what was said when it was taken.
+ * Asks, while the VM still runs, for all that may have to be done to its VFs while it does not, and keeps the answer with the
+ * VM: a policy that is changed or unavailable later strands no paused VM. Answers the denial where there is one; then nothing
+ * has begun. VFs that are held already keep what was said when they were taken.
  */
 export function authoriseReadoption(store: HostStore, o: Objects): Decision | undefined {
   const { vm, host } = o;
-  if (vm.partition.state !== 'running' || vm.heldFunction != null) return undefined;
-  const { functionId, policy, allowedOperations } = entryOfVm(store, host.hostId, vm.vmId);
+  const isHeld = vm.adapters.some(({ heldFunction }) => heldFunction != null);
+  if (vm.partition.state !== 'running' || isHeld) return undefined;
+  const entries = entriesOfVm(store, host.hostId, vm);
   const facts = { held: false, allocated: true, ownFunction: true, ownVirtualFunction: true };
-  const ask = (operation: PolicedOperation) =>
-    decide(
-      store,
-      { operation, caller: 'host', functionId, policy, allowedOperations, ...facts },
-      'beginSave',
+  const ask = (operation: PolicedOperation): Decision[] =>
+    entries.map(({ functionId, policy, allowedOperations }) =>
+      decide(
+        store,
+        { operation, caller: 'host', functionId, policy, allowedOperations, ...facts },
+        'beginSave',
+      ),
     );
-  const answers = READOPTION.map(ask);
+  const answers = READOPTION.flatMap(ask);
   const decision = answers.find(({ effect }) => effect === 'deny') ?? answers[0];
   if (decision?.effect !== 'allow') return decision;
   vm.readoption = {
     // A policy may want a VM to be stranded rather than its VF to be given up.
-    operations: [...READOPTION, ...GIVING_UP.filter((one) => ask(one).effect === 'allow')],
-    vfId: vfOf(o.pf, vm.vmId)?.vfId ?? null,
+    operations: [
+      ...READOPTION,
+      ...GIVING_UP.filter((one) => ask(one).every(({ effect }) => effect === 'allow')),
+    ],
     policyVersion: decision.policyVersion,
   };
   return decision;
 }
 
-/** The rule by which a step of the host may do this to the VF although the policy, as it is now, does not allow it. */
-export function readoptionRule(o: Objects, operation: PolicedOperation): string | undefined {
-  const { readoption, lease, partition, heldFunction } = o.vm;
-  // Only within the operation that it was given for, and for that very VF.
-  if (readoption == null || lease === null || !readoption.operations.includes(operation))
+/** The rule by which a step of the host may do this to these VFs although the policy, as it is now, does not allow it. */
+export function readoptionRule(
+  { readoption, lease, partition }: VmState,
+  of: readonly AdapterObjects[],
+  operation: PolicedOperation,
+): string | undefined {
+  // Only within the operation that it was given for, and for those very VFs.
+  if (readoption === undefined || lease === null || !readoption.operations.includes(operation))
     return undefined;
-  const vf = vfOf(o.pf, o.vm.vmId);
-  if (vf !== undefined && vf.vfId !== readoption.vfId) return undefined;
+  const areThose = of.every((one) => {
+    const vfId = vfOf(one)?.vfId;
+    return vfId === undefined || vfId === one.adapter.identityBefore?.vfId;
+  });
+  if (!areThose) return undefined;
   // A VF is given up only once its hold was released by authority, and while its VM is dark.
-  const givesUp = GIVING_UP.includes(operation);
-  if (givesUp && (heldFunction != null || partition.state === 'running')) return undefined;
+  const isHeld = of.some(({ adapter }) => adapter.heldFunction != null);
+  if (GIVING_UP.includes(operation) && (isHeld || partition.state === 'running')) return undefined;
   return AUTHORISED_AT_BEGIN_SAVE;
 }

@@ -8,6 +8,7 @@ import {
 } from '../devices/guest';
 import {
   DEFAULT_VPORT,
+  FUNCTION_COMMANDS,
   allocateVf,
   createVPort as createVPortOnSwitch,
   deleteVPort as deleteVPortOnSwitch,
@@ -15,165 +16,205 @@ import {
   moveFilter,
   resetVf,
   vfOf,
-} from '../devices/network-adapter';
-import * as adapter from '../devices/synthetic-network-adapter';
+} from '../devices/physical-function';
+import * as vdev from '../devices/synthetic-network-adapter';
 import { unassignDevice } from '../devices/vpci-vsp';
 import { refused } from '../legal-moves';
 import { isNextToPrepare, isNotedQuiet, markQuiet } from '../servicing';
-import type { Objects } from '../state';
+import type { AdapterObjects } from '../state';
+import { ofEachAdapter } from './each-adapter';
 import type { StepOperation } from './operation';
+import { usesVf } from './restore';
+import { noVfWanted } from './saved-vm';
 
-const vf = (o: Objects) => vfOf(o.pf, o.vm.vmId);
-const noVf = (o: Objects) => (vf(o) === undefined ? 'the VM has no VF' : undefined);
+const noVf = (o: AdapterObjects) => (vfOf(o) === undefined ? 'the VM has no VF' : undefined);
+const noSwitch = ({ adapter }: AdapterObjects) =>
+  adapter.kind === 'nvme' ? 'NVMe controllers have no switch' : undefined;
+const noVfOnSwitch = (o: AdapterObjects) => noSwitch(o) ?? noVf(o);
+/** Steps that bring a VF are for adapters that are to have one and have none that the guest uses. */
+const needsNoVf = (o: AdapterObjects) => noVfWanted(o) ?? usesVf(o);
+const needsNoVfOnSwitch = (o: AdapterObjects) => noSwitch(o) ?? needsNoVf(o);
 
-function neededVf(o: Objects) {
-  const found = vf(o);
+function neededVf(o: AdapterObjects) {
+  const found = vfOf(o);
   if (found === undefined) throw refused(`${o.vm.vmId} has no VF.`);
   return found;
 }
 
 /**
- * The guest is asked to eject and has 60 s; then the VF is taken away under it. Traffic fails over to the synthetic
- * adapter, and the VSP unassigns the device.
+ * The guest is asked to eject and has 60 s; then the VF is taken away under it. Traffic of a NIC fails over to the
+ * synthetic adapter, and the VSP unassigns the device.
  */
 export const ejectVirtualFunction: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: ({ adapter }) =>
+      adapter.vpci.device === null ? 'no VF device is assigned' : undefined,
+    inPlace: ({ adapter }) => adapter.vpci.device === null,
+    effect: async (c) => {
+      c.run('VDEV.StartDisableOptimizations', ({ adapter }) => {
+        if (adapter.vdev.optimizations === 'enabled') vdev.startDisableOptimizations(adapter.vdev);
+      });
+      c.run('VPCI.Eject', () => undefined);
+      const graceMs = EJECT_GRACE_MS * c.timeScale;
+      await c.sleep(Math.min(c.latencyMs, graceMs));
+      const kind = c.latencyMs > graceMs ? 'surpriseRemoval' : 'eject';
+      const gone = kind === 'eject' ? 'VPCI.EjectComplete' : 'VMBus.RescindOffer';
+      c.run(gone, ({ adapter, nowMs }) => {
+        if (guestKnowsVf(adapter.guest)) guestLosesVf(adapter.guest, kind, nowMs);
+      });
+      c.run('VPCI.UnassignDevice', ({ adapter }) => {
+        unassignDevice(adapter.vpci);
+        vdev.markUnassigned(adapter.vdev);
+        adapter.path = 'synthetic-only';
+        adapter.pathReason = 'conventional save: the VF was given back';
+      });
+      return { kind };
+    },
+  }),
   ownLatency: true,
   mayBegin: isNextToPrepare,
-  notApplicable: (o) => (o.vm.vpci.device === null ? 'no VF device is assigned' : undefined),
-  inPlace: ({ vm }) => vm.vpci.device === null,
-  effect: async (c) => {
-    c.run('VDEV.StartDisableOptimizations', ({ vm }) => {
-      if (vm.adapter.optimizations === 'enabled') adapter.startDisableOptimizations(vm.adapter);
-    });
-    c.run('VPCI.Eject', () => undefined);
-    const graceMs = EJECT_GRACE_MS * c.timeScale;
-    await c.sleep(Math.min(c.latencyMs, graceMs));
-    const kind = c.latencyMs > graceMs ? 'surpriseRemoval' : 'eject';
-    c.run(kind === 'eject' ? 'VPCI.EjectComplete' : 'VMBus.RescindOffer', ({ vm, nowMs }) => {
-      if (guestKnowsVf(vm.guest)) guestLosesVf(vm.guest, kind, nowMs);
-    });
-    c.run('VPCI.UnassignDevice', ({ vm }) => {
-      unassignDevice(vm.vpci);
-      adapter.markUnassigned(vm.adapter);
-      vm.path = 'synthetic-only';
-      vm.pathReason = 'conventional save: the VF was given back';
-    });
-    return { kind };
-  },
 };
 
 export const moveFiltersToDefaultVPort: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: noVfOnSwitch,
+    inPlace: (o) =>
+      o.pf.filters.every(
+        (f) => f.macAddress !== vfOf(o)?.macAddress || f.vportId === DEFAULT_VPORT,
+      ),
+    effect: (c) => {
+      c.run('OID_RECEIVE_FILTER_MOVE_FILTER', (o) => {
+        moveFilter(o.pf, neededVf(o).macAddress, DEFAULT_VPORT);
+      });
+      return {};
+    },
+  }),
   usesPf: true,
-  notApplicable: noVf,
-  inPlace: (o) =>
-    o.pf.filters.every((f) => f.macAddress !== vf(o)?.macAddress || f.vportId === DEFAULT_VPORT),
-  effect: (c) => {
-    c.run('OID_RECEIVE_FILTER_MOVE_FILTER', (o) => {
-      moveFilter(o.pf, neededVf(o).macAddress, DEFAULT_VPORT);
-    });
-    return {};
-  },
 };
 
 export const deleteVPort: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: noVfOnSwitch,
+    inPlace: (o) => o.pf.vports.every((p) => p.vfId !== vfOf(o)?.vfId),
+    effect: (c) => {
+      c.run('OID_NIC_SWITCH_DELETE_VPORT', (o) => {
+        deleteVPortOnSwitch(o.pf, neededVf(o).vfId);
+      });
+      return {};
+    },
+  }),
   usesPf: true,
-  notApplicable: noVf,
-  inPlace: (o) => o.pf.vports.every((p) => p.vfId !== vf(o)?.vfId),
-  effect: (c) => {
-    c.run('OID_NIC_SWITCH_DELETE_VPORT', (o) => {
-      deleteVPortOnSwitch(o.pf, neededVf(o).vfId);
-    });
-    return {};
-  },
 };
 
 export const resetVirtualFunction: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: noVf,
+    inPlace: (o) => vfOf(o)?.ring.active !== true,
+    effect: (c) => {
+      c.run(FUNCTION_COMMANDS[c.kind].reset, (o) => {
+        resetVf(o.pf, neededVf(o).vfId, o.nowMs);
+      });
+      return {};
+    },
+  }),
   usesPf: true,
-  notApplicable: noVf,
-  inPlace: (o) => vf(o)?.ring.active !== true,
+};
+
+const freeAdapter = ofEachAdapter({
+  inPlace: (o) => vfOf(o) === undefined && o.adapter.vdev.optimizations === 'disabled',
   effect: (c) => {
-    c.run('OID_SRIOV_RESET_VF', (o) => {
-      resetVf(o.pf, neededVf(o).vfId, o.nowMs);
+    c.run(FUNCTION_COMMANDS[c.kind].free, (o) => {
+      const found = vfOf(o);
+      if (found !== undefined) freeVf(o.pf, found.vfId);
+    });
+    c.run('VDEV.FinishDisableOptimizations', ({ adapter: { vdev: device } }) => {
+      if (device.optimizations === 'enabled') vdev.startDisableOptimizations(device);
+      if (device.optimizations === 'disabling') vdev.finishDisableOptimizations(device);
     });
     return {};
   },
-};
+});
 
 export const freeVirtualFunction: StepOperation = {
   usesPf: true,
-  inPlace: (o) =>
-    vf(o) === undefined && o.vm.adapter.optimizations === 'disabled' && isNotedQuiet(o),
-  effect: (c) => {
-    c.run('OID_NIC_SWITCH_FREE_VF', (o) => {
-      const found = vf(o);
-      if (found !== undefined) freeVf(o.pf, found.vfId);
-    });
-    c.run('VDEV.FinishDisableOptimizations', ({ host, vm }) => {
-      if (vm.adapter.optimizations === 'enabled') adapter.startDisableOptimizations(vm.adapter);
-      if (vm.adapter.optimizations === 'disabling') adapter.finishDisableOptimizations(vm.adapter);
+  inPlace: (o, generation) => freeAdapter.inPlace(o, generation) && isNotedQuiet(o),
+  effect: async (c) => {
+    const evidence = await freeAdapter.effect(c);
+    c.run('Servicing.MarkQuiet', ({ host, vm }) => {
       markQuiet(host, vm.vmId);
     });
-    return {};
+    return evidence;
   },
 };
 
 export const allocateVirtualFunction: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: needsNoVf,
+    inPlace: (o) => vfOf(o) !== undefined,
+    effect: (c) =>
+      c.run(FUNCTION_COMMANDS[c.kind].allocate, (o) => {
+        const { vfId, rid } = allocateVf(o.pf, o, o.adapter.macAddress, o.nowMs);
+        return { vfId, rid };
+      }),
+  }),
   usesPf: true,
-  inPlace: (o) => vf(o) !== undefined,
-  effect: (c) =>
-    c.run('OID_NIC_SWITCH_ALLOCATE_VF', (o) => {
-      const mac = o.vm.macAddress;
-      const allocated = allocateVf(o.pf, o.vm.vmId, mac, o.nowMs);
-      return { vfId: allocated.vfId, rid: allocated.rid };
-    }),
 };
 
 export const createVPort: StepOperation = {
+  ...ofEachAdapter({
+    notApplicable: needsNoVfOnSwitch,
+    inPlace: (o) => o.pf.vports.some((p) => p.vfId === vfOf(o)?.vfId),
+    effect: (c) =>
+      c.run('OID_NIC_SWITCH_CREATE_VPORT', (o) => ({
+        vportId: createVPortOnSwitch(o.pf, neededVf(o).vfId).vportId,
+      })),
+  }),
   usesPf: true,
-  inPlace: (o) => o.pf.vports.some((p) => p.vfId === vf(o)?.vfId),
-  effect: (c) =>
-    c.run('OID_NIC_SWITCH_CREATE_VPORT', (o) => ({
-      vportId: createVPortOnSwitch(o.pf, neededVf(o).vfId).vportId,
-    })),
 };
 
-const vportOf = (o: Objects) => o.pf.vports.find((p) => p.vfId === vf(o)?.vfId);
+const vportOf = (o: AdapterObjects) => o.pf.vports.find((p) => p.vfId === vfOf(o)?.vfId);
 
 export const moveFiltersToVirtualFunction: StepOperation = {
-  usesPf: true,
-  inPlace: (o) => {
-    const vport = vportOf(o);
-    return (
-      vport !== undefined &&
-      o.pf.filters.some((f) => f.macAddress === o.vm.macAddress && f.vportId === vport.vportId)
-    );
-  },
-  effect: (c) => {
-    c.run('OID_RECEIVE_FILTER_MOVE_FILTER', (o) => {
+  ...ofEachAdapter({
+    notApplicable: needsNoVfOnSwitch,
+    inPlace: (o) => {
       const vport = vportOf(o);
-      if (vport === undefined) throw refused(`The VF of ${o.vm.vmId} has no VPort.`);
-      moveFilter(o.pf, o.vm.macAddress, vport.vportId);
-    });
-    return {};
-  },
+      const { macAddress } = o.adapter;
+      return (
+        vport !== undefined &&
+        o.pf.filters.some((f) => f.macAddress === macAddress && f.vportId === vport.vportId)
+      );
+    },
+    effect: (c) => {
+      c.run('OID_RECEIVE_FILTER_MOVE_FILTER', (o) => {
+        const vport = vportOf(o);
+        if (vport === undefined) throw refused(`The VF of ${o.vm.vmId} has no VPort.`);
+        moveFilter(o.pf, o.adapter.macAddress, vport.vportId);
+      });
+      return {};
+    },
+  }),
+  usesPf: true,
 };
 
 /** The VMBus offer: the second thing that the guest sees. */
-export const offerVirtualFunction: StepOperation = {
-  inPlace: ({ vm }) => vm.guest.events.at(-1)?.kind === 'offer',
+export const offerVirtualFunction = ofEachAdapter({
+  notApplicable: needsNoVf,
+  inPlace: ({ adapter }) => adapter.guest.events.at(-1)?.kind === 'offer',
   effect: (c) => {
-    c.run('VMBus.Offer', ({ vm, nowMs }) => {
-      if (vm.vpci.interface.state !== 'active')
+    c.run('VMBus.Offer', ({ adapter, nowMs }) => {
+      if (adapter.vpci.interface.state !== 'active')
         throw refused('A VF device that is not connected cannot be offered.');
-      guestOfferedVf(vm.guest, nowMs);
+      guestOfferedVf(adapter.guest, nowMs);
     });
     return {};
   },
-};
+});
 
 /** hv_pci: version, relations, D0 entry, resources; then the VF driver's own probe. */
-export const probeVirtualFunction: StepOperation = {
-  inPlace: ({ vm }) => vm.guest.vfDriverBound,
+export const probeVirtualFunction = ofEachAdapter({
+  notApplicable: needsNoVf,
+  inPlace: ({ adapter }) => adapter.guest.vfDriverBound,
   effect: (c) => {
     for (const message of [
       'QUERY_PROTOCOL_VERSION',
@@ -184,18 +225,21 @@ export const probeVirtualFunction: StepOperation = {
       c.run(`VPCI.${message}`, () => undefined);
     }
     c.run('Guest.BindVfDriver', (o) => {
-      guestBindsVf(o.vm.guest, neededVf(o), o.nowMs);
+      guestBindsVf(o.adapter.guest, neededVf(o), o.nowMs);
     });
     return {};
   },
-};
+});
 
-export const switchDataPath: StepOperation = {
-  inPlace: ({ vm }) => vm.guest.dataPath === 'vf',
+/** NetVSP moves a NIC's traffic; an NVMe driver begins to use its controller. */
+export const switchDataPath = ofEachAdapter({
+  notApplicable: noVfWanted,
+  inPlace: ({ adapter }) => adapter.guest.dataPath === 'vf',
   effect: (c) =>
-    c.run('NVSP.SwitchDataPath', (o) => {
-      guestSwitchesToVf(o.vm.guest, neededVf(o), o.nowMs);
-      if (o.vm.path === 'synthetic-only') o.vm.path = 'reattached';
-      return { vfOutageMs: o.vm.guest.vfOutageMs };
+    c.run(c.kind === 'network' ? 'NVSP.SwitchDataPath' : 'Guest.EnableController', (o) => {
+      const { adapter } = o;
+      guestSwitchesToVf(adapter.guest, neededVf(o), o.nowMs);
+      if (adapter.path === 'synthetic-only') adapter.path = 'reattached';
+      return { vfOutageMs: adapter.guest.vfOutageMs };
     }),
-};
+});

@@ -1,16 +1,25 @@
-import type { Objects } from '../state';
+import type { FunctionKind } from '../devices/physical-function';
+import type { AdapterObjects, Objects } from '../state';
 
 export type Evidence = Readonly<Record<string, unknown>>;
 
 /** Issues commands of one operation on one VM, each a durable transaction of its own. */
-export interface CommandRunner {
-  run<T>(command: string, apply: (o: Objects) => T): T;
+export interface CommandRunner<O extends Objects = Objects> {
+  run<T>(command: string, apply: (o: O) => T): T;
+  /** Looks without issuing a command. */
+  look<T>(at: (o: O) => T): T;
+  /** The same operation, for one of the VM's adapters. */
+  ofAdapter(adapterId: string): AdapterCommandRunner;
   /** The profile's time for this operation, ms, already scaled. */
   readonly latencyMs: number;
   /** What else in an operation takes time is scaled by this; 1 = real time. */
   readonly timeScale: number;
   readonly generation: number;
   sleep(ms: number): Promise<void>;
+}
+
+export interface AdapterCommandRunner extends CommandRunner<AdapterObjects> {
+  readonly kind: FunctionKind;
 }
 
 /** How one step is performed. Intent, observation and result are the engine's; this is what differs. */

@@ -1,9 +1,9 @@
 import { HoldfastError } from '../../../contract/failures';
 import type { VirtualFunctionIdentity } from '../../../contract/ids';
 import { handPartitionTo, reattachPartition } from '../devices/hypervisor-partition';
-import { findVf, vfOf } from '../devices/network-adapter';
+import { findVf, isVfOf, vfOf } from '../devices/physical-function';
 import { blockCount, claimRecord } from '../devices/runtime-repository';
-import * as adapter from '../devices/synthetic-network-adapter';
+import * as vdev from '../devices/synthetic-network-adapter';
 import {
   adoptDevice,
   assignNewDevice,
@@ -18,15 +18,18 @@ import {
 import { identityOf } from '../identity';
 import { refused } from '../legal-moves';
 import { nextStackVersion } from '../servicing';
-import type { Objects } from '../state';
-import type { CommandRunner, StepOperation } from './operation';
+import type { AdapterObjects, Objects } from '../state';
+import { ofEachAdapter, runOnEach, type AdapterOperation } from './each-adapter';
+import type { AdapterCommandRunner, StepOperation } from './operation';
 import { isRunning, noVfToRestore, recordOf } from './saved-vm';
 
 function prepareSuccessor(o: Objects): void {
   o.host.nextWorkerProcess += 1;
   o.vm.successor = {
     workerProcess: prepareWorkerProcess(o.host.nextWorkerProcess, nextStackVersion(o.host)),
-    adapter: adapter.createAdapter(),
+    vdevs: Object.fromEntries(
+      o.vm.adapters.map(({ adapterId }) => [adapterId, vdev.createAdapter()]),
+    ),
   };
 }
 
@@ -35,40 +38,45 @@ const successorRuns = ({ vm }: Objects): string | undefined =>
     ? 'the successor runs already'
     : undefined;
 
+const successorVdevs = ({ vm }: Objects) => Object.values(vm.successor?.vdevs ?? {});
+
 export const initializeSyntheticAdapter: StepOperation = {
   preparation: true,
   notApplicable: successorRuns,
-  inPlace: ({ vm }) => vm.successor !== null && vm.successor.adapter.state !== 'Created',
+  inPlace: (o) =>
+    o.vm.successor !== null && successorVdevs(o).every(({ state }) => state !== 'Created'),
   effect: (c) =>
     c.run('VDEV.Initialize', (o) => {
       if (o.vm.successor === null) prepareSuccessor(o);
-      const next = o.vm.successor;
-      if (next?.adapter.state === 'Created') adapter.initialize(next.adapter);
-      return { workerProcess: next?.workerProcess.number, version: next?.workerProcess.version };
+      for (const next of successorVdevs(o)) if (next.state === 'Created') vdev.initialize(next);
+      const process = o.vm.successor?.workerProcess;
+      return { workerProcess: process?.number, version: process?.version };
     }),
 };
 
 export const reserveResources: StepOperation = {
   preparation: true,
   notApplicable: successorRuns,
-  inPlace: ({ vm }) => vm.successor?.adapter.state === 'ResourcesReserved',
+  inPlace: (o) =>
+    o.vm.successor !== null &&
+    successorVdevs(o).every(({ state }) => state === 'ResourcesReserved'),
   effect: (c) => {
     c.run('VDEV.StartReservingResources', ({ vm }) => {
       if (vm.successor === null)
         throw refused('Resources cannot be reserved before the adapter is initialized.');
     });
-    c.run('VDEV.FinishReservingResources', ({ vm }) => {
-      if (vm.successor !== null) adapter.finishReservingResources(vm.successor.adapter);
+    c.run('VDEV.FinishReservingResources', (o) => {
+      for (const next of successorVdevs(o)) vdev.finishReservingResources(next);
     });
     return {};
   },
 };
 
 /** Refuses before any hardware is touched: lost, another identity, or another configuration epoch (claim 10). */
-function checkIdentity(o: Objects): VirtualFunctionIdentity | null {
-  const { vm } = o;
+export function checkIdentity(o: AdapterObjects): VirtualFunctionIdentity | null {
+  const { vm, adapter } = o;
   if (noVfToRestore(o) !== undefined) return null;
-  const info = vm.record?.blocks.vfInfo;
+  const info = vm.record?.blocks.adapters[adapter.adapterId]?.vfInfo;
   if (info === undefined)
     throw new HoldfastError('VmStateLost', `The record of ${vm.vmId} has no VF info.`);
   const now = identityOf(o);
@@ -87,7 +95,7 @@ function checkIdentity(o: Objects): VirtualFunctionIdentity | null {
       `The VF of ${vm.vmId} differs from the saved one in ${differing.map((k) => `${k} (${String(info[k])} saved, ${String(now[k])} found)`).join(', ')}.`,
     );
   }
-  const epoch = vfOf(o.pf, vm.vmId)?.configEpoch;
+  const epoch = vfOf(o)?.configEpoch;
   if (epoch !== info.configEpoch) {
     throw new HoldfastError(
       'ConfigEpochChanged',
@@ -97,17 +105,22 @@ function checkIdentity(o: Objects): VirtualFunctionIdentity | null {
   return now;
 }
 
-const readVfInfo = (c: CommandRunner) => c.run('Repository.ReadVirtualFunctionInfo', checkIdentity);
+const readVfInfo = (c: AdapterCommandRunner) =>
+  c.run('Repository.ReadVirtualFunctionInfo', checkIdentity);
 
 /** Two worker processes would both own the partition, and an adapter without resources cannot power on. */
-function refuseUnlessSuccessorReady({ vm }: Objects): void {
+function refuseUnlessSuccessorReady(o: Objects): void {
+  const { vm } = o;
   if (vm.workerProcess.state === 'running') {
     throw refused(
       `Worker process ${String(vm.workerProcess.number)} still runs ${vm.vmId}; its successor cannot start.`,
     );
   }
-  const prepared = vm.successor?.adapter.state ?? 'not prepared';
-  if (prepared !== 'ResourcesReserved') {
+  const prepared =
+    vm.successor === null
+      ? 'not prepared'
+      : successorVdevs(o).find(({ state }) => state !== 'ResourcesReserved')?.state;
+  if (prepared !== undefined) {
     throw refused(`The successor's adapter of ${vm.vmId} is ${prepared}, not ResourcesReserved.`);
   }
 }
@@ -117,7 +130,7 @@ export const powerOnRestore: StepOperation = {
     vm.workerProcess.state === 'running' &&
     vm.record?.state === 'claimed' &&
     vm.record.claimedBy === generation &&
-    (vm.adapter.state === 'PoweredOn' || vm.adapter.state === 'Running'),
+    vm.adapters.every(({ vdev: { state } }) => state === 'PoweredOn' || state === 'Running'),
   effect: (c) => {
     c.run('Repository.ClaimRecord', (o) => {
       const record = recordOf(o);
@@ -139,14 +152,15 @@ export const powerOnRestore: StepOperation = {
       if (vm.successor?.workerProcess.version !== nextStackVersion(o.host)) {
         // Prepared for an update that did not come: the old stack restores the VM.
         prepareSuccessor(o);
-        if (vm.successor !== null) {
-          adapter.initialize(vm.successor.adapter);
-          adapter.finishReservingResources(vm.successor.adapter);
+        for (const next of successorVdevs(o)) {
+          vdev.initialize(next);
+          vdev.finishReservingResources(next);
         }
       }
       if (vm.successor === null) throw refused('There is no prepared worker process.');
       vm.workerProcess = startWorkerProcess(vm.successor.workerProcess, vm.workerProcess);
-      vm.adapter = vm.successor.adapter;
+      for (const adapter of vm.adapters)
+        adapter.vdev = vm.successor.vdevs[adapter.adapterId] ?? vdev.createAdapter();
       vm.successor = null;
     });
     c.run('VDEV.PowerOnRestore (begin)', () => undefined);
@@ -156,110 +170,117 @@ export const powerOnRestore: StepOperation = {
       'Repository.ReadSettings',
       ({ vm }) => vm.lease?.settings.virtualFunctionRestore === 'one-step',
     );
-    // Claim 10: the adapter retrieves the ids here; with claim 17 the combined step retrieves them.
-    const identity = oneStep ? null : readVfInfo(c);
-    c.run('VDEV.PowerOnRestore (end)', ({ vm }) => {
-      if (vm.adapter.state === 'ResourcesReserved') adapter.powerOn(vm.adapter);
+    // Claim 10: each adapter retrieves its ids here; with claim 17 the combined step retrieves them.
+    const ids = c.look(({ vm }) => vm.adapters.map(({ adapterId }) => adapterId));
+    const identities = oneStep ? [] : ids.map((id) => readVfInfo(c.ofAdapter(id)));
+    runOnEach(c, 'VDEV.PowerOnRestore (end)', ({ adapter }) => {
+      if (adapter.vdev.state === 'ResourcesReserved') vdev.powerOn(adapter.vdev);
     });
+    const identity = identities.find((found) => found !== null);
     return { vdevVersion, blocks, vfId: identity?.vfId, luid: identity?.luid };
   },
 };
 
-export const createVpciBus: StepOperation = {
-  notApplicable: noVfToRestore,
-  inPlace: ({ vm }) =>
-    vm.vpci.interface.state !== 'none' && vm.vpci.interface.madeBy === vm.workerProcess.number,
+/** The guest uses a VF on this adapter: it is another one that gets a VF anew. */
+export const usesVf = (o: AdapterObjects): string | undefined =>
+  isRunning(o) && o.adapter.guest.dataPath === 'vf' ? 'the guest uses its VF' : undefined;
+const noVfToBring = (o: AdapterObjects) => noVfToRestore(o) ?? usesVf(o);
+
+const createBus: AdapterOperation = {
+  notApplicable: noVfToBring,
+  inPlace: ({ vm, adapter: { vpci } }) =>
+    vpci.interface.state !== 'none' && vpci.interface.madeBy === vm.workerProcess.number,
   effect: (c) => {
-    c.run('VPCI.CreateBus', ({ vm }) => {
-      createBusInterface(vm.vpci, vm.workerProcess.number);
+    c.run('VPCI.CreateBus', ({ vm, adapter }) => {
+      createBusInterface(adapter.vpci, vm.workerProcess.number);
     });
     return {};
   },
 };
+export const createVpciBus = ofEachAdapter(createBus);
 
 /** Adopts the held device by its stored ids, or, for a running VM, assigns a new one; then the tail of bus creation. */
-export const assignVirtualFunction: StepOperation = {
-  notApplicable: noVfToRestore,
-  inPlace: ({ vm }) =>
-    vm.vpci.interface.state === 'active' && vm.vpci.interface.madeBy === vm.workerProcess.number,
+const assign: AdapterOperation = {
+  notApplicable: noVfToBring,
+  inPlace: ({ vm, adapter: { vpci } }) =>
+    vpci.interface.state === 'active' && vpci.interface.madeBy === vm.workerProcess.number,
   effect: (c) => {
     c.run('VPCI.AssignDevice', (o) => {
-      const { vm } = o;
-      if (vm.vpci.interface.state === 'bound') return;
+      const { vm, adapter, host } = o;
+      if (adapter.vpci.interface.state === 'bound') return;
       if (isRunning(o)) {
-        const vf = vfOf(o.pf, vm.vmId);
+        const vf = vfOf(o);
         if (vf === undefined) throw refused('No VF is allocated that could be assigned.');
-        o.host.nextLuid += 1;
-        assignNewDevice(
-          vm.vpci,
-          vm.vmId,
-          vf.vfId,
-          `00000000:${o.host.nextLuid.toString(16).padStart(8, '0')}`,
-        );
+        host.nextLuid += 1;
+        const luid = `00000000:${host.nextLuid.toString(16).padStart(8, '0')}`;
+        assignNewDevice(adapter.vpci, vm.vmId, vf.vfId, luid);
         return;
       }
-      const info = recordOf(o).blocks.vfInfo;
+      const info = recordOf(o).blocks.adapters[adapter.adapterId]?.vfInfo;
       if (info === undefined) throw refused('The record has no VF info to adopt the device by.');
-      const owner = findVf(o.pf, info.vfId)?.ownerVmId;
-      if (owner !== vm.vmId) {
+      const vf = findVf(o.pf, info.vfId);
+      if (vf === undefined || !isVfOf(vf, o)) {
         throw new HoldfastError(
-          owner === undefined ? 'VirtualFunctionLost' : 'IdentityMismatch',
-          `VF ${String(info.vfId)} of ${vm.vmId} is ${owner === undefined ? 'not allocated any more' : `allocated to ${owner}`}.`,
+          vf === undefined ? 'VirtualFunctionLost' : 'IdentityMismatch',
+          `VF ${String(info.vfId)} of ${vm.vmId} is ${vf === undefined ? 'not allocated any more' : `allocated to ${vf.ownerVmId}`}.`,
         );
       }
-      adoptDevice(vm.vpci, vm.vmId, info.vfId, info.luid);
+      adoptDevice(adapter.vpci, vm.vmId, info.vfId, info.luid);
     });
     c.run('VPCI.CreateBus (connect)', (o) => {
-      connectDevice(o.vm.vpci);
-      if (isRunning(o)) adapter.markAssigned(o.vm.adapter, o.vm.configuredIovWeight);
+      const { adapter } = o;
+      connectDevice(adapter.vpci);
+      if (isRunning(o)) vdev.markAssigned(adapter.vdev, adapter.configuredIovWeight);
     });
-    return c.run('VPCI.ReadAssignment', ({ vm }) => ({
-      vfId: vm.vpci.device?.vfId,
-      luid: vm.vpci.device?.luid,
-      iommuAttachCount: vm.vpci.device?.iommuAttachCount,
+    return c.run('VPCI.ReadAssignment', ({ adapter: { vpci } }) => ({
+      vfId: vpci.device?.vfId,
+      luid: vpci.device?.luid,
+      iommuAttachCount: vpci.device?.iommuAttachCount,
     }));
   },
 };
+export const assignVirtualFunction = ofEachAdapter(assign);
 
 /** Re-adopts the shadow state; indices, BARs and the command register are never written back to the live device. */
-export const restoreVirtualFunctionState: StepOperation = {
+const restoreState: AdapterOperation = {
   notApplicable: noVfToRestore,
-  inPlace: ({ vm }) => vm.restored.vfState,
+  inPlace: ({ adapter }) => adapter.vfStateRestored,
   effect: (c) =>
     c.run('VPCI.RestoreDeviceState', (o) => {
-      const { vm } = o;
-      const state = recordOf(o).blocks.vfState;
-      if (vm.vpci.interface.state !== 'active') throw refused('The VF device is not connected.');
-      const epoch = vfOf(o.pf, vm.vmId)?.configEpoch;
+      const { vm, adapter } = o;
+      const state = recordOf(o).blocks.adapters[adapter.adapterId]?.vfState;
+      if (adapter.vpci.interface.state !== 'active')
+        throw refused('The VF device is not connected.');
+      const epoch = vfOf(o)?.configEpoch;
       if (state?.configEpoch !== epoch) {
         throw new HoldfastError(
           'ConfigEpochChanged',
           `The saved state of the VF of ${vm.vmId} is of another epoch.`,
         );
       }
-      vm.restored.vfState = true;
+      adapter.vfStateRestored = true;
       return { configEpoch: epoch };
     }),
 };
+export const restoreVirtualFunctionState = ofEachAdapter(restoreState);
 
 /** Claim 17: one function retrieves the ids and restores the VF. */
-export const retrieveAndRestoreVirtualFunction: StepOperation = {
+export const retrieveAndRestoreVirtualFunction = ofEachAdapter({
   notApplicable: noVfToRestore,
-  inPlace: ({ vm }) => vm.restored.vfState && vm.vpci.interface.state === 'active',
+  inPlace: ({ adapter }) => adapter.vfStateRestored && adapter.vpci.interface.state === 'active',
   effect: async (c) => {
     const identity = readVfInfo(c);
-    if (!c.run('VPCI.ReadInterface', (o) => createVpciBus.inPlace(o, c.generation)))
-      await createVpciBus.effect(c);
-    if (!c.run('VPCI.ReadInterface', (o) => assignVirtualFunction.inPlace(o, c.generation))) {
-      await assignVirtualFunction.effect(c);
+    for (const part of [createBus, assign]) {
+      const done = c.run('VPCI.ReadInterface', (o) => part.inPlace(o, c.generation));
+      if (!done) await part.effect(c);
     }
-    await restoreVirtualFunctionState.effect(c);
+    await restoreState.effect(c);
     return { vfId: identity?.vfId, luid: identity?.luid };
   },
-};
+});
 
 export const restoreVm: StepOperation = {
-  inPlace: ({ vm }) => vm.restored.vmState,
+  inPlace: ({ vm }) => vm.vmStateRestored,
   effect: (c) =>
     c.run('Hypervisor.RestorePartition', (o) => {
       const { vm } = o;
@@ -273,23 +294,23 @@ export const restoreVm: StepOperation = {
       }
       reattachPartition(vm.partition);
       handPartitionTo(vm.partition, custodianName(vm.workerProcess));
-      vm.restored.vmState = true;
+      vm.vmStateRestored = true;
       return {};
     }),
 };
 
-export const markVirtualFunctionAssigned: StepOperation = {
+export const markVirtualFunctionAssigned = ofEachAdapter({
   notApplicable: noVfToRestore,
-  inPlace: ({ vm }) => vm.adapter.vfAssigned && vm.adapter.iovWeight > 0,
+  inPlace: ({ adapter }) => adapter.vdev.vfAssigned && adapter.vdev.iovWeight > 0,
   effect: (c) =>
-    c.run('VDEV.MarkVirtualFunctionAssigned', ({ vm }) => {
-      if (vm.vpci.device === null) {
+    c.run('VDEV.MarkVirtualFunctionAssigned', ({ vm, adapter }) => {
+      if (adapter.vpci.device === null) {
         throw new HoldfastError(
           'VirtualFunctionLost',
           `The VF device of ${vm.vmId} is not assigned any more.`,
         );
       }
-      adapter.markAssigned(vm.adapter, vm.configuredIovWeight);
-      return { iovWeight: vm.configuredIovWeight };
+      vdev.markAssigned(adapter.vdev, adapter.configuredIovWeight);
+      return { iovWeight: adapter.configuredIovWeight };
     }),
-};
+});

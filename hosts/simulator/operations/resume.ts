@@ -4,9 +4,9 @@ import { DEAD_MAN } from '../../../contract/ids';
 import { describeVm } from '../describe';
 import { guestResumed } from '../devices/guest';
 import { resumeVirtualProcessors } from '../devices/hypervisor-partition';
-import { vfOf } from '../devices/network-adapter';
+import { vfOf } from '../devices/physical-function';
 import { consumeRecord } from '../devices/runtime-repository';
-import * as adapter from '../devices/synthetic-network-adapter';
+import * as vdev from '../devices/synthetic-network-adapter';
 import {
   completeNicRestore,
   createAndConnectNic,
@@ -18,40 +18,52 @@ import { identityOf } from '../identity';
 import { sameHolder } from '../leases';
 import { refused } from '../legal-moves';
 import { markResumed } from '../servicing';
+import { eachAdapter, ofEachAdapter } from './each-adapter';
 import type { StepOperation } from './operation';
-import { isRunning, noVfToRestore, recordOf } from './saved-vm';
+import { hasNoNic, isRunning, noVfToRestore, recordOf } from './saved-vm';
 
-export const connectSyntheticAdapter: StepOperation = {
-  inPlace: ({ vm }) => vm.nic.state === 'connected',
+export const connectSyntheticAdapter = ofEachAdapter({
+  notApplicable: hasNoNic,
+  inPlace: ({ adapter }) => adapter.nic.state === 'connected',
   effect: (c) => {
-    c.run('OID_SWITCH_NIC_CREATE, OID_SWITCH_NIC_CONNECT', ({ vm }) => {
-      createAndConnectNic(vm.nic);
+    c.run('OID_SWITCH_NIC_CREATE, OID_SWITCH_NIC_CONNECT', ({ adapter }) => {
+      createAndConnectNic(adapter.nic);
     });
     return {};
   },
-};
+});
 
-export const resumeSyntheticAdapter: StepOperation = {
-  inPlace: ({ vm }) => vm.adapter.state === 'Running',
+export const resumeSyntheticAdapter = ofEachAdapter({
+  inPlace: ({ adapter }) => adapter.vdev.state === 'Running',
   effect: (c) => {
-    c.run('OID_SWITCH_NIC_RESTORE (start)', ({ vm }) => {
-      startNicRestore(vm.nic);
+    const resume = () => {
+      c.run('VDEV.Resume', ({ adapter }) => {
+        vdev.resume(adapter.vdev);
+      });
+    };
+    if (c.kind === 'nvme') {
+      resume();
+      return {};
+    }
+    c.run('OID_SWITCH_NIC_RESTORE (start)', ({ adapter }) => {
+      startNicRestore(adapter.nic);
     });
-    const blobs = c.run('Repository.ReadSwitchBlobs', (o) => recordOf(o).blocks.switchBlobs ?? []);
+    const blobs = c.run('Repository.ReadSwitchBlobs', (o) => {
+      const { adapters } = recordOf(o).blocks;
+      return adapters[o.adapter.adapterId]?.switchBlobs ?? [];
+    });
     const owners = blobs.map((blob) =>
-      c.run('OID_SWITCH_NIC_RESTORE', ({ host, vm }) =>
-        restoreNicBlob(vm.nic, blob, host.switchExtensions),
+      c.run('OID_SWITCH_NIC_RESTORE', ({ host, adapter }) =>
+        restoreNicBlob(adapter.nic, blob, host.switchExtensions),
       ),
     );
-    c.run('OID_SWITCH_NIC_RESTORE_COMPLETE', ({ vm }) => {
-      completeNicRestore(vm.nic);
+    c.run('OID_SWITCH_NIC_RESTORE_COMPLETE', ({ adapter }) => {
+      completeNicRestore(adapter.nic);
     });
-    c.run('VDEV.Resume', ({ vm }) => {
-      adapter.resume(vm.adapter);
-    });
+    resume();
     return { blobs: blobs.length, unowned: owners.filter((o) => o === 'UNOWNED').length };
   },
-};
+});
 
 /** How many past blackouts a VM's ledger keeps. */
 const LEDGER = 64;
@@ -67,51 +79,64 @@ export const resumeVm: StepOperation = {
       if (vm.record?.state === 'committed')
         throw refused('A saved VM cannot resume without its record being claimed.');
       if (vm.record?.state === 'claimed') {
-        if (!vm.restored.vmState) throw refused('The VM state was not restored.');
-        if (vm.vpci.device !== null && noVfToRestore(o) === undefined && !vm.restored.vfState) {
-          throw refused('The state of the VF was not restored.');
+        if (!vm.vmStateRestored) throw refused('The VM state was not restored.');
+        for (const of of eachAdapter(o)) {
+          const { vpci, vfStateRestored } = of.adapter;
+          if (vpci.device !== null && noVfToRestore(of) === undefined && !vfStateRestored)
+            throw refused('The state of the VF was not restored.');
         }
         consumeRecord(vm.record);
-      } else if (vm.adapter.state === 'Paused') adapter.resume(vm.adapter);
-      if (vm.adapter.state !== 'Running')
-        throw refused(`The VM cannot resume: its adapter is ${vm.adapter.state}.`);
-      guestResumed(vm.guest, vfOf(o.pf, vm.vmId), nowMs);
+      } else {
+        for (const adapter of vm.adapters)
+          if (adapter.vdev.state === 'Paused') vdev.resume(adapter.vdev);
+      }
+      for (const of of eachAdapter(o)) {
+        const { state } = of.adapter.vdev;
+        if (state !== 'Running') throw refused(`The VM cannot resume: its adapter is ${state}.`);
+        guestResumed(of.adapter.guest, vfOf(of), nowMs);
+      }
       vm.blackoutMs = resumeVirtualProcessors(vm.partition, nowMs);
       vm.withinBudget = vm.blackoutMs <= (vm.lease?.settings.blackoutBudgetMs ?? Infinity);
       vm.blackouts = withBlackout(vm.blackouts ?? [], vm.blackoutMs);
       // Whatever hung in it, a guest whose devices came back anew gets on again.
-      vm.guest.hangs = false;
+      vm.guestHangs = false;
       // The dead-man keeps its deadline until it has given the lease back: it may die before that.
       if (!sameHolder(vm.lease?.holder, DEAD_MAN)) vm.deadlineMs = null;
       vm.pointOfNoReturn = null;
       markResumed(o.host, vm.vmId);
-      const vfGone = vm.vfAbandoned ?? vm.record?.withoutVf ?? null;
-      if (vm.record?.state === 'consumed' && vfGone !== null) {
-        vm.path = 'synthetic-only';
-        vm.pathReason = vfGone;
+      for (const adapter of vm.adapters) {
+        const saved = vm.record?.blocks.adapters[adapter.adapterId];
+        const vfGone = adapter.vfAbandoned ?? saved?.withoutVf ?? null;
+        if (vm.record?.state === 'consumed' && vfGone !== null) {
+          adapter.path = 'synthetic-only';
+          adapter.pathReason = vfGone;
+        }
       }
-      return { blackoutMs: vm.blackoutMs, interruptsReplayed: vm.guest.interruptsReplayed };
+      const interruptsReplayed = sum(vm.adapters.map(({ guest }) => guest.interruptsReplayed));
+      return { blackoutMs: vm.blackoutMs, interruptsReplayed };
     }),
 };
 
+const sum = (numbers: readonly number[]) => numbers.reduce((all, n) => all + n, 0);
+
 /** Claim 18: since the VF is assigned, bus creation, allocation and assignment are skipped; the hold ends. */
-export const enableOptimizations: StepOperation = {
-  inPlace: ({ vm }) => vm.adapter.optimizations === 'enabled' && vm.custody === null,
+export const enableOptimizations = ofEachAdapter({
+  inPlace: ({ adapter }) => adapter.vdev.optimizations === 'enabled' && adapter.custody === null,
   effect: (c) => {
-    const skipped = c.run('VDEV.EnableOptimizations', ({ vm }) => {
+    const skipped = c.run('VDEV.EnableOptimizations', ({ vm, adapter }) => {
       // A hold on a VM that is dark ends by an authorised release only.
       if (vm.partition.state !== 'running')
         throw refused(`${vm.vmId} is ${vm.partition.state}: its VF stays held.`);
-      if (vm.adapter.optimizations !== 'enabled') adapter.enableOptimizations(vm.adapter);
-      return vm.adapter.vfAssigned ? ['CreateBus', 'AllocateVf', 'AssignDevice'] : [];
+      if (adapter.vdev.optimizations !== 'enabled') vdev.enableOptimizations(adapter.vdev);
+      return adapter.vdev.vfAssigned ? ['CreateBus', 'AllocateVf', 'AssignDevice'] : [];
     });
-    c.run('VPCI.ReleaseHold', ({ vm }) => {
-      releaseHold(vm.vpci);
-      vm.custody = null;
+    c.run('VPCI.ReleaseHold', ({ adapter }) => {
+      releaseHold(adapter.vpci);
+      adapter.custody = null;
     });
     return { skipped };
   },
-};
+});
 
 /** Identity after equals identity before, the guest saw nothing; then the lease is given back. */
 export const verifyRestore: StepOperation = {
@@ -123,11 +148,12 @@ export const verifyRestore: StepOperation = {
       const { vm } = o;
       if (vm.partition.state !== 'running')
         throw refused(`${vm.vmId} is ${vm.partition.state}: there is nothing to verify yet.`);
-      if (vm.custody !== null)
+      if (vm.adapters.some(({ custody }) => custody !== null))
         throw refused(`The VF of ${vm.vmId} is still held; its lease cannot be given back.`);
-      if (vm.path === 'kept') {
-        const [before, after] = [vm.identityBefore, identityOf(o)];
-        const events = vm.guest.events.length - vm.before.events;
+      const kept = vm.path === 'kept' ? eachAdapter(o) : [];
+      for (const of of kept.filter(({ adapter }) => adapter.path === 'kept')) {
+        const [before, after] = [of.adapter.identityBefore, identityOf(of)];
+        const events = of.adapter.guest.events.length - of.adapter.before.events;
         if (JSON.stringify(before) !== JSON.stringify(after) || events > 0) {
           throw new HoldfastError(
             'InvariantBreach',

@@ -1,14 +1,24 @@
+import { HoldfastError } from '../../../contract/failures';
 import { guestPaused } from '../devices/guest';
 import { preservePartition, suspendVirtualProcessors } from '../devices/hypervisor-partition';
-import { vfOf } from '../devices/network-adapter';
-import { commitRecord, startRecord, type SavedRecord } from '../devices/runtime-repository';
-import * as adapter from '../devices/synthetic-network-adapter';
+import { vfOf } from '../devices/physical-function';
+import {
+  blocksOf,
+  commitRecord,
+  startRecord,
+  type AdapterBlocks,
+  type SavedRecord,
+} from '../devices/runtime-repository';
+import * as vdev from '../devices/synthetic-network-adapter';
 import { completeNicSave, issueNicSave, startNicSave } from '../devices/vm-switch';
 import { setHold } from '../devices/vpci-vsp';
+import { identityOf } from '../identity';
 import { refused } from '../legal-moves';
 import { isNextToPrepare, isNotedQuiet, markPaused, markQuiet, markSaved } from '../servicing';
-import type { Objects } from '../state';
+import type { AdapterObjects, AdapterState, Objects } from '../state';
+import { eachAdapter, ofEachAdapter } from './each-adapter';
 import type { StepOperation } from './operation';
+import { isRunning, noVfWanted } from './saved-vm';
 
 /** The record being written by this generation; starts one on the first block. */
 function openRecord(o: Objects, generation: number): SavedRecord {
@@ -29,36 +39,40 @@ const recordOf = (o: Objects, generation: number) =>
     ? o.vm.record
     : undefined;
 
-const isPaused = (o: Objects) => o.vm.partition.state !== 'running';
+/** The adapter's part of it, while it is there. */
+const blocksIn = (o: AdapterObjects, generation: number): AdapterBlocks | undefined =>
+  recordOf(o, generation)?.blocks.adapters[o.adapter.adapterId];
+const openBlocks = (o: AdapterObjects, generation: number): AdapterBlocks =>
+  blocksOf(openRecord(o, generation), o.adapter.adapterId);
 
 /** Saving needs every virtual processor suspended (HCS_E_INVALID_STATE otherwise) and the switch-side offloads off. */
-function refuseUnlessSavable({ vm }: Objects): void {
+function refuseUnlessSavable({ vm, adapter }: AdapterObjects): void {
   if (vm.partition.state === 'running') {
     throw refused(
       `${vm.vmId} cannot be saved while it runs (HCS_E_INVALID_STATE): pause it first.`,
     );
   }
-  if (vm.adapter.optimizations !== 'disabled') {
+  if (adapter.vdev.optimizations !== 'disabled') {
     throw refused(`${vm.vmId} cannot be saved while network optimizations are on.`);
   }
 }
 
 /** Goes on without a VF record when the VF is gone, so that a restore will not look for it. Answers why. */
-function withoutVfIfGone(o: Objects, generation: number): string | null {
+function withoutVfIfGone(o: AdapterObjects, generation: number): string | null {
   const gone = determine(o);
   if (gone !== null) {
-    const record = openRecord(o, generation);
-    delete record.blocks.vfState;
-    record.withoutVf = gone;
-    if (o.vm.custody !== null) o.vm.custody.lost = true;
+    const blocks = openBlocks(o, generation);
+    delete blocks.vfState;
+    blocks.withoutVf = gone;
+    if (o.adapter.custody !== null) o.adapter.custody.lost = true;
   }
   return gone;
 }
 
 /** Claim 3: whether the VF device is still allocated and assigned, and if not, which half is gone. */
-function determine(o: Objects): string | null {
-  const allocated = vfOf(o.pf, o.vm.vmId) !== undefined;
-  const assigned = o.vm.vpci.device !== null;
+function determine(o: AdapterObjects): string | null {
+  const allocated = vfOf(o) !== undefined;
+  const assigned = o.adapter.vpci.device !== null;
   if (allocated && assigned) return null;
   if (!allocated && !assigned) return 'the VF is neither allocated nor assigned any more';
   return allocated
@@ -66,46 +80,52 @@ function determine(o: Objects): string | null {
     : 'the VF is not allocated any more';
 }
 
+const holdAdapter = ofEachAdapter({
+  inPlace: ({ adapter: { vdev: device, vpci, custody } }) =>
+    device.optimizations === 'disabled' && (vpci.device === null || custody !== null),
+  effect: (c) => {
+    c.run('VDEV.StartDisableOptimizations', ({ adapter }) => {
+      if (adapter.vdev.optimizations === 'enabled') vdev.startDisableOptimizations(adapter.vdev);
+    });
+    const hold = c.run('VPCI.SetHold', ({ vm, adapter }) => {
+      const mode = vm.lease?.settings.holdMode ?? 'instruct-skip';
+      if (adapter.vpci.device === null) return null;
+      setHold(adapter.vpci, mode);
+      adapter.custody = { vfId: adapter.vpci.device.vfId, lost: false };
+      return mode;
+    });
+    c.run('VDEV.FinishDisableOptimizations', ({ adapter }) => {
+      if (adapter.vdev.optimizations === 'disabling') vdev.finishDisableOptimizations(adapter.vdev);
+    });
+    return { hold };
+  },
+});
+
 /** Claim 1 and ¶31, without the revocation: offloads off, the hold set, nothing for the guest to see. */
 export const disableOptimizations: StepOperation = {
   mayBegin: isNextToPrepare,
-  inPlace: (o) =>
-    o.vm.adapter.optimizations === 'disabled' &&
-    (o.vm.vpci.device === null || o.vm.custody !== null) &&
-    isNotedQuiet(o),
-  effect: (c) => {
-    c.run('VDEV.StartDisableOptimizations', ({ vm }) => {
-      if (vm.adapter.optimizations === 'enabled') adapter.startDisableOptimizations(vm.adapter);
-    });
-    const hold = c.run('VPCI.SetHold', ({ vm }) => {
-      const mode = vm.lease?.settings.holdMode ?? 'instruct-skip';
-      if (vm.vpci.device === null) return null;
-      setHold(vm.vpci, mode);
-      vm.custody = { vfId: vm.vpci.device.vfId, lost: false };
-      return mode;
-    });
-    c.run('VDEV.FinishDisableOptimizations', ({ vm }) => {
-      if (vm.adapter.optimizations === 'disabling') adapter.finishDisableOptimizations(vm.adapter);
-    });
+  inPlace: (o, generation) => holdAdapter.inPlace(o, generation) && isNotedQuiet(o),
+  effect: async (c) => {
+    const evidence = await holdAdapter.effect(c);
     c.run('Servicing.MarkQuiet', ({ host, vm }) => {
       markQuiet(host, vm.vmId);
     });
-    return { hold };
+    return evidence;
   },
 };
 
 export const pauseVm: StepOperation = {
-  inPlace: isPaused,
+  inPlace: (o) => !isRunning(o),
   effect: (c) => {
     c.run('VPCI.DrainTransactions', ({ vm }) => {
-      if (vm.guest.dataPathSwitchPending)
+      if (vm.adapters.some(({ guest }) => guest.dataPathSwitchPending))
         throw refused('A data-path switch is pending; the VM cannot pause.');
     });
     return c.run('Hypervisor.SuspendVirtualProcessors', (o) => {
       const { vm, nowMs } = o;
-      guestPaused(vm.guest, vfOf(o.pf, vm.vmId), nowMs);
+      for (const of of eachAdapter(o)) guestPaused(of.adapter.guest, vfOf(of), nowMs);
       suspendVirtualProcessors(vm.partition, nowMs);
-      adapter.pause(vm.adapter);
+      for (const adapter of vm.adapters) vdev.pause(adapter.vdev);
       markPaused(o.host, vm.vmId);
       const budgetMs = vm.lease?.settings.blackoutBudgetMs ?? 0;
       vm.deadlineMs = nowMs + budgetMs;
@@ -114,12 +134,11 @@ export const pauseVm: StepOperation = {
   },
 };
 
-export const saveVirtualFunctionState: StepOperation = {
+export const saveVirtualFunctionState = ofEachAdapter({
+  notApplicable: noVfWanted,
   inPlace: (o, generation) => {
-    const record = recordOf(o, generation);
-    return (
-      record !== undefined && (record.blocks.vfState !== undefined || record.withoutVf !== null)
-    );
+    const blocks = blocksIn(o, generation);
+    return blocks !== undefined && (blocks.vfState !== undefined || blocks.withoutVf !== null);
   },
   effect: (c) => {
     // The check is an event of its own and is repeated after the blob is written: a port may be removed in between.
@@ -129,16 +148,16 @@ export const saveVirtualFunctionState: StepOperation = {
     });
     if (before === null) {
       c.run('VPCI.SaveDeviceState', (o) => {
-        const vf = vfOf(o.pf, o.vm.vmId);
-        const device = o.vm.vpci.device;
+        const vf = vfOf(o);
+        const { device, instanceGuid } = o.adapter.vpci;
         if (vf === undefined || device === null) return;
-        openRecord(o, c.generation).blocks.vfState = {
+        openBlocks(o, c.generation).vfState = {
           configEpoch: vf.configEpoch,
           barPlacement: ['0xfe0000000', '0xfe0100000'],
           interruptMappings: 8,
           powerState: 'D0',
           negotiatedVersion: device.negotiatedVersion,
-          instanceGuid: o.vm.vpci.instanceGuid,
+          instanceGuid,
         };
       });
     }
@@ -147,76 +166,100 @@ export const saveVirtualFunctionState: StepOperation = {
     );
     return { withoutVfRecord: gone };
   },
-  observed: ({ vm }) => ({ withoutVfRecord: vm.record?.withoutVf ?? null }),
-};
+  observed: (o) => ({ withoutVfRecord: withoutVf(o) ?? null }),
+});
 
-const withoutVf = (o: Objects) => o.vm.record?.withoutVf ?? undefined;
+const withoutVf = ({ vm, adapter }: AdapterObjects) =>
+  vm.record?.blocks.adapters[adapter.adapterId]?.withoutVf ?? undefined;
 
 /** Claim 5: VF ID, LUID and the rest of the identity in one write. */
-export const writeVirtualFunctionInfo: StepOperation = {
-  notApplicable: withoutVf,
+export const writeVirtualFunctionInfo = ofEachAdapter({
+  notApplicable: (o) => noVfWanted(o) ?? withoutVf(o),
   inPlace: (o, generation) => {
-    const record = recordOf(o, generation);
-    return (
-      record !== undefined && (record.blocks.vfInfo !== undefined || record.withoutVf !== null)
-    );
+    const blocks = blocksIn(o, generation);
+    return blocks !== undefined && (blocks.vfInfo !== undefined || blocks.withoutVf !== null);
   },
   effect: (c) =>
     c.run('Repository.WriteVirtualFunctionInfo', (o) => {
       refuseUnlessSavable(o);
       const gone = withoutVfIfGone(o, c.generation);
       if (gone !== null) return { withoutVfRecord: gone };
-      const identity = o.vm.identityBefore;
-      const vf = vfOf(o.pf, o.vm.vmId);
+      const identity = o.adapter.identityBefore;
+      const vf = vfOf(o);
       if (identity === null || vf === undefined)
         throw refused('There is no VF whose identity could be written.');
-      openRecord(o, c.generation).blocks.vfInfo = { ...identity, configEpoch: vf.configEpoch };
+      openBlocks(o, c.generation).vfInfo = { ...identity, configEpoch: vf.configEpoch };
       return { vfId: identity.vfId, luid: identity.luid };
     }),
-  observed: ({ vm: { record } }) => {
-    const { vfId, luid } = record?.blocks.vfInfo ?? {};
-    return { withoutVfRecord: record?.withoutVf ?? null, vfId, luid };
+  observed: (o) => {
+    const { vfId, luid } = o.vm.record?.blocks.adapters[o.adapter.adapterId]?.vfInfo ?? {};
+    return { withoutVfRecord: withoutVf(o) ?? null, vfId, luid };
   },
-};
+});
 
-export const saveSyntheticAdapter: StepOperation = {
-  inPlace: (o, generation) =>
-    o.vm.nic.saving === 'saved' && recordOf(o, generation)?.blocks.switchBlobs !== undefined,
+/** The VDEV of a NIC is saved together with its NIC at the VM switch; an NVMe controller has no such NIC. */
+export const saveSyntheticAdapter = ofEachAdapter({
+  inPlace: (o, generation) => blocksIn(o, generation)?.switchBlobs !== undefined,
   effect: (c) => {
     let issues = 0;
-    c.run('OID_SWITCH_NIC_SAVE (start)', (o) => {
-      const { vm } = o;
-      refuseUnlessSavable(o);
-      if (vm.nic.saving === 'none') startNicSave(vm.nic);
-    });
-    let bufferBytes: number | undefined;
-    for (;;) {
-      const issue = c.run('OID_SWITCH_NIC_SAVE', ({ host, vm }) =>
-        vm.nic.saving === 'saved'
-          ? ({ status: 'FORWARDED', bytesNeeded: 0 } as const)
-          : issueNicSave(vm.nic, host.switchExtensions, bufferBytes),
-      );
-      issues += 1;
-      if (issue.status === 'FORWARDED') break;
-      bufferBytes = issue.status === 'BUFFER_TOO_SHORT' ? issue.bytesNeeded : undefined;
+    if (c.kind === 'network') {
+      c.run('OID_SWITCH_NIC_SAVE (start)', (o) => {
+        refuseUnlessSavable(o);
+        if (o.adapter.nic.saving === 'none') startNicSave(o.adapter.nic);
+      });
+      let bufferBytes: number | undefined;
+      for (;;) {
+        const issue = c.run('OID_SWITCH_NIC_SAVE', ({ host, adapter: { nic } }) =>
+          nic.saving === 'saved'
+            ? ({ status: 'FORWARDED', bytesNeeded: 0 } as const)
+            : issueNicSave(nic, host.switchExtensions, bufferBytes),
+        );
+        issues += 1;
+        if (issue.status === 'FORWARDED') break;
+        bufferBytes = issue.status === 'BUFFER_TOO_SHORT' ? issue.bytesNeeded : undefined;
+      }
     }
-    c.run('OID_SWITCH_NIC_SAVE_COMPLETE', (o) => {
-      const { vm } = o;
-      if (vm.nic.saving === 'saving') completeNicSave(vm.nic);
-      const record = openRecord(o, c.generation);
-      if (record.mode === 'conventional')
-        record.withoutVf = 'conventional save: the VF was given back';
-      record.blocks.switchBlobs = vm.nic.blobs;
-      if (vm.adapter.state === 'Paused') adapter.save(vm.adapter);
+    c.run(c.kind === 'network' ? 'OID_SWITCH_NIC_SAVE_COMPLETE' : 'VDEV.Save', (o) => {
+      refuseUnlessSavable(o);
+      const { nic, vdev: device } = o.adapter;
+      if (nic.saving === 'saving') completeNicSave(nic);
+      const blocks = openBlocks(o, c.generation);
+      if (o.vm.record?.mode === 'conventional' && o.adapter.wantsVf)
+        blocks.withoutVf = 'conventional save: the VF was given back';
+      blocks.switchBlobs = nic.blobs;
+      if (device.state === 'Paused') vdev.save(device);
     });
     return { issues };
   },
-};
+});
 
 /** What the restore will look for; a VF that is gone, or was given back, needs no blocks. */
-function missingBlocks({ blocks, withoutVf }: SavedRecord): string[] {
-  const needed = ['switchBlobs', 'vmState', ...(withoutVf === null ? ['vfState', 'vfInfo'] : [])];
-  return needed.filter((block) => !Object.hasOwn(blocks, block));
+function missingBlocks({ adapters }: Objects['vm'], { blocks }: SavedRecord): string[] {
+  const ofAdapter = ({ adapterId, wantsVf }: AdapterState) => {
+    const of = blocks.adapters[adapterId] ?? { withoutVf: null };
+    const ofVf = wantsVf && of.withoutVf === null ? (['vfState', 'vfInfo'] as const) : [];
+    return (['switchBlobs', ...ofVf] as const)
+      .filter((block) => of[block] === undefined)
+      .map((block) => (adapters.length === 1 ? block : `${block} of ${adapterId}`));
+  };
+  return [...adapters.flatMap(ofAdapter), ...(blocks.vmState === undefined ? ['vmState'] : [])];
+}
+
+/** Each adapter's ids are its own: those of two NICs that were mixed up would give each the other's VF. */
+function refuseCrossWired(o: Objects, { blocks }: SavedRecord): void {
+  for (const of of eachAdapter(o)) {
+    const { adapterId } = of.adapter;
+    const info = blocks.adapters[adapterId]?.vfInfo;
+    if (info === undefined) continue;
+    const own = identityOf(of);
+    const isOwn = (id: 'vfId' | 'luid' | 'macAddress' | 'instanceGuid') =>
+      own === null || info[id] === own[id];
+    if (isOwn('vfId') && isOwn('luid') && isOwn('macAddress') && isOwn('instanceGuid')) continue;
+    throw new HoldfastError(
+      'IdentityMismatch',
+      `The record of ${o.vm.vmId} says that ${adapterId} has VF ${String(info.vfId)}, LUID ${info.luid}, MAC ${info.macAddress}; it has VF ${String(own?.vfId)}, LUID ${String(own?.luid)}, MAC ${String(own?.macAddress)}.`,
+    );
+  }
 }
 
 export const saveVm: StepOperation = {
@@ -233,12 +276,13 @@ export const saveVm: StepOperation = {
     });
     return c.run('Repository.Commit', (o) => {
       const record = openRecord(o, c.generation);
-      const missing = missingBlocks(record);
+      const missing = missingBlocks(o.vm, record);
       if (missing.length > 0) {
         throw refused(
           `The record of ${o.vm.vmId} cannot be committed without ${missing.join(', ')}.`,
         );
       }
+      refuseCrossWired(o, record);
       commitRecord(record);
       markSaved(o.host, o.vm.vmId);
       return { checksum: record.commit?.checksum, blockCount: record.commit?.blockCount };

@@ -1,13 +1,15 @@
 import { wallTime } from '../clock';
 import { handPartitionTo } from '../devices/hypervisor-partition';
-import * as adapter from '../devices/synthetic-network-adapter';
+import * as vdev from '../devices/synthetic-network-adapter';
 import { deleteNic, disconnectNic } from '../devices/vm-switch';
 import { resetBusInterface } from '../devices/vpci-vsp';
 import { exitWorkerProcess } from '../devices/vm-worker-process';
 import { refused } from '../legal-moves';
 import { markDown, memberOf } from '../servicing';
 import type { VmState } from '../state';
+import { ofEachAdapter, runOnEach } from './each-adapter';
 import type { StepOperation } from './operation';
+import { hasNoNic } from './saved-vm';
 
 /** From the claim of the record, or a cold start, on, worker process and interface are the successor's. */
 const restoreHasBegun = (vm: VmState): string | undefined =>
@@ -16,41 +18,43 @@ const restoreHasBegun = (vm: VmState): string | undefined =>
     : undefined;
 
 /** Claims 6 and 7. A left-over interface would make the successor's D0 entry fail; no FLR, no unassign. */
-export const resetVpciBusInterface: StepOperation = {
-  notApplicable: ({ vm }) =>
+export const resetVpciBusInterface = ofEachAdapter({
+  notApplicable: ({ vm, adapter }) =>
     restoreHasBegun(vm) ??
-    (vm.vpci.interface.state === 'none' ? 'the bus interface is inactive already' : undefined),
-  inPlace: ({ vm }) => vm.vpci.interface.state === 'none',
+    (adapter.vpci.interface.state === 'none' ? 'the bus interface is inactive already' : undefined),
+  inPlace: ({ adapter }) => adapter.vpci.interface.state === 'none',
   effect: (c) =>
-    c.run('VPCI.ResetBusInterface', ({ vm }) => {
+    c.run('VPCI.ResetBusInterface', ({ vm, adapter }) => {
       if (vm.pointOfNoReturn === null) {
         throw refused(
           'The bus interface cannot be reset before the point of no return is crossed.',
         );
       }
       // A VF that was taken away meanwhile has taken its interface with it.
-      if (vm.vpci.interface.state !== 'none') resetBusInterface(vm.vpci);
+      if (adapter.vpci.interface.state !== 'none') resetBusInterface(adapter.vpci);
       return {};
     }),
-};
+});
 
-export const disconnectSyntheticAdapter: StepOperation = {
-  inPlace: ({ vm }) => vm.nic.state === 'deleted',
+export const disconnectSyntheticAdapter = ofEachAdapter({
+  notApplicable: hasNoNic,
+  inPlace: ({ adapter }) => adapter.nic.state === 'deleted',
   effect: (c) => {
-    c.run('OID_SWITCH_NIC_DISCONNECT', ({ vm }) => {
+    c.run('OID_SWITCH_NIC_DISCONNECT', ({ vm, adapter }) => {
       if (vm.pointOfNoReturn === null) {
         throw refused(
           'The switch NIC cannot be disconnected before the point of no return is crossed.',
         );
       }
-      if (vm.nic.state === 'connected') disconnectNic(vm.nic, vm.vpci.device !== null);
+      const { nic, vpci } = adapter;
+      if (nic.state === 'connected') disconnectNic(nic, vpci.device !== null);
     });
-    c.run('OID_SWITCH_NIC_DELETE', ({ vm }) => {
-      deleteNic(vm.nic);
+    c.run('OID_SWITCH_NIC_DELETE', ({ adapter }) => {
+      deleteNic(adapter.nic);
     });
     return {};
   },
-};
+});
 
 /** The VDEV goes and the worker process ends; partition, memory map and IOMMU domain go into the hypervisor's custody. */
 export const tearDownSyntheticAdapter: StepOperation = {
@@ -58,13 +62,13 @@ export const tearDownSyntheticAdapter: StepOperation = {
   notApplicable: ({ vm }) => restoreHasBegun(vm),
   inPlace: ({ vm }) => vm.workerProcess.state === 'exited',
   effect: (c) => {
-    c.run('VDEV.Teardown', ({ vm }) => {
+    runOnEach(c, 'VDEV.Teardown', ({ vm, adapter }) => {
       if (vm.record?.commit == null || vm.pointOfNoReturn === null) {
         throw refused(
           'The adapter cannot be torn down without a committed record and a crossed point of no return.',
         );
       }
-      if (vm.adapter.state !== 'TornDown') adapter.tearDown(vm.adapter);
+      if (adapter.vdev.state !== 'TornDown') vdev.tearDown(adapter.vdev);
     });
     return c.run('VMWP.Exit', ({ host, vm }) => {
       const detail =

@@ -1,10 +1,11 @@
 import { handPartitionTo, reattachPartition } from '../devices/hypervisor-partition';
 import { discardRecord } from '../devices/runtime-repository';
-import * as adapter from '../devices/synthetic-network-adapter';
+import * as vdev from '../devices/synthetic-network-adapter';
 import { abandonNicSave } from '../devices/vm-switch';
 import { custodianName } from '../devices/vm-worker-process';
 import { refused } from '../legal-moves';
 import type { Objects } from '../state';
+import { ofEachAdapter } from './each-adapter';
 import type { StepOperation } from './operation';
 
 const refuseAfterCrossing = ({ vm }: Objects) => {
@@ -30,17 +31,18 @@ export const unsaveVm: StepOperation = {
 };
 
 /** Each switch extension gets its own data back. */
-export const restoreSwitchState: StepOperation = {
-  inPlace: ({ vm }) => vm.nic.saving === 'none' && vm.adapter.state !== 'Saved',
+export const restoreSwitchState = ofEachAdapter({
+  inPlace: ({ adapter }) => adapter.nic.saving === 'none' && adapter.vdev.state !== 'Saved',
   effect: (c) => {
     c.run('OID_SWITCH_NIC_RESTORE', (o) => {
       refuseAfterCrossing(o);
-      abandonNicSave(o.vm.nic);
-      if (o.vm.adapter.state === 'Saved') adapter.unsave(o.vm.adapter);
+      const { nic, vdev: device } = o.adapter;
+      abandonNicSave(nic);
+      if (device.state === 'Saved') vdev.unsave(device);
     });
     return {};
   },
-};
+});
 
 export const discardSavedState: StepOperation = {
   inPlace: ({ vm }) => vm.record?.state !== 'writing',
@@ -61,7 +63,7 @@ export const endOperation: StepOperation = {
     c.run('Lease.Release', ({ host, vm }) => {
       if (vm.partition.state !== 'running')
         throw refused(`${vm.vmId} is ${vm.partition.state}; its lease cannot be given back.`);
-      if (vm.custody !== null)
+      if (vm.adapters.some(({ custody }) => custody !== null))
         throw refused(`The VF of ${vm.vmId} is still held; its lease cannot be given back.`);
       // The dead-man ends a restore of a stranded VM in this way too, when the run that tried it is gone.
       host.stranded = host.stranded.filter((id) => id !== vm.vmId);

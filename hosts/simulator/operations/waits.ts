@@ -48,11 +48,12 @@ export const crossPointOfNoReturn: StepOperation = {
   inPlace: ({ vm }) => vm.pointOfNoReturn !== null,
   effect: (c) =>
     c.run('PointOfNoReturn.Cross', (o) => {
-      const { record, adapter } = o.vm;
-      if (record?.state !== 'committed' || adapter.state !== 'Saved') {
+      const { record, adapters } = o.vm;
+      const unsaved = adapters.find(({ vdev }) => vdev.state !== 'Saved');
+      if (record?.state !== 'committed' || unsaved !== undefined) {
         // Only forward from there, and without these there is no way forward.
         throw refused(
-          `${o.vm.vmId} cannot cross: its record is ${record?.state ?? 'missing'}, its adapter ${adapter.state}.`,
+          `${o.vm.vmId} cannot cross: its record is ${record?.state ?? 'missing'}, its adapter ${unsaved?.vdev.state ?? 'Saved'}.`,
         );
       }
       const servicing = memberOf(o);

@@ -33,15 +33,19 @@ it('goes on with the same times since and until, on a clock that stands elsewher
   const was = await beginningOfARestore();
   const [before] = was.vms;
   const hostMs = was.hostTimeMs + HOUR;
-  const { pf, vms } = goneOn(was, { hostMs, wallShiftMs: 5 });
+  const { pfs, vms } = goneOn(was, { hostMs, wallShiftMs: 5 });
   const [vm] = vms;
   if (vm === undefined || before === undefined) throw new Error('no VM was kept');
   expect(before.partition.pausedAtMs).not.toBeNull();
   expect(darkForMs(vm, hostMs)).toBeCloseTo(darkForMs(before, was.hostTimeMs), 3);
   expect(vm.deadlineMs).toBeCloseTo((before.deadlineMs ?? NaN) + HOUR, 3);
   expect(vm.pointOfNoReturn?.atMs).toBeCloseTo((before.pointOfNoReturn?.atMs ?? NaN) + HOUR, 3);
-  expect(vm.guest.vfPathDownSinceMs).toBeCloseTo((before.guest.vfPathDownSinceMs ?? NaN) + HOUR, 3);
-  expect(pf.vfs[0]?.ring.sinceMs).toBeCloseTo((was.pf.vfs[0]?.ring.sinceMs ?? NaN) + HOUR, 3);
+  const downSinceMs = (of: typeof vm) => of.adapters[0]?.guest.vfPathDownSinceMs ?? NaN;
+  expect(downSinceMs(vm)).toBeCloseTo(downSinceMs(before) + HOUR, 3);
+  expect(pfs[0]?.vfs[0]?.ring.sinceMs).toBeCloseTo(
+    (was.pfs[0]?.vfs[0]?.ring.sinceMs ?? NaN) + HOUR,
+    3,
+  );
   // Its checksum stands in the record: nothing in there is touched.
   expect(vm.record).toEqual(before.record);
   expect(vm.blackoutMs).toBe(before.blackoutMs);
@@ -68,19 +72,19 @@ it('takes nothing for under way that a process of the old machine performed', as
   const was = await beginningOfARestore();
   const underWay = { ...newIntent('a', 'pauseVm', 0, null), pid: process.ppid };
   expect(isAbandoned(underWay)).toBe(false);
-  const { pf } = goneOn(
-    { ...was, pf: { ...was.pf, mailbox: underWay } },
+  const { pfs } = goneOn(
+    { ...was, pfs: was.pfs.map((pf) => ({ ...pf, mailbox: underWay })) },
     { hostMs: 0, wallShiftMs: 0 },
   );
-  expect(pf.mailbox !== null && isAbandoned(pf.mailbox)).toBe(true);
+  expect(pfs.map(({ mailbox }) => mailbox !== null && isAbandoned(mailbox))).toEqual([true]);
 });
 
 it('a saved VM is restored on the host that was made again, with its VF', async () => {
   const was = await beginningOfARestore();
   const elsewhere = new SimulatedFleet();
   try {
-    const { host, pf, vms } = goneOn(was, { hostMs: hostNowMs(), wallShiftMs: 0 });
-    elsewhere.store.putHost(host, pf, vms);
+    const { host, pfs, vms } = goneOn(was, { hostMs: hostNowMs(), wallShiftMs: 0 });
+    elsewhere.store.putHost(host, pfs, vms);
     const [vm] = vms;
     expect(vm === undefined ? null : phaseOf(vm)).toBe('saved');
     await (await VmRun.restore(elsewhere)).performAll(RESTORE);
@@ -105,14 +109,14 @@ describe('is refused, with what to do,', () => {
 
   it('where its state means something else to this checkout', async () => {
     const from = await beginning();
-    const newer = { ...simulationOf(from), stateVersion: 2 };
-    expect(refusal(newer, from)).toMatch(/version 2, this checkout makes hosts of version 1: use/);
+    const newer = { ...simulationOf(from), stateVersion: 3 };
+    expect(refusal(newer, from)).toMatch(/version 3, this checkout makes hosts of version 2: use/);
   });
 
   it('where a part of it is missing, which it names', async () => {
     const from = await beginning();
-    const { pf: _pf, ...rest } = simulationOf(from);
-    expect(refusal(rest, from)).toMatch(/damaged: .*pf/);
+    const { pfs: _pfs, ...rest } = simulationOf(from);
+    expect(refusal(rest, from)).toMatch(/damaged: .*pfs/);
   });
 
   it('where the host was none of the simulator', async () => {

@@ -4,7 +4,7 @@ import {
   DETACH_VIRTUAL_FUNCTION,
   type VmStep,
 } from '../../../contract/steps';
-import { vfOf } from '../../../hosts/simulator/devices/network-adapter';
+import { vfOf } from '../../../hosts/simulator/devices/physical-function';
 import { SimulatedFleet, VmRun } from './simulated-fleet';
 
 const SAVE = [
@@ -40,10 +40,11 @@ it('gives the VF back and gets one anew, which the guest sees twice', async () =
   const before = await fleet.facts();
   const save = await VmRun.save(fleet, 'vm-01', conventional);
   await save.performAll(SAVE);
-  const { pf } = fleet.objects();
-  expect(vfOf(pf, 'vm-01')).toBeUndefined();
+  const o = fleet.objects();
+  const { pf } = o;
+  expect(vfOf(o)).toBeUndefined();
   expect(pf).toMatchObject({ iovVfUsage: 1, vports: [{ vfId: 1 }] });
-  expect(fleet.objects().vm.nic.state).toBe('deleted');
+  expect(fleet.objects().adapter.nic.state).toBe('deleted');
 
   const restore = await VmRun.restore(fleet);
   expect(restore.lease.settings.mode).toBe('conventional');
@@ -52,7 +53,7 @@ it('gives the VF back and gets one anew, which the guest sees twice', async () =
   expect(after.facts).toMatchObject({ path: 'reattached', guestVisibleEvents: 2, running: true });
   expect(after.facts.vfOutageMs).toBeGreaterThanOrEqual(after.facts.blackoutMs);
   expect(after.dataPath).toBe('vf');
-  expect(fleet.objects().vm.guest.events.map((e) => e.kind)).toEqual(['eject', 'offer']);
+  expect(fleet.objects().adapter.guest.events.map((e) => e.kind)).toEqual(['eject', 'offer']);
   expect(after.identity).not.toEqual(before.identity);
   expect(after.identity).toMatchObject({
     macAddress: before.identity?.macAddress,
@@ -126,7 +127,7 @@ it.each([
   const started = performance.now();
   expect((await save.perform('ejectVirtualFunction')).evidence).toEqual({ kind });
   expect(performance.now() - started).toBeLessThan(2000);
-  expect(fleet.objects().vm.guest).toMatchObject({
+  expect(fleet.objects().adapter.guest).toMatchObject({
     dataPath: 'synthetic',
     vfDriverBound: false,
     events: [{ kind }],

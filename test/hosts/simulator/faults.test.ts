@@ -170,7 +170,7 @@ describe('a VF that is gone', () => {
     await save([fault(step, 'vf-gone')]);
     const { vm } = fleet.objects();
     const known = SAVE.indexOf(step) <= SAVE.indexOf('writeVirtualFunctionInfo');
-    expect(vm.record?.withoutVf).toEqual(
+    expect(vm.record?.blocks.adapters['nic-0']?.withoutVf).toEqual(
       known ? 'the VF is neither allocated nor assigned any more' : null,
     );
     const restore = await VmRun.restore(fleet);
@@ -257,7 +257,7 @@ describe('a VF that is gone', () => {
     await restore.performAll(ATTACH_VIRTUAL_FUNCTION);
     expect((await fleet.facts()).dataPath).toBe('vf');
     expect(fleet.objects().pf.vfs[0]?.ring.active).toBe(true);
-    expect(fleet.objects().vm.guest.events.map((e) => e.kind)).toEqual([
+    expect(fleet.objects().adapter.guest.events.map((e) => e.kind)).toEqual([
       'surpriseRemoval',
       'offer',
       'surpriseRemoval',

@@ -24,7 +24,7 @@ describe.each(HOLD_MODES)('with hold mode %s', (holdMode) => {
   it('a stray unassign meets the VSP as this mode has it', async () => {
     const save = await VmRun.save(fleet, 'vm-01', { settings: { holdMode } });
     await save.perform('disableOptimizations');
-    const { vpci } = fleet.objects().vm;
+    const { vpci } = fleet.objects().adapter;
     expect(vpci.hold).toBe(holdMode);
     if (holdMode === 'block') {
       expect(() => unassignDevice(vpci)).toThrow(/refuses to unassign a held VF/);
@@ -98,6 +98,7 @@ it('an authorised release gives the VF up in the legal order while the VM is pau
   expect((await fleet.commands()).slice(before)).toEqual([
     'Hypervisor.ReadPartition',
     'PointOfNoReturn.Read',
+    'Recovery.GiveUpFunctions',
     'Custody.AuthorisedRelease',
     'SyntheticNic.DetermineVfAllocatedAndAssigned',
     'OID_RECEIVE_FILTER_MOVE_FILTER',
@@ -106,6 +107,7 @@ it('an authorised release gives the VF up in the legal order while the VM is pau
     'VPCI.UnassignDevice',
     'OID_NIC_SWITCH_FREE_VF',
     'Guest.ForceSyntheticDataPath',
+    'Recovery.EndDetach',
   ]);
   await restore.performAll([
     'powerOnRestore',
@@ -128,7 +130,7 @@ it('a hold of a saved VM does not end by time', async () => {
   fleet.change(({ vm }) => {
     if (vm.partition.pausedAtMs !== null) vm.partition.pausedAtMs -= 86_400_000;
   });
-  expect(fleet.objects().vm).toMatchObject({
+  expect(fleet.objects().adapter).toMatchObject({
     custody: { vfId: 0, lost: false },
     vpci: { hold: 'instruct-skip' },
   });

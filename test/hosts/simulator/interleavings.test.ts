@@ -133,7 +133,10 @@ it('never breaks an invariant, and every VM can always be brought back', async (
           const after = await fleet.hosts.describe('host-01');
           for (const [i, vm] of after.vms.entries()) {
             expect(vm).toMatchObject({ phase: 'running', holder: null, dataPath: 'vf' });
-            if (vm.facts.path === 'kept' && fleet.objects(vm.vmId).vm.guest.events.length === 0)
+            if (
+              vm.facts.path === 'kept' &&
+              fleet.objects(vm.vmId).adapter.guest.events.length === 0
+            )
               expect(vm.identity).toEqual(before[i]);
           }
           expect(after.invariants.violated).toBe(0);
@@ -177,7 +180,7 @@ async function bringAllBack(fleet: SimulatedFleet): Promise<void> {
   }
   // A VM that had lost its VF, and whose run was over, gets one with its next save and restore.
   for (const id of VMS) {
-    if (fleet.objects(id).vm.guest.dataPath === 'vf') continue;
+    if (fleet.objects(id).adapter.guest.dataPath === 'vf') continue;
     const run = await VmRun.save(fleet, id, { holder: { workflowId: 'attach', runId: id } });
     await run.performAll([
       'allocateVirtualFunction',

@@ -9,9 +9,9 @@ let fleet: SimulatedFleet;
 beforeEach(() => (fleet = new SimulatedFleet({ vms: 2 })));
 afterEach(() => fleet.close());
 
-const device = ({ vm }: Objects) => {
-  if (vm.vpci.device === null) throw new Error('no VF device');
-  return vm.vpci.device;
+const device = ({ adapter }: Objects) => {
+  if (adapter.vpci.device === null) throw new Error('no VF device');
+  return adapter.vpci.device;
 };
 
 const IN_HOLD: readonly [string, string, (o: Objects) => void, RegExp][] = [
@@ -30,8 +30,8 @@ const IN_HOLD: readonly [string, string, (o: Objects) => void, RegExp][] = [
     'I1',
     'the held VF is unassigned',
     (o) => {
-      o.vm.vpci.device = null;
-      o.vm.vpci.interface.state = 'none';
+      o.adapter.vpci.device = null;
+      o.adapter.vpci.interface.state = 'none';
     },
     /not assigned/,
   ],
@@ -151,7 +151,7 @@ it.each<[string, string, (o: Objects) => void, RegExp]>([
     'I6',
     'the flags are cleared while the VF is assigned',
     (o) => {
-      o.vm.adapter.vfAssigned = false;
+      o.adapter.vdev.vfAssigned = false;
     },
     /I6: .*say not assigned/,
   ],
@@ -159,7 +159,7 @@ it.each<[string, string, (o: Objects) => void, RegExp]>([
     'I6',
     'the IOV weight is 0 while the VF is assigned',
     (o) => {
-      o.vm.adapter.iovWeight = 0;
+      o.adapter.vdev.iovWeight = 0;
     },
     /I6: /,
   ],
@@ -167,7 +167,7 @@ it.each<[string, string, (o: Objects) => void, RegExp]>([
     'I5',
     'the guest uses a VF whose bus interface is gone',
     (o) => {
-      o.vm.vpci.interface.state = 'created';
+      o.adapter.vpci.interface.state = 'created';
     },
     /I5: .*interface is created/,
   ],
@@ -175,8 +175,8 @@ it.each<[string, string, (o: Objects) => void, RegExp]>([
     'I7',
     'an interface is bound to nothing',
     (o) => {
-      o.vm.custody = null;
-      o.vm.vpci.device = null;
+      o.adapter.custody = null;
+      o.adapter.vpci.device = null;
     },
     /I7: .*bound to no VF device/,
   ],
@@ -213,7 +213,7 @@ it.each<[string, (o: Objects) => void]>([
   [
     'I3',
     (o) => {
-      o.vm.guest.events.push({ atMs: 0, kind: 'offer' });
+      o.adapter.guest.events.push({ atMs: 0, kind: 'offer' });
     },
   ],
 ])(

@@ -279,7 +279,7 @@ it('a VM does one step at a time, whoever asks', async () => {
     save.perform('saveVirtualFunctionState'),
   ]);
   expect(state.hostTimeMs).toBeGreaterThan(pause.hostTimeMs);
-  expect(fleet.objects().vm.record?.blocks.vfState).toBeDefined();
+  expect(fleet.objects().vm.record?.blocks.adapters['nic-0']?.vfState).toBeDefined();
 });
 
 it('an unknown host, VM or generation is named in the refusal', async () => {

@@ -1,6 +1,6 @@
 /** A modified save and restore by direct driver calls: what the claims of US 2024/0427619 A1 say must be seen on the host. */
 import { HOLD_MODES } from '../../../contract/inputs';
-import { RING_SIZE, produced, vfOf } from '../../../hosts/simulator/devices/network-adapter';
+import { RING_SIZE, produced, vfOf } from '../../../hosts/simulator/devices/physical-function';
 import {
   RESTORE,
   RESTORE_IN_ONE_STEP,
@@ -21,12 +21,13 @@ const saved = async (vmId = 'vm-01', options = {}) => {
 };
 
 const ring = (vmId = 'vm-01') => {
-  const { pf, vm, nowMs } = fleet.objects(vmId);
-  const vf = vfOf(pf, vmId);
+  const o = fleet.objects(vmId);
+  const { adapter, nowMs } = o;
+  const vf = vfOf(o);
   if (vf === undefined) throw new Error('the VF is gone');
   return {
     produced: produced(vf.ring, nowMs),
-    consumed: vm.guest.ring?.consumed ?? -1,
+    consumed: adapter.guest.ring?.consumed ?? -1,
     epoch: vf.configEpoch,
   };
 };
@@ -47,14 +48,15 @@ describe.each(HOLD_MODES)('with hold mode %s', (holdMode) => {
       const saves = await Promise.all(vmIds.map((id) => VmRun.save(fleet, id, { settings })));
       for (const step of SAVE) await Promise.all(saves.map((save) => save.perform(step)));
       for (const id of vmIds) {
-        const { pf, vm } = fleet.objects(id);
-        expect(vfOf(pf, id)?.ring.active).toBe(true);
-        expect(vm.vpci.device).toMatchObject({
+        const o = fleet.objects(id);
+        const { adapter, vm } = o;
+        expect(vfOf(o)?.ring.active).toBe(true);
+        expect(adapter.vpci.device).toMatchObject({
           connected: true,
           iommuAttachCount: 1,
           writesWhileHeld: 0,
         });
-        expect(vm.vpci.interface.state).toBe('none');
+        expect(adapter.vpci.interface.state).toBe('none');
         expect(vm.partition).toMatchObject({
           state: 'preserved',
           custodian: 'hypervisor',
@@ -64,7 +66,7 @@ describe.each(HOLD_MODES)('with hold mode %s', (holdMode) => {
           state: 'exited',
           exitDetail: 'FastSavePreservePartitionHandleTransferNetworking',
         });
-        expect(vm.nic.state).toBe('connected');
+        expect(adapter.nic.state).toBe('connected');
       }
       const restores = await Promise.all(vmIds.map((id) => VmRun.restore(fleet, id, { settings })));
       for (const step of order) await Promise.all(restores.map((restore) => restore.perform(step)));
@@ -86,13 +88,13 @@ describe.each(HOLD_MODES)('with hold mode %s', (holdMode) => {
           withinBudget: true,
         });
         expect(after.facts.blackoutMs).toBeGreaterThan(0);
-        const { vm } = fleet.objects(id);
-        expect(vm.vpci).toMatchObject({
+        const { vm, adapter } = fleet.objects(id);
+        expect(adapter.vpci).toMatchObject({
           hold: null,
           device: { iommuAttachCount: 1 },
           interface: { state: 'active' },
         });
-        expect(vm.adapter).toMatchObject({
+        expect(adapter.vdev).toMatchObject({
           optimizations: 'enabled',
           vfAssigned: true,
           vfIdAllocated: true,
@@ -142,7 +144,7 @@ it('connects at the tail of bus creation, after the assignment, and re-binds the
   await saved();
   const restore = await VmRun.restore(fleet);
   await restore.performBefore('assignVirtualFunction', RESTORE);
-  expect(fleet.objects().vm.vpci).toMatchObject({
+  expect(fleet.objects().adapter.vpci).toMatchObject({
     interface: { state: 'created' },
     device: { iommuAttachCount: 1 },
   });
@@ -182,10 +184,10 @@ it('resets a bus interface that is still active, without FLR or unassign (claims
   use();
   const save = await VmRun.save(fleet);
   await save.performBefore('resetVpciBusInterface', SAVE);
-  const { device } = fleet.objects().vm.vpci;
+  const { device } = fleet.objects().adapter.vpci;
   const { epoch } = ring();
   expect((await save.perform('resetVpciBusInterface')).status).toBe('done');
-  expect(fleet.objects().vm.vpci).toMatchObject({
+  expect(fleet.objects().adapter.vpci).toMatchObject({
     interface: { state: 'none', madeBy: null },
     device,
   });
@@ -196,8 +198,8 @@ it('has nothing to reset when the bus interface is inactive already (claim 6)', 
   use();
   const save = await VmRun.save(fleet);
   await save.performBefore('resetVpciBusInterface', SAVE);
-  fleet.change(({ vm }) => {
-    vm.vpci.interface = { state: 'none', madeBy: null };
+  fleet.change(({ adapter }) => {
+    adapter.vpci.interface = { state: 'none', madeBy: null };
   });
   expect(await save.perform('resetVpciBusInterface')).toMatchObject({
     status: 'notApplicable',
@@ -214,8 +216,9 @@ it('goes on receiving while the VM is dark, and drops only what does not fit int
   await saved();
   const before = ring();
   // The pause began RING_SIZE + 500 packets ago: one packet a millisecond.
-  fleet.change(({ pf, vm }) => {
-    const vf = vfOf(pf, 'vm-01');
+  fleet.change((o) => {
+    const { vm } = o;
+    const vf = vfOf(o);
     if (vf === undefined || vm.partition.pausedAtMs === null) throw new Error('not paused');
     vf.ring.sinceMs -= RING_SIZE + 500;
     vm.partition.pausedAtMs -= RING_SIZE + 500;
@@ -226,7 +229,7 @@ it('goes on receiving while the VM is dark, and drops only what does not fit int
   expect(ring().consumed).toBeGreaterThan(before.consumed + RING_SIZE + 500);
   expect(facts.droppedPackets).toBeGreaterThanOrEqual(500);
   expect(facts.droppedPackets).toBeLessThan(1500);
-  expect(fleet.objects().vm.guest.interruptsReplayed).toBe(RING_SIZE);
+  expect(fleet.objects().adapter.guest.interruptsReplayed).toBe(RING_SIZE);
   expect(facts).toMatchObject({ path: 'kept', guestVisibleEvents: 0 });
 });
 
@@ -246,10 +249,10 @@ it('goes on without a VF record when the VF is gone at the check, and says which
   use();
   const save = await VmRun.save(fleet);
   await save.performBefore('saveVirtualFunctionState', SAVE);
-  fleet.change(({ vm }) => {
-    vm.vpci.device = null;
-    vm.vpci.interface = { state: 'none', madeBy: null };
-    if (vm.custody !== null) vm.custody.lost = true;
+  fleet.change(({ adapter }) => {
+    adapter.vpci.device = null;
+    adapter.vpci.interface = { state: 'none', madeBy: null };
+    if (adapter.custody !== null) adapter.custody.lost = true;
   });
   const { evidence } = await save.perform('saveVirtualFunctionState');
   expect(evidence['withoutVfRecord']).toBe('the VF is allocated but not assigned any more');
@@ -262,10 +265,10 @@ it('checks again after the state is written: a port removed in between leaves no
     faults: [fault('writeVirtualFunctionInfo', 'vf-gone')],
   });
   await save.performBefore('writeVirtualFunctionInfo', SAVE);
-  expect(fleet.objects().vm.record?.blocks.vfState).toBeDefined();
+  expect(fleet.objects().vm.record?.blocks.adapters['nic-0']?.vfState).toBeDefined();
   await save.perform('writeVirtualFunctionInfo');
-  expect(fleet.objects().vm.record?.withoutVf).toBe(
+  expect(fleet.objects().vm.record?.blocks.adapters['nic-0']?.withoutVf).toBe(
     'the VF is neither allocated nor assigned any more',
   );
-  expect(fleet.objects().vm.record?.blocks.vfState).toBeUndefined();
+  expect(fleet.objects().vm.record?.blocks.adapters['nic-0']?.vfState).toBeUndefined();
 });

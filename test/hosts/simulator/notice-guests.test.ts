@@ -20,7 +20,7 @@ it('ends as soon as every guest has acknowledged', async () => {
   });
   expect(await commands('vm-02')).toEqual(['Guest.NoticeFreeze', 'Guest.AcknowledgeNotice']);
   // It is no event of a device: a save after it still finds that the guest saw nothing.
-  expect(fleet.objects('vm-02').vm.guest.events).toEqual([]);
+  expect(fleet.objects('vm-02').adapter.guest.events).toEqual([]);
 });
 
 it.each([['stuck'], ['fail-before']] as const)(
@@ -37,7 +37,7 @@ it.each([['stuck'], ['fail-before']] as const)(
 
 it('a guest that hangs acknowledges nothing', async () => {
   fleet.change(({ vm }) => {
-    vm.guest.hangs = true;
+    vm.guestHangs = true;
   }, 'vm-03');
   const { evidence } = await (await arm(50)).perform('noticeGuests');
   expect(evidence).toMatchObject({ unacknowledged: ['vm-03'] });

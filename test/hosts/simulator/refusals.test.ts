@@ -213,8 +213,8 @@ it.each<{
   },
   {
     what: 'creating a bus over an interface that was not reset',
-    prepare: restoreUpTo('createVpciBus', ({ vm }) => {
-      vm.vpci.interface = { state: 'active', madeBy: 1 };
+    prepare: restoreUpTo('createVpciBus', ({ adapter }) => {
+      adapter.vpci.interface = { state: 'active', madeBy: 1 };
     }),
     step: 'createVpciBus',
     type: 'Refused',
@@ -229,8 +229,8 @@ it.each<{
   },
   {
     what: 'assigning a VF whose device another VM owns',
-    prepare: restoreUpTo('assignVirtualFunction', ({ vm }) => {
-      if (vm.vpci.device !== null) vm.vpci.device = { ...vm.vpci.device, ownerVmId: 'vm-02' };
+    prepare: restoreUpTo('assignVirtualFunction', ({ adapter: { vpci } }) => {
+      if (vpci.device !== null) vpci.device = { ...vpci.device, ownerVmId: 'vm-02' };
     }),
     step: 'assignVirtualFunction',
     type: 'IdentityMismatch',
@@ -238,8 +238,8 @@ it.each<{
   },
   {
     what: 'assigning a VF that is allocated to another VM',
-    prepare: restoreUpTo('assignVirtualFunction', ({ pf, vm }) => {
-      vm.custody = null;
+    prepare: restoreUpTo('assignVirtualFunction', ({ pf, adapter }) => {
+      adapter.custody = null;
       pf.vfs = pf.vfs.filter((vf) => vf.ownerVmId === 'vm-02').map((vf) => ({ ...vf, vfId: 0 }));
       pf.vports = pf.vports.filter((p) => p.vfId === 0);
       pf.iovVfUsage = 1;
@@ -280,8 +280,8 @@ it.each<{
   },
   {
     what: 'resuming without the VF state',
-    prepare: restoreUpTo('resumeVm', ({ vm }) => {
-      vm.restored.vfState = false;
+    prepare: restoreUpTo('resumeVm', ({ adapter }) => {
+      adapter.vfStateRestored = false;
     }),
     step: 'resumeVm',
     type: 'Refused',
@@ -310,10 +310,10 @@ it.each<{
   },
   {
     what: 'marking a VF assigned that is not',
-    prepare: restoreUpTo('markVirtualFunctionAssigned', ({ vm }) => {
-      vm.custody = null;
-      vm.vpci.device = null;
-      vm.vpci.interface = { state: 'none', madeBy: null };
+    prepare: restoreUpTo('markVirtualFunctionAssigned', ({ adapter }) => {
+      adapter.custody = null;
+      adapter.vpci.device = null;
+      adapter.vpci.interface = { state: 'none', madeBy: null };
     }),
     step: 'markVirtualFunctionAssigned',
     type: 'VirtualFunctionLost',
@@ -337,7 +337,8 @@ it.each<{
     what: 'allocating a second VF',
     prepare: async () => {
       const run = await VmRun.save(fleet);
-      fleet.change(({ pf }) => {
+      fleet.change(({ pf, adapter }) => {
+        adapter.guest.dataPath = 'synthetic';
         pf.vfs = pf.vfs.map((vf) => ({
           ...vf,
           ownerVmId: vf.ownerVmId === 'vm-02' ? 'vm-02' : 'vm-09',
@@ -406,8 +407,8 @@ it.each([
   [
     'a VM with a pending data-path switch',
     () => {
-      fleet.change(({ vm }) => {
-        vm.guest.dataPathSwitchPending = true;
+      fleet.change(({ adapter }) => {
+        adapter.guest.dataPathSwitchPending = true;
       });
       return Promise.resolve();
     },
@@ -417,8 +418,8 @@ it.each([
   [
     'a VM with a pending device reset',
     () => {
-      fleet.change(({ vm }) => {
-        vm.vpci.deviceResetPending = true;
+      fleet.change(({ adapter }) => {
+        adapter.vpci.deviceResetPending = true;
       });
       return Promise.resolve();
     },
@@ -445,8 +446,8 @@ it.each([
 
 it('refuses to pause into a data-path switch that is under way', async () => {
   const run = await saveUpTo('pauseVm')();
-  fleet.change(({ vm }) => {
-    vm.guest.dataPathSwitchPending = true;
+  fleet.change(({ adapter }) => {
+    adapter.guest.dataPathSwitchPending = true;
   });
   const before = fleet.photograph();
   await expect(run.perform('pauseVm')).rejects.toMatchObject({ type: 'Refused' });
@@ -489,13 +490,13 @@ it.each([
   'refuses another %s at power-on-restore, before any hardware is touched',
   async (_, change, type, says) => {
     const run = await restoreUpTo('powerOnRestore', change)();
-    const { pf, vm } = fleet.objects();
+    const { pf, adapter } = fleet.objects();
     await expect(run.perform('powerOnRestore')).rejects.toMatchObject({
       type,
       message: expect.stringMatching(says),
     });
     const after = fleet.objects();
-    expect(after.vm.vpci).toEqual(vm.vpci);
+    expect(after.adapter.vpci).toEqual(adapter.vpci);
     expect({ ...after.pf, mailbox: null }).toEqual({ ...pf, mailbox: null });
   },
 );

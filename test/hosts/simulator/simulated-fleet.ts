@@ -14,7 +14,8 @@ import type { Direction, HostStep, StepOutcome, VmStep } from '../../../contract
 import { createFleet, type FleetShape } from '../../../hosts/simulator/fleet';
 import type { LatencyProfile } from '../../../hosts/simulator/latency';
 import { SimulatedHosts } from '../../../hosts/simulator/simulated-host';
-import type { Objects } from '../../../hosts/simulator/state';
+import { objectsOf } from '../../../hosts/simulator/operations/each-adapter';
+import type { AdapterObjects } from '../../../hosts/simulator/state';
 import { HostStore } from '../../../hosts/simulator/store';
 
 export const HOST = 'host-01';
@@ -95,16 +96,19 @@ export class SimulatedFleet {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  objects(vmId = 'vm-01'): Objects {
-    return this.store.objects(HOST, vmId);
+  /** Of the VM's first adapter, or of another one. */
+  objects(vmId = 'vm-01', adapterId = 'nic-0'): AdapterObjects {
+    return objectsOf(this.store.objects(HOST, vmId), adapterId);
   }
 
   get vmIds(): readonly string[] {
     return this.store.host(HOST).vmIds;
   }
 
-  change(change: (o: Objects) => void, vmId = 'vm-01'): void {
-    this.store.update(HOST, vmId, change);
+  change(change: (o: AdapterObjects) => void, vmId = 'vm-01', adapterId = 'nic-0'): void {
+    this.store.update(HOST, vmId, (o) => {
+      change(objectsOf(o, adapterId));
+    });
   }
 
   async facts(vmId = 'vm-01') {
@@ -134,7 +138,7 @@ export class SimulatedFleet {
         commands: 0,
         mailbox: null,
       },
-      { ...this.store.pf(HOST), mailbox: null },
+      this.store.pfs(HOST).map((pf) => ({ ...pf, mailbox: null })),
       vms,
     ]);
   }

@@ -40,12 +40,12 @@ describe('an undo', () => {
       dataPath: 'vf',
     });
     expect(after.facts).toMatchObject({ path: 'kept', guestVisibleEvents: 0 });
-    expect(fleet.objects().vm).toMatchObject({
+    expect(fleet.objects().vm).toMatchObject({ deadlineMs: null });
+    expect(fleet.objects().adapter).toMatchObject({
       custody: null,
-      deadlineMs: null,
       vpci: { hold: null },
       nic: { saving: 'none' },
-      adapter: { state: 'Running', optimizations: 'enabled' },
+      vdev: { state: 'Running', optimizations: 'enabled' },
     });
     await fleet.expectUnharmed();
     // And the next save finds nothing left over.
@@ -143,7 +143,7 @@ describe('the other ways back', () => {
       holder: null,
       facts: { running: false, path: 'stranded' },
     });
-    expect(fleet.objects().vm.custody).toMatchObject({ lost: false });
+    expect(fleet.objects().adapter.custody).toMatchObject({ lost: false });
     await expect(VmRun.save(fleet)).rejects.toMatchObject({ type: 'HostQuarantined' });
     await expect(
       fleet.hosts.acquireHost('host-01', { workflowId: 'w', runId: 'r' }),

@@ -1,6 +1,6 @@
 /** The devices themselves: each state machine and each OID refuses what its driver document refuses. */
 import { HoldfastError } from '../../../../contract/failures';
-import * as pfCommands from '../../../../hosts/simulator/devices/network-adapter';
+import * as pfCommands from '../../../../hosts/simulator/devices/physical-function';
 import { consumeRecord, startRecord } from '../../../../hosts/simulator/devices/runtime-repository';
 import { startNicSave } from '../../../../hosts/simulator/devices/vm-switch';
 import {
@@ -26,7 +26,7 @@ const refusal = (act: () => unknown) => {
   return 'allowed';
 };
 const vpci = (state: VpciState['interface']['state']): VpciState => ({
-  ...fleet.objects().vm.vpci,
+  ...fleet.objects().adapter.vpci,
   interface: { state, madeBy: 1 },
 });
 
@@ -66,7 +66,7 @@ it('a record is consumed once', () => {
 });
 
 it('one save of a NIC at a time, and none of a NIC that is not connected', () => {
-  const { nic } = fleet.objects().vm;
+  const { nic } = fleet.objects().adapter;
   expect(refusal(() => startNicSave(nic))).toBe('allowed');
   expect(refusal(() => startNicSave(nic))).toBe('Refused');
   expect(refusal(() => startNicSave({ ...nic, saving: 'none', state: 'disconnected' }))).toBe(
@@ -90,11 +90,11 @@ it.each([
   ['give a VF a second VPort', () => pfCommands.createVPort(fleet.objects().pf, 0)],
   [
     'move a filter to a VPort that does not exist',
-    () => pfCommands.moveFilter(fleet.objects().pf, fleet.objects().vm.macAddress, 77),
+    () => pfCommands.moveFilter(fleet.objects().pf, fleet.objects().adapter.macAddress, 77),
   ],
   [
     'allocate a second VF for one adapter',
-    () => pfCommands.allocateVf(fleet.objects().pf, 'vm-01', 'mac', 0),
+    () => pfCommands.allocateVf(fleet.objects().pf, fleet.objects(), 'mac', 0),
   ],
 ])('the PF refuses to %s with NDIS_STATUS_INVALID_PARAMETER', (_, act) => {
   expect(act).toThrow(/NDIS_STATUS_INVALID_PARAMETER/);

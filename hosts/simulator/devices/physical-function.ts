@@ -2,9 +2,15 @@ import { HoldfastError } from '../../../contract/failures';
 import type { Intent } from '../state';
 import { DEFAULT_SHARE_GBPS, ledgerOf } from './bandwidth';
 
-/** A physical function with its NIC switch: VFs, VPorts, receive filters and the capacity ledger. */
-export interface NetworkAdapterState {
+/** What functions a device has: of a NIC, or the controllers of an NVMe subsystem. */
+export type FunctionKind = 'network' | 'nvme';
+
+/** A physical function with its VFs and the capacity ledger; of a NIC also its switch: VPorts and receive filters. */
+export interface PhysicalFunctionState {
   readonly pfId: string;
+  readonly kind: FunctionKind;
+  /** PCIe bus and first device of its VFs. */
+  readonly bus: string;
   /** IovVfCapacity. */
   readonly iovVfCapacity: number;
   /** IovVfUsage: the ledger, kept apart from the list so that a difference shows (I9). */
@@ -27,6 +33,8 @@ export interface VirtualFunction {
   readonly ownerVmId: string;
   /** What it is promised of the PF's bandwidth, Gbps. */
   bandwidthGbps?: number;
+  /** Of the VM's adapters, the one it is for. */
+  readonly adapterId: string;
   /** Counts resets and reconfigurations; a saved state of another epoch must not be used. */
   configEpoch: number;
   ring: ReceiveRing;
@@ -68,29 +76,54 @@ export const DEFAULT_VPORT = 0;
 const invalidParameter = (oid: string, why: string) =>
   new HoldfastError('Refused', `${oid}: NDIS_STATUS_INVALID_PARAMETER: ${why}.`, { oid });
 
-export function findVf(pf: NetworkAdapterState, vfId: number): VirtualFunction | undefined {
+export function findVf(pf: PhysicalFunctionState, vfId: number): VirtualFunction | undefined {
   return pf.vfs.find((vf) => vf.vfId === vfId);
 }
-export const vfOf = (pf: NetworkAdapterState, vmId: string): VirtualFunction | undefined =>
-  pf.vfs.find((vf) => vf.ownerVmId === vmId);
+export const isVfOf = (vf: VirtualFunction, { vm, adapter }: Owner): boolean =>
+  vf.ownerVmId === vm.vmId && vf.adapterId === adapter.adapterId;
+/** The VF that is allocated to an adapter, if one is. */
+export const vfOf = (o: Owner & { readonly pf: PhysicalFunctionState }) =>
+  o.pf.vfs.find((vf) => isVfOf(vf, o));
+interface Owner {
+  readonly vm: { readonly vmId: string };
+  readonly adapter: { readonly adapterId: string };
+}
 
-function allocatedVf(pf: NetworkAdapterState, oid: string, vfId: number): VirtualFunction {
+/**
+ * What a device of each kind calls the requests for one of its VFs: NDIS's OIDs, or the commands of NVMe's virtualization
+ * enhancements for a secondary controller.
+ */
+export const FUNCTION_COMMANDS = {
+  network: {
+    allocate: 'OID_NIC_SWITCH_ALLOCATE_VF',
+    reset: 'OID_SRIOV_RESET_VF',
+    free: 'OID_NIC_SWITCH_FREE_VF',
+  },
+  nvme: {
+    allocate: 'NVMe.SecondaryController.Online',
+    reset: 'NVMe.SecondaryController.Reset',
+    free: 'NVMe.SecondaryController.Offline',
+  },
+} as const satisfies Record<FunctionKind, Record<string, string>>;
+
+function allocatedVf(pf: PhysicalFunctionState, oid: string, vfId: number): VirtualFunction {
   const vf = findVf(pf, vfId);
   if (vf === undefined) throw invalidParameter(oid, `VF ${String(vfId)} is not allocated`);
   return vf;
 }
 
-/** OID_NIC_SWITCH_ALLOCATE_VF: the lowest free VF ID, with its RID. The stack made the serial number before. */
+/** The lowest free VF ID, with its RID. The stack made the serial number before. */
 export function allocateVf(
-  pf: NetworkAdapterState,
-  ownerVmId: string,
+  pf: PhysicalFunctionState,
+  owner: Owner,
   macAddress: string,
   nowMs: number,
 ): VirtualFunction {
-  if (vfOf(pf, ownerVmId) !== undefined) {
+  const [ownerVmId, { adapterId }] = [owner.vm.vmId, owner.adapter];
+  if (vfOf({ ...owner, pf }) !== undefined) {
     throw invalidParameter(
-      'OID_NIC_SWITCH_ALLOCATE_VF',
-      `the adapter of ${ownerVmId} has a VF already`,
+      FUNCTION_COMMANDS[pf.kind].allocate,
+      `adapter ${adapterId} of ${ownerVmId} has a VF already`,
     );
   }
   if (pf.vfs.length >= pf.iovVfCapacity) {
@@ -103,12 +136,13 @@ export function allocateVf(
   while (findVf(pf, vfId) !== undefined) vfId += 1;
   const vf: VirtualFunction = {
     vfId,
-    rid: `3b:${(2 + (vfId >> 3)).toString(16).padStart(2, '0')}.${String(vfId & 7)}`,
+    rid: `${pf.bus}:${(2 + (vfId >> 3)).toString(16).padStart(2, '0')}.${String(vfId & 7)}`,
     serialNumber: pf.nextSerialNumber,
     macAddress,
     ownerVmId,
     // Never more than is free: a VF that comes when all is promised gets what is left over.
     bandwidthGbps: Math.max(0, Math.min(DEFAULT_SHARE_GBPS, ledgerOf(pf).freeGbps)),
+    adapterId,
     configEpoch: 1,
     ring: { active: false, base: 0, sinceMs: nowMs },
   };
@@ -119,7 +153,7 @@ export function allocateVf(
 }
 
 /** OID_NIC_SWITCH_CREATE_VPORT: exactly one non-default VPort for a VF. */
-export function createVPort(pf: NetworkAdapterState, vfId: number): VPort {
+export function createVPort(pf: PhysicalFunctionState, vfId: number): VPort {
   allocatedVf(pf, 'OID_NIC_SWITCH_CREATE_VPORT', vfId);
   if (pf.vports.some((p) => p.vfId === vfId)) {
     throw invalidParameter('OID_NIC_SWITCH_CREATE_VPORT', `VF ${String(vfId)} has a VPort already`);
@@ -131,7 +165,7 @@ export function createVPort(pf: NetworkAdapterState, vfId: number): VPort {
 }
 
 /** OID_RECEIVE_FILTER_MOVE_FILTER */
-export function moveFilter(pf: NetworkAdapterState, macAddress: string, vportId: number): void {
+export function moveFilter(pf: PhysicalFunctionState, macAddress: string, vportId: number): void {
   const filter = pf.filters.find((f) => f.macAddress === macAddress);
   if (filter === undefined) {
     throw invalidParameter('OID_RECEIVE_FILTER_MOVE_FILTER', `no filter for ${macAddress}`);
@@ -143,7 +177,7 @@ export function moveFilter(pf: NetworkAdapterState, macAddress: string, vportId:
 }
 
 /** OID_NIC_SWITCH_DELETE_VPORT */
-export function deleteVPort(pf: NetworkAdapterState, vfId: number): void {
+export function deleteVPort(pf: PhysicalFunctionState, vfId: number): void {
   const vport = pf.vports.find((p) => p.vfId === vfId);
   if (vport === undefined) {
     throw invalidParameter('OID_NIC_SWITCH_DELETE_VPORT', `VF ${String(vfId)} has no VPort`);
@@ -157,16 +191,16 @@ export function deleteVPort(pf: NetworkAdapterState, vfId: number): void {
   pf.vports = pf.vports.filter((p) => p !== vport);
 }
 
-/** OID_SRIOV_RESET_VF: a function level reset. In-flight DMA is lost and the ring starts over. */
-export function resetVf(pf: NetworkAdapterState, vfId: number, nowMs: number): void {
-  const vf = allocatedVf(pf, 'OID_SRIOV_RESET_VF', vfId);
+/** A function level reset. In-flight DMA is lost and the ring starts over. */
+export function resetVf(pf: PhysicalFunctionState, vfId: number, nowMs: number): void {
+  const vf = allocatedVf(pf, FUNCTION_COMMANDS[pf.kind].reset, vfId);
   vf.configEpoch += 1;
   vf.ring = { active: false, base: 0, sinceMs: nowMs };
 }
 
-/** OID_NIC_SWITCH_FREE_VF: refused while a VPort is attached. */
-export function freeVf(pf: NetworkAdapterState, vfId: number): void {
-  const vf = allocatedVf(pf, 'OID_NIC_SWITCH_FREE_VF', vfId);
+/** Refused while a VPort is attached. */
+export function freeVf(pf: PhysicalFunctionState, vfId: number): void {
+  const vf = allocatedVf(pf, FUNCTION_COMMANDS[pf.kind].free, vfId);
   if (pf.vports.some((p) => p.vfId === vfId)) {
     throw invalidParameter('OID_NIC_SWITCH_FREE_VF', `a VPort is attached to VF ${String(vfId)}`);
   }
@@ -175,7 +209,7 @@ export function freeVf(pf: NetworkAdapterState, vfId: number): void {
 }
 
 /** The VF is gone without anyone's command: port removal, PF reset, surprise removal. */
-export function loseVf(pf: NetworkAdapterState, vf: VirtualFunction): void {
+export function loseVf(pf: PhysicalFunctionState, vf: VirtualFunction): void {
   for (const vport of pf.vports.filter((p) => p.vfId === vf.vfId)) {
     for (const filter of pf.filters) {
       if (filter.vportId === vport.vportId) filter.vportId = DEFAULT_VPORT;
