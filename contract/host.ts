@@ -1,7 +1,7 @@
 import type { Holder, VirtualFunctionIdentity } from './ids';
 import type { Fault } from './faults';
 import type { Component, HoldMode, Mode, StepPlacement, Update } from './inputs';
-import type { Path, VmFacts } from './results';
+import type { DataPath, VmFacts } from './results';
 import type { VmStep } from './steps';
 
 /** How a host is registered: what a run needs to know before it touches anything. */
@@ -48,9 +48,6 @@ export const VM_PHASES = [
 ] as const;
 export type VmPhase = (typeof VM_PHASES)[number];
 
-/** Of a NIC without its VF the guest has the synthetic path, of an NVMe controller none. */
-export type DataPath = 'vf' | 'synthetic' | 'none';
-
 export interface VmDescription {
   readonly vmId: string;
   readonly phase: VmPhase;
@@ -62,31 +59,11 @@ export interface VmDescription {
   readonly identity: VirtualFunctionIdentity | null;
   /** Of the VM's first adapter with a VF, or its first one; `none` if it has no adapter. */
   readonly dataPath: DataPath;
-  /** In the order of their ids. Absent: hosts of before had one adapter for each VM and did not say. */
-  readonly adapters?: readonly AdapterDescription[];
   /** Whether the guest answers; `none` while its VM does not run. */
   readonly heartbeat: 'ok' | 'lost' | 'none';
   /** Blackouts that have ended, whoever caused them, oldest first: the latest 64. */
   readonly blackouts: readonly PastBlackout[];
   readonly facts: VmFacts;
-}
-
-/** One adapter of a VM, and what was measured of it in the VM's last operation. Times in ms by the host's clock. */
-export interface AdapterDescription {
-  readonly adapterId: string;
-  readonly kind: 'network' | 'nvme';
-  /** The physical function that its VF is of. */
-  readonly pfId: string;
-  /** Whether it is to have a VF at all. */
-  readonly wantsVf: boolean;
-  readonly dataPath: DataPath;
-  readonly path: Path;
-  readonly pathReason: string | null;
-  readonly identityBefore: VirtualFunctionIdentity | null;
-  readonly identityAfter: VirtualFunctionIdentity | null;
-  readonly vfOutageMs: number;
-  readonly guestVisibleEvents: number;
-  readonly droppedPackets: number;
 }
 
 export interface PastBlackout {

@@ -57,7 +57,43 @@ export interface VmFacts {
   readonly droppedPackets: number;
   readonly withinBudget: boolean;
   readonly stackVersion: string;
+  /**
+   * In the order of their ids; then the identities above are those of the first VF, outage is the longest, events and
+   * drops are sums, and `path` is the worst. Absent of a VM that has one adapter, with a VF, and nothing else to say.
+   */
+  readonly adapters?: readonly AdapterFacts[];
 }
+
+/** Of a NIC without its VF the guest has the synthetic path, of an NVMe controller none. */
+export type DataPath = 'vf' | 'synthetic' | 'none';
+
+/** One adapter of a VM, and what was measured of it in the VM's last operation. Times in ms by the host's clock. */
+export interface AdapterFacts {
+  readonly adapterId: string;
+  readonly kind: 'network' | 'nvme';
+  /** The physical function that its VF is of. */
+  readonly pfId: string;
+  /** Whether it is to have a VF at all. */
+  readonly wantsVf: boolean;
+  readonly dataPath: DataPath;
+  readonly path: Path;
+  readonly pathReason: string | null;
+  readonly identityBefore: VirtualFunctionIdentity | null;
+  readonly identityAfter: VirtualFunctionIdentity | null;
+  readonly vfOutageMs: number;
+  readonly guestVisibleEvents: number;
+  readonly droppedPackets: number;
+}
+
+/** Each VF that a VM is to have, as it was and as it is; null where there is none. */
+export const functionsOf = (
+  facts: VmFacts,
+): readonly Pick<AdapterFacts, 'identityBefore' | 'identityAfter'>[] =>
+  facts.adapters?.filter(({ wantsVf }) => wantsVf) ?? [facts];
+
+/** Whether the VM is to have a VF that it does not have. */
+export const lacksVf = (facts: VmFacts): boolean =>
+  functionsOf(facts).some(({ identityAfter }) => identityAfter === null);
 
 export interface ServicedVm {
   readonly vmId: string;

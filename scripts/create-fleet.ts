@@ -1,5 +1,5 @@
-import { Command } from 'commander';
-import { createFleet } from '../hosts/simulator/fleet';
+import { Command, Option } from 'commander';
+import { ADAPTER_MIXES, createFleet } from '../hosts/simulator/fleet';
 import { inventoryOf } from '../hosts/simulator/inventory';
 import { HostStore } from '../hosts/simulator/store';
 import { completeInventory } from '../workers/inventory';
@@ -19,6 +19,11 @@ async function main(): Promise<void> {
       'write the hosts into this inventory; what it says of hosts it has already stays',
     )
     .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
+    .addOption(
+      new Option('--adapters <which>', 'what the VMs have: a NIC with a VF, or a mix of all kinds')
+        .choices(ADAPTER_MIXES)
+        .default('one'),
+    )
     .option(
       '--custody-below-vsp',
       'the hosts keep bus connections below the VPCI VSP, so that it can be updated too',
@@ -32,6 +37,7 @@ async function main(): Promise<void> {
       faultDomains: number;
       inventory?: string;
       custodyBelowVsp?: boolean;
+      adapters: (typeof ADAPTER_MIXES)[number];
     }>();
   const store = new HostStore(options.fleetDir);
   const hostIds = createFleet(store, options);

@@ -1,5 +1,11 @@
 import Table from 'cli-table3';
-import type { Path, ServiceHostResult, ServicedVm } from '../contract/results';
+import type { VirtualFunctionIdentity } from '../contract/ids';
+import {
+  functionsOf,
+  type Path,
+  type ServiceHostResult,
+  type ServicedVm,
+} from '../contract/results';
 import type { Mode } from '../contract/inputs';
 
 interface BeforeAfter<T> {
@@ -120,17 +126,24 @@ export function servicingTable({ hostId, result, failure, started }: HostRun): s
 }
 
 function row({ vmId, facts }: ServicedVm): string[] {
-  const [before, after] = [facts.identityBefore, facts.identityAfter];
   return [
     vmId,
     facts.path,
-    change(before?.vfId, after?.vfId),
-    change(before?.luid, after?.luid),
+    changes(facts, (vf) => vf?.vfId),
+    changes(facts, (vf) => vf?.luid),
     time(facts.blackoutMs),
     time(facts.vfOutageMs),
     String(facts.guestVisibleEvents),
   ];
 }
+
+const changes = (
+  facts: ServicedVm['facts'],
+  of: (vf: VirtualFunctionIdentity | null) => string | number | undefined,
+): string =>
+  functionsOf(facts)
+    .map(({ identityBefore, identityAfter }) => change(of(identityBefore), of(identityAfter)))
+    .join(', ') || 'no VF';
 
 const change = (before: string | number | undefined, after: string | number | undefined): string =>
   before === after

@@ -1,4 +1,5 @@
 import type { VmDescription } from '../contract/host';
+import { lacksVf } from '../contract/results';
 import { wayBack } from '../planning/ways-back';
 import { attachVirtualFunction } from './attach-virtual-function';
 import { failure } from './failures';
@@ -16,7 +17,8 @@ export async function restoreVm(vm: VmOperation): Promise<VmDescription | 'notNe
   });
 
   await vm.perform('enableOptimizations');
-  if (lacksVf(await vm.inspect())) await attachVirtualFunction(vm);
+  const { facts } = await vm.inspect();
+  if (lacksVf(facts)) await attachVirtualFunction(vm);
   const verified = await vm.perform('verifyRestore');
   return verified.evidence['vm'] as VmDescription;
 }
@@ -39,11 +41,6 @@ async function restoreRest(vm: VmOperation): Promise<void> {
   await vm.perform('resumeSyntheticAdapter');
   await vm.perform('resumeVm');
 }
-
-const lacksVf = ({ identity, adapters }: VmDescription): boolean =>
-  adapters === undefined
-    ? identity === null
-    : adapters.some(({ wantsVf, identityAfter }) => wantsVf && identityAfter === null);
 
 /** Of several VFs only those are given up that cannot be had; the others are still kept. */
 async function detach(vm: VmOperation): Promise<void> {

@@ -1,4 +1,5 @@
 import { CancellationScope } from '@temporalio/workflow';
+import { lacksVf } from '../contract/results';
 import { UNDO_SAVE } from '../contract/steps';
 import { attachVirtualFunction } from './attach-virtual-function';
 import type { VmOperation } from './vm-operation';
@@ -8,8 +9,8 @@ export async function undoSave(vm: VmOperation): Promise<void> {
   await CancellationScope.nonCancellable(async () => {
     await vm.performAll(UNDO_SAVE);
     await vm.perform('enableOptimizations');
-    const { identity } = await vm.inspect();
-    if (identity === null) await attachVirtualFunction(vm);
+    const { facts } = await vm.inspect();
+    if (lacksVf(facts)) await attachVirtualFunction(vm);
     await vm.perform('endOperation');
   });
 }

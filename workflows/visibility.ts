@@ -9,7 +9,7 @@ import {
 import { FAILURES, type FailureType } from '../contract/failures';
 import type { CommandFunctionResult } from '../contract/functions';
 import type { SEARCH_ATTRIBUTES } from '../contract/search-attributes';
-import type { FastRestoreResult, FastSaveResult } from '../contract/results';
+import { functionsOf, type FastRestoreResult, type FastSaveResult } from '../contract/results';
 import type { StepReport } from '../contract/steps';
 import { failureFacts, withoutNextActions } from './failures';
 import { lastFailure, type LastFailure } from './last-failure';
@@ -78,7 +78,8 @@ export function showSaved(result: FastSaveResult, nextAction: string | null): vo
 
 /** How a restore ended, beside `showEnd`. */
 export function showRestored({ vmId, hostId, outcome, mode, vm, steps }: FastRestoreResult): void {
-  const { path, pathReason, blackoutMs, vfOutageMs, withinBudget, identityAfter } = vm;
+  const { path, pathReason, blackoutMs, vfOutageMs, withinBudget } = vm;
+  const identities = functionsOf(vm).map(({ identityAfter }) => identityAfter);
   setCurrentDetails(
     page(
       `**${vmId} on ${hostId}: ${outcome === 'restored' ? path : 'not needed'}** (${mode})${parentLink()}`,
@@ -92,8 +93,8 @@ export function showRestored({ vmId, hostId, outcome, mode, vm, steps }: FastRes
                 blackoutMs.toFixed(1),
                 vfOutageMs.toFixed(1),
                 withinBudget ? 'yes' : '**no**',
-                String(identityAfter?.vfId ?? '-'),
-                identityAfter?.luid ?? '-',
+                identities.map((vf) => vf?.vfId ?? '-').join(', '),
+                identities.map((vf) => vf?.luid ?? '-').join(', '),
               ],
             ],
           ),

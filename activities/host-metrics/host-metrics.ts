@@ -2,7 +2,7 @@ import type { MetricMeter } from '@temporalio/common';
 import { HARD_BLACKOUT_LIMIT } from '../../contract/inputs';
 import { toMs } from '../../contract/durations';
 import { VM_PHASES, type HostDescription, type VmDescription } from '../../contract/host';
-import { PATHS, type Path } from '../../contract/results';
+import { PATHS, functionsOf, type Path } from '../../contract/results';
 import type { HostActivities } from '../host-activities';
 import { createInstruments, type Instruments } from './instruments';
 import { measuredActivities } from './measured-activities';
@@ -69,7 +69,10 @@ export class HostMetrics {
     instruments.longestDarkness.set(darkForMs / 1000, on);
     const overdue = dark.filter((vm) => vm.darkForMs > this.#allowedMs(host, vm));
     instruments.darkBeyondBudget.set(overdue.length, on);
-    instruments.heldVfs.set(dark.filter((vm) => vm.identity !== null).length, on);
+    const heldVfs = dark
+      .flatMap(({ facts }) => functionsOf(facts))
+      .filter((vf) => vf.identityAfter !== null);
+    instruments.heldVfs.set(heldVfs.length, on);
     instruments.quarantined.set(host.quarantine === null ? 0 : 1, on);
     instruments.describedAt.set(host.describedAtMs / 1000, on);
   }

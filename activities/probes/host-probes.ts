@@ -30,6 +30,11 @@ function ofVms(
   return { verdict: 'healthy', evidence: `${String(vms.length)} VMs: ${good}` };
 }
 
+const usesItsVfs = ({ dataPath, facts: { adapters } }: VmDescription): boolean =>
+  adapters === undefined
+    ? dataPath === 'vf'
+    : adapters.every((adapter) => !adapter.wantsVf || adapter.dataPath === 'vf');
+
 /** What can be asked of a host. Another probe is a name in the contract and an entry here. */
 const PROBES: Readonly<Record<HostProbe, (host: HostDescription) => Found>> = {
   heartbeat: (host) =>
@@ -42,8 +47,8 @@ const PROBES: Readonly<Record<HostProbe, (host: HostDescription) => Found>> = {
   vfDataPath: (host) =>
     ofVms(
       host,
-      (vm) => vm.dataPath !== 'vf',
-      (vms) => `on the synthetic path: ${named(vms)}`,
+      (vm) => !usesItsVfs(vm),
+      (vms) => `not on its VF: ${named(vms)}`,
       'every data path is its VF',
     ),
   forbiddenCommands: ({ forbiddenSinceServicing, quarantine }) => {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FAILURES, HoldfastError, type FailureType } from '../../contract/failures';
+import { lacksVf } from '../../contract/results';
 import {
   ATTACH_VIRTUAL_FUNCTION,
   UNDO_SAVE,
@@ -7,7 +8,7 @@ import {
   type VmStep,
 } from '../../contract/steps';
 import { hostNowMs } from './clock';
-import { lacksVf } from './describe';
+import { describeVm } from './describe';
 import type { SimulatedHosts } from './simulated-host';
 import type { HostStore } from './store';
 
@@ -71,7 +72,7 @@ export class DeadMan {
         await this.#restore(name, perform);
       } else await perform(UNDO_SAVE, 'undo');
       await perform(['enableOptimizations']);
-      if (lacksVf(this.store.objects(hostId, vmId))) {
+      if (lacksVf(describeVm(this.store.objects(hostId, vmId)).facts)) {
         await perform(ATTACH_VIRTUAL_FUNCTION).catch((error: unknown) => {
           this.say(`${name}: no VF could be attached: ${reason(error)}`);
         });

@@ -1,5 +1,5 @@
-import type { AdapterDescription, VmDescription } from '../../contract/host';
-import type { Path } from '../../contract/results';
+import type { VmDescription } from '../../contract/host';
+import type { AdapterFacts, Path } from '../../contract/results';
 import { vfOutageMs } from './devices/guest';
 import { firstIdentityBefore, identityOf } from './identity';
 import { darkForMs, phaseOf } from './leases';
@@ -22,7 +22,7 @@ function pathReasonOf({ path, pathReason, adapters }: VmState): string | null {
   return reasons.length === 0 ? pathReason : reasons.join('; ');
 }
 
-function describeAdapter(o: AdapterObjects): AdapterDescription {
+function describeAdapter(o: AdapterObjects): AdapterFacts {
   const { adapter, nowMs } = o;
   const { guest, before } = adapter;
   return {
@@ -59,7 +59,6 @@ export function describeVm(o: Objects): VmDescription {
     darkForMs: darkForMs(vm, nowMs),
     identity,
     dataPath: (withVf[0] ?? adapters[0])?.dataPath ?? 'none',
-    adapters,
     heartbeat: running ? (vm.guestHangs ? 'lost' : 'ok') : 'none',
     blackouts: vm.blackouts ?? [],
     facts: {
@@ -74,10 +73,7 @@ export function describeVm(o: Objects): VmDescription {
       droppedPackets: sum(adapters.map((a) => a.droppedPackets)),
       withinBudget: vm.withinBudget,
       stackVersion: vm.workerProcess.version,
+      ...(adapters.length === 1 && withVf.length === 1 ? {} : { adapters }),
     },
   };
 }
-
-/** Whether an adapter that is to have a VF has none. */
-export const lacksVf = (o: Objects): boolean =>
-  eachAdapter(o).some((of) => of.adapter.wantsVf && identityOf(of) === null);

@@ -1,5 +1,5 @@
 import { HoldfastError } from '../../../contract/failures';
-import type { DataPath } from '../../../contract/host';
+import type { DataPath } from '../../../contract/results';
 import { RING_SIZE, produced, startRing, type VirtualFunction } from './physical-function';
 
 /**

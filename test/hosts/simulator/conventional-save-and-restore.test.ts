@@ -1,35 +1,13 @@
 /** The conventional save and restore: the baseline, and the order of its OIDs. */
-import {
-  ATTACH_VIRTUAL_FUNCTION,
-  DETACH_VIRTUAL_FUNCTION,
-  type VmStep,
-} from '../../../contract/steps';
+import { ATTACH_VIRTUAL_FUNCTION } from '../../../contract/steps';
 import { vfOf } from '../../../hosts/simulator/devices/physical-function';
-import { SimulatedFleet, VmRun } from './simulated-fleet';
+import {
+  CONVENTIONAL_RESTORE as RESTORE,
+  CONVENTIONAL_SAVE as SAVE,
+  SimulatedFleet,
+  VmRun,
+} from './simulated-fleet';
 
-const SAVE = [
-  ...DETACH_VIRTUAL_FUNCTION,
-  'pauseVm',
-  'saveSyntheticAdapter',
-  'saveVm',
-  'crossPointOfNoReturn',
-  'resetVpciBusInterface',
-  'disconnectSyntheticAdapter',
-  'tearDownSyntheticAdapter',
-  'concludeSave',
-] as const satisfies readonly VmStep[];
-const RESTORE = [
-  'initializeSyntheticAdapter',
-  'reserveResources',
-  'powerOnRestore',
-  'restoreVm',
-  'connectSyntheticAdapter',
-  'resumeSyntheticAdapter',
-  'resumeVm',
-  'enableOptimizations',
-  ...ATTACH_VIRTUAL_FUNCTION,
-  'verifyRestore',
-] as const satisfies readonly VmStep[];
 const conventional = { settings: { mode: 'conventional' } } as const;
 
 let fleet: SimulatedFleet;

@@ -10,7 +10,14 @@ import type {
   ServicingOrder,
 } from '../../../contract/host';
 import type { Holder } from '../../../contract/ids';
-import type { Direction, HostStep, StepOutcome, VmStep } from '../../../contract/steps';
+import {
+  ATTACH_VIRTUAL_FUNCTION,
+  DETACH_VIRTUAL_FUNCTION,
+  type Direction,
+  type HostStep,
+  type StepOutcome,
+  type VmStep,
+} from '../../../contract/steps';
 import { createFleet, type FleetShape } from '../../../hosts/simulator/fleet';
 import type { LatencyProfile } from '../../../hosts/simulator/latency';
 import { SimulatedHosts } from '../../../hosts/simulator/simulated-host';
@@ -75,6 +82,30 @@ export const RESTORE_IN_ONE_STEP = [
   'powerOnRestore',
   'retrieveAndRestoreVirtualFunction',
   ...FINISH_RESTORE,
+] as const satisfies readonly VmStep[];
+
+export const CONVENTIONAL_SAVE = [
+  ...DETACH_VIRTUAL_FUNCTION,
+  'pauseVm',
+  'saveSyntheticAdapter',
+  'saveVm',
+  'crossPointOfNoReturn',
+  'resetVpciBusInterface',
+  'disconnectSyntheticAdapter',
+  'tearDownSyntheticAdapter',
+  'concludeSave',
+] as const satisfies readonly VmStep[];
+export const CONVENTIONAL_RESTORE = [
+  'initializeSyntheticAdapter',
+  'reserveResources',
+  'powerOnRestore',
+  'restoreVm',
+  'connectSyntheticAdapter',
+  'resumeSyntheticAdapter',
+  'resumeVm',
+  'enableOptimizations',
+  ...ATTACH_VIRTUAL_FUNCTION,
+  'verifyRestore',
 ] as const satisfies readonly VmStep[];
 
 export const settledSoon = (ms = 40) => new Promise((resolve) => setTimeout(resolve, ms));
