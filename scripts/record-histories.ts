@@ -16,6 +16,7 @@ import { reasonOf } from '../tools/reason';
 import { runMain } from '../workers/run-main';
 import { endOf } from './record-histories/end-of';
 import type { Kept, Scenario } from './record-histories/scenario';
+import { COMMANDED } from './record-histories/scenarios/commanded';
 import { FAILING } from './record-histories/scenarios/failing';
 import { FLEETS } from './record-histories/scenarios/fleets';
 import { REFUSED } from './record-histories/scenarios/refused';
@@ -31,7 +32,15 @@ interface Options {
   readonly only?: string;
 }
 
-const TOGETHER = [...SUCCEEDING, ...FAILING, ...STOPPED, ...REFUSED, ...SERVICED, ...FLEETS];
+const TOGETHER = [
+  ...SUCCEEDING,
+  ...FAILING,
+  ...STOPPED,
+  ...REFUSED,
+  ...SERVICED,
+  ...COMMANDED,
+  ...FLEETS,
+];
 const ALONE = WORKER_LOST;
 /** More at a time would not be quicker on two cores, and would show in the times that are recorded. */
 const AT_A_TIME = 4;

@@ -63,7 +63,7 @@ describe('recorded histories', () => {
     expect(withoutFlags).toEqual([]);
   });
 
-  it.each(['fastSave', 'fastRestore', 'serviceHost', 'updateFleet'])(
+  it.each(['fastSave', 'fastRestore', 'serviceHost', 'updateFleet', 'commandFunction'])(
     'show %s succeeding and failing',
     (type) => {
       const ends = INDEX.filter(({ file }) =>
