@@ -1,10 +1,10 @@
-import { Command, Option } from 'commander';
-import { ADAPTER_MIXES, createFleet } from '../hosts/simulator/fleet';
+import { Command } from 'commander';
+import { createFleet } from '../hosts/simulator/fleet';
 import { inventoryOf } from '../hosts/simulator/inventory';
 import { HostStore } from '../hosts/simulator/store';
 import { completeInventory } from '../workers/inventory';
 import { runMain } from '../workers/run-main';
-import { wholeNumber } from './options';
+import { adaptersOption, wholeNumber, type AdapterMix } from './options';
 
 /** Makes simulated hosts in a directory; those that exist already are left as they are. */
 async function main(): Promise<void> {
@@ -19,11 +19,7 @@ async function main(): Promise<void> {
       'write the hosts into this inventory; what it says of hosts it has already stays',
     )
     .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
-    .addOption(
-      new Option('--adapters <which>', 'what the VMs have: a NIC with a VF, or a mix of all kinds')
-        .choices(ADAPTER_MIXES)
-        .default('one'),
-    )
+    .addOption(adaptersOption())
     .option(
       '--custody-below-vsp',
       'the hosts keep bus connections below the VPCI VSP, so that it can be updated too',
@@ -37,7 +33,7 @@ async function main(): Promise<void> {
       faultDomains: number;
       inventory?: string;
       custodyBelowVsp?: boolean;
-      adapters: (typeof ADAPTER_MIXES)[number];
+      adapters: AdapterMix;
     }>();
   const store = new HostStore(options.fleetDir);
   const hostIds = createFleet(store, options);

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { HOLDFAST_QUEUE } from '../contract/queues';
 import { runMain } from '../workers/run-main';
 import { examples, links } from './dev/links';
-import { positiveNumber, wholeNumber } from './options';
+import { adaptersOption, positiveNumber, wholeNumber, type AdapterMix } from './options';
 import { Stack } from './stack';
 
 interface Options {
@@ -11,6 +11,7 @@ interface Options {
   readonly hosts: number;
   readonly vms: number;
   readonly faultDomains: number;
+  readonly adapters: AdapterMix;
   readonly seed: number;
   readonly profile: string;
   readonly timeScale?: number;
@@ -31,6 +32,7 @@ async function main(): Promise<void> {
     .option('--hosts <number>', 'how many hosts', wholeNumber(1, 100), 3)
     .option('--vms <number>', 'VMs on each', wholeNumber(1, 256), 4)
     .option('--fault-domains <number>', 'over which the hosts are spread', wholeNumber(1, 100), 2)
+    .addOption(adaptersOption())
     .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
     .option('--profile <name|file>', 'latencies: default, zero, or a JSON file', 'default')
     .option('--function-policy <file>', 'who may command what of a function; default: built-in')

@@ -1,5 +1,8 @@
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { parseFault, type FaultInput } from '../contract/faults';
+import { ADAPTER_MIXES, type FleetShape } from '../hosts/simulator/fleet';
+
+export type AdapterMix = NonNullable<FleetShape['adapters']>;
 
 /** A whole number within bounds, or a message that names them. */
 export const wholeNumber =
@@ -20,6 +23,12 @@ export const positiveNumber = (text: string): number => {
     throw new InvalidArgumentError('must be a number above 0');
   return value;
 };
+
+/** `--adapters one|mixed`: what the VMs of a simulated fleet have. */
+export const adaptersOption = (): Option =>
+  new Option('--adapters <which>', 'what the VMs have: one NIC with a VF, or a mix of all kinds')
+    .choices(ADAPTER_MIXES)
+    .default('one');
 
 /** Collects `--fault <vmId>:<step>:<kind>[:<times>]`, which may be given more than once. */
 export function faultOption(text: string, earlier: FaultInput[] = []): FaultInput[] {

@@ -21,7 +21,13 @@ import { loadProfile } from '../hosts/simulator/latency';
 import type { updateFleet } from '../workflows';
 import { runMain } from '../workers/run-main';
 import { LiveProgress } from './live-progress';
-import { faultOption, positiveNumber, wholeNumber } from './options';
+import {
+  adaptersOption,
+  faultOption,
+  positiveNumber,
+  wholeNumber,
+  type AdapterMix,
+} from './options';
 import { servicingReport, servicingTable, succeeded, type HostRun } from './servicing-report';
 import { Stack } from './stack';
 
@@ -29,6 +35,7 @@ interface Options {
   readonly hosts: number;
   readonly vms: number;
   readonly faultDomains: number;
+  readonly adapters: AdapterMix;
   readonly seed: number;
   readonly profile: string;
   readonly timeScale?: number;
@@ -52,6 +59,7 @@ const options = new Command('npm start --')
   .option('--hosts <number>', 'how many hosts', wholeNumber(1, 100), 3)
   .option('--vms <number>', 'VMs on each', wholeNumber(1, 256), 4)
   .option('--fault-domains <number>', 'over which the hosts are spread', wholeNumber(1, 100), 2)
+  .addOption(adaptersOption())
   .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
   .option('--profile <name|file>', 'latencies: default, zero, or a JSON file', 'default')
   .option('--function-policy <file>', 'who may command what of a function; default: built-in')

@@ -8,7 +8,7 @@ import { checkDatabaseStamp } from './database-stamp';
 import { freePort, isPortFree, LOOPBACK } from './ports';
 import { waitUntilServing } from './readiness';
 import { reasonOf } from '../reason';
-import { serverArguments } from './server-arguments';
+import { serverArguments, type DynamicConfig } from './server-arguments';
 import { openServerLog, type ServerLog } from './server-log';
 
 const START_TIMEOUT_MS = 60_000;
@@ -26,6 +26,8 @@ export interface DevServerOptions {
   dbFilename?: string;
   /** Made at the start if missing. Default: `default`. */
   namespace?: string;
+  /** Dynamic configuration of the server, on top of what holdfast needs. Default: none. */
+  dynamicConfig?: DynamicConfig;
   /** The server's own output is appended here. Default: kept nowhere, shown when the server fails. */
   logFile?: string;
   /** Gets one line for each thing worth saying to a person who waits. Default: silent. */
@@ -66,6 +68,7 @@ export class DevServerFailed extends Error {
  */
 export async function startDevServer(options: DevServerOptions = {}): Promise<DevServer> {
   const { ui = true, dbFilename, namespace = 'default', onProgress = () => undefined } = options;
+  const { dynamicConfig = {} } = options;
   const path = options.binaryPath ?? (await findTemporalBinary({ onProgress })).path;
   const port = await choosePort(options.port, '--port');
   const uiPort = ui ? await choosePort(options.uiPort, '--ui-port') : undefined;
@@ -79,7 +82,7 @@ export async function startDevServer(options: DevServerOptions = {}): Promise<De
   const log = openServerLog(options.logFile);
   const server = await launch(
     path,
-    serverArguments({ port, uiPort, namespace, dbFilename, help }),
+    serverArguments({ port, uiPort, namespace, dbFilename, dynamicConfig, help }),
     log,
   );
   const exited = new AbortController();

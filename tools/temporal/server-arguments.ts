@@ -2,6 +2,9 @@ import { SEARCH_ATTRIBUTES } from '../../contract/search-attributes';
 
 import { LOOPBACK } from './ports';
 
+/** Settings of the server by their names. */
+export type DynamicConfig = Readonly<Record<string, number | boolean | string>>;
+
 /** What `serverArguments` turns into a command line. */
 export interface ServerSettings {
   port: number;
@@ -10,6 +13,8 @@ export interface ServerSettings {
   namespace: string;
   /** Undefined: everything in memory. */
   dbFilename: string | undefined;
+  /** Beside our own, or in their place. Default: none. */
+  dynamicConfig?: DynamicConfig;
   /** Output of `temporal server start-dev --help`, for the flags that older CLIs lack. */
   help: string;
 }
@@ -18,7 +23,7 @@ export interface ServerSettings {
  * The first five keep the dev server from being slow: it has one history shard, and with the server's defaults every
  * hand-off of a task waits up to 50 ms (8 steps: 850 ms, with these about 150 ms, measured).
  */
-const DYNAMIC_CONFIG: Readonly<Record<string, number | boolean | string>> = {
+const DYNAMIC_CONFIG: DynamicConfig = {
   'history.transferProcessorMaxPollRPS': 2000,
   'history.timerProcessorMaxPollRPS': 2000,
   // How long a timer may be late: by default a retry over the task queue waits up to a second more than it asked for.
@@ -37,7 +42,7 @@ const SQLITE_PRAGMAS: Readonly<Record<string, string>> = { journal_mode: 'WAL', 
 
 /** Command line of `temporal` for a tuned dev server on the loopback interface. */
 export function serverArguments(settings: ServerSettings): string[] {
-  const { port, uiPort, namespace, dbFilename, help } = settings;
+  const { port, uiPort, namespace, dbFilename, dynamicConfig, help } = settings;
   return [
     'server',
     'start-dev',
@@ -47,7 +52,7 @@ export function serverArguments(settings: ServerSettings): string[] {
     ...(uiPort !== undefined && help.includes('--ui-disable-news-fetch')
       ? ['--ui-disable-news-fetch']
       : []),
-    ...repeated('--dynamic-config-value', inJson(DYNAMIC_CONFIG)),
+    ...repeated('--dynamic-config-value', inJson({ ...DYNAMIC_CONFIG, ...dynamicConfig })),
     ...repeated('--search-attribute', SEARCH_ATTRIBUTES),
     ...(dbFilename === undefined
       ? []

@@ -30,7 +30,7 @@ export const aVm = (
     path: 'kept',
     pathReason: null,
     identityBefore: identity,
-    identityAfter: identity,
+    identityAfter: said.identity === undefined ? identity : said.identity,
     blackoutMs: 0,
     vfOutageMs: 0,
     guestVisibleEvents: 0,
