@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { claimTests, type ClaimTest } from './claims-page/claim-tests';
+import { claimTests, passageTests, type ClaimTest } from './claims-page/claim-tests';
 import { CLAIMS, type Claim } from './claims-page/claims';
+import { PASSAGES } from './claims-page/function-policy';
 import { markdownTable } from './markdown-table';
 import { runMain } from '../workers/run-main';
 
@@ -28,12 +29,20 @@ How a claim is read where its words leave a choice:
 - 17: the ids are retrieved by the one function, so that power-on-restore reads version and number of blocks only.
 - 18: the skip also applies when optimizations are enabled again by the undo of a save.
 
-Not on this page: the flows of US 2023/0153140 and US 2024/0256320. They need migration between hosts and a command channel to
-functions, which holdfast does not have yet.
+The function policy follows US 2024/0256320: [below](#the-function-policy). Not on this page: the flows of US 2023/0153140. They
+need migration between hosts, which holdfast does not have yet.
 
 The table is made from [scripts/claims-page/claims.ts](../scripts/claims-page/claims.ts) and from the names of the tests. After a
 change there, run \`npx tsx scripts/claims-page.ts\`; a test fails while they differ.
 `;
+
+const FUNCTION_POLICY = `## The function policy
+
+The passages of US 2024/0256320 that are quoted against the claims above, and the flow of its first claim. The tests send commands
+with \`commandFunction\`; [function-policy.md](function-policy.md) explains it. The table is made from
+[scripts/claims-page/function-policy.ts](../scripts/claims-page/function-policy.ts).
+`;
+const PASSAGES_HEAD = ['passage', 'what it says', 'tests', 'code'] as const;
 
 const HEAD = ['claim', 'what it says', 'tests', 'steps', 'code'] as const;
 
@@ -47,11 +56,22 @@ export function claimsPage(): string {
     cell(claim.steps.map((step) => `\`${step}\``)),
     cell(claim.code.map(codeLink)),
   ]);
-  return `${INTRODUCTION}\n${markdownTable([HEAD, ...rows])}`;
+  const ofPolicy = passageTests(REPOSITORY, 'Dawkins');
+  const passages = PASSAGES.map(({ name, gist, code }) => [
+    name,
+    gist,
+    cell(ofPolicy.filter(({ passage }) => passage === name).map(testLink)),
+    cell(code.map(codeLink)),
+  ]);
+  return [
+    `${INTRODUCTION}\n${markdownTable([HEAD, ...rows])}`,
+    `${FUNCTION_POLICY}\n${markdownTable([PASSAGES_HEAD, ...passages])}`,
+  ].join('\n');
 }
 
 /** A test that runs once for each row of a table has a gap in its name. */
-const testLink = ({ title, file }: ClaimTest) => `[${title.replaceAll('%s', '…')}](../${file})`;
+const testLink = ({ title, file }: Pick<ClaimTest, 'title' | 'file'>) =>
+  `[${title.replaceAll('%s', '…')}](../${file})`;
 const codeLink = ({ name, file }: Claim['code'][number]) => `[\`${name}\`](../${file})`;
 /** A cell has no paragraphs; each entry begins on a line of its own. */
 const cell = (entries: readonly string[]) => entries.join('<br>');
