@@ -3,7 +3,7 @@ import type { FunctionOperation, PolicedOperation } from '../../../contract/func
 import type { Question } from '../../function-policy/decide';
 import type { Caller } from '../../function-policy/policy-file';
 import { vfOf } from '../devices/physical-function';
-import { eachAdapter } from '../operations/each-adapter';
+import { eachAdapter, objectsOf } from '../operations/each-adapter';
 import type { AdapterObjects, Objects, VmState } from '../state';
 import type { HostStore } from '../store';
 import { decide, denied, type Decision } from './decision';
@@ -44,9 +44,7 @@ export function intermediary(
 ): Decision | undefined {
   const operation = operationOfCommand(command);
   if (operation === undefined) return undefined;
-  const of = eachAdapter(o).filter(
-    ({ adapter }) => adapterId === undefined || adapter.adapterId === adapterId,
-  );
+  const of = adapterId === undefined ? eachAdapter(o) : [objectsOf(o, adapterId)];
   const entry = entryOfVm(store, o.host.hostId, o.vm, of[0]?.adapter.pfId);
   // A VM without adapters has no function that a command could act on.
   if (entry === undefined) return undefined;
