@@ -17,6 +17,16 @@ const BEGINNINGS_LIMIT = 16;
 type Key = (string | number)[];
 
 /**
+ * Objects of one shape share its description: half the time of every transaction. By default 32 shapes are shared, fewer
+ * than hosts have by now, and reading those beyond took a fifth of it.
+ */
+const RECORDS = {
+  encoding: 'msgpack',
+  sharedStructuresKey: Symbol.for('structures'),
+  maxSharedStructures: 256,
+} as const;
+
+/**
  * The state of simulated hosts: one LMDB environment for a fleet directory, which any number of processes may open.
  * Transactions are synchronous and survive SIGKILL of any process; `noSync` gives up only what a power failure of the
  * machine that runs the simulation would lose, and that is no part of the model.
@@ -30,14 +40,9 @@ export class HostStore {
 
   constructor(readonly fleetDirectory: string) {
     this.#root = open({ path: fleetDirectory, noSync: true, mapSize: 4 * 2 ** 30 });
-    this.#db = this.#root.openDB<unknown, Key>({
-      name: 'hosts',
-      encoding: 'msgpack',
-      // Objects of one shape share its description: half the time of every transaction.
-      sharedStructuresKey: Symbol.for('structures'),
-    });
+    this.#db = this.#root.openDB<unknown, Key>({ name: 'hosts', ...RECORDS });
     this.functions = new FunctionDatabase(
-      this.#root.openDB<unknown, Key>({ name: 'functions', encoding: 'msgpack' }),
+      this.#root.openDB<unknown, Key>({ name: 'functions', ...RECORDS }),
     );
   }
 

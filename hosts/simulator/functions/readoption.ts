@@ -6,7 +6,7 @@ import { decide, type Decision } from './decision';
 import { entriesOfVm } from './entries';
 
 /** What brings a held VF back to its VM, forward or by an undo. */
-const READOPTION = [
+const READOPTION: readonly PolicedOperation[] = [
   'readVirtualFunction',
   'saveVirtualFunctionState',
   'resetVpciBus',
@@ -15,7 +15,7 @@ const READOPTION = [
   'restoreVirtualFunctionState',
   'markVirtualFunctionAssigned',
   'releaseVirtualFunction',
-] as const satisfies readonly PolicedOperation[];
+];
 
 /** What gives a held VF up that cannot be had back, so that its VM can resume without it. */
 const GIVING_UP: readonly PolicedOperation[] = [
@@ -28,8 +28,9 @@ const GIVING_UP: readonly PolicedOperation[] = [
 
 /** What may be done to the held VFs of a VM whatever the policy says later: from the begin of its save to that of its next. */
 export interface Readoption {
-  readonly operations: readonly PolicedOperation[];
   readonly policyVersion: string;
+  /** A policy may want a VM to be stranded rather than its VF to be given up. */
+  readonly mayGiveUp: boolean;
 }
 
 /** The rule in the journal when this is why a command was let through. */
@@ -57,14 +58,8 @@ export function authoriseReadoption(store: HostStore, o: Objects): Decision | un
   const answers = READOPTION.flatMap(ask);
   const decision = answers.find(({ effect }) => effect === 'deny') ?? answers[0];
   if (decision?.effect !== 'allow') return decision;
-  vm.readoption = {
-    // A policy may want a VM to be stranded rather than its VF to be given up.
-    operations: [
-      ...READOPTION,
-      ...GIVING_UP.filter((one) => ask(one).every(({ effect }) => effect === 'allow')),
-    ],
-    policyVersion: decision.policyVersion,
-  };
+  const mayGiveUp = GIVING_UP.flatMap(ask).every(({ effect }) => effect === 'allow');
+  vm.readoption = { policyVersion: decision.policyVersion, mayGiveUp };
   return decision;
 }
 
@@ -75,15 +70,15 @@ export function readoptionRule(
   operation: PolicedOperation,
 ): string | undefined {
   // Only within the operation that it was given for, and for those very VFs.
-  if (readoption === undefined || lease === null || !readoption.operations.includes(operation))
-    return undefined;
+  if (readoption === undefined || lease === null) return undefined;
   const areThose = of.every((one) => {
     const vfId = vfOf(one)?.vfId;
     return vfId === undefined || vfId === one.adapter.identityBefore?.vfId;
   });
   if (!areThose) return undefined;
+  if (READOPTION.includes(operation)) return AUTHORISED_AT_BEGIN_SAVE;
   // A VF is given up only once its hold was released by authority, and while its VM is dark.
   const isHeld = of.some(({ adapter }) => adapter.heldFunction != null);
-  if (GIVING_UP.includes(operation) && (isHeld || partition.state === 'running')) return undefined;
-  return AUTHORISED_AT_BEGIN_SAVE;
+  const mayGo = readoption.mayGiveUp && !isHeld && partition.state !== 'running';
+  return mayGo && GIVING_UP.includes(operation) ? AUTHORISED_AT_BEGIN_SAVE : undefined;
 }
