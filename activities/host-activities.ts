@@ -7,6 +7,7 @@ import type {
   ServicingOrder,
   VmDescription,
 } from '../contract/host';
+import type { FunctionAnswer, FunctionCommandRequest, RemoteAnswer } from '../contract/functions';
 import type { HostProbe } from '../contract/fleet-input';
 import type { Finding } from '../contract/fleet-results';
 import type { Holder } from '../contract/ids';
@@ -44,6 +45,8 @@ export type HostActivities = Record<VmStep, (call: StepCall) => Promise<StepOutc
     armServicing(call: HostStepCall, order: ServicingOrder): Promise<void>;
     abortServicing(call: HostStepCall, reason: string): Promise<{ readonly crossed: boolean }>;
     releaseHost(call: HostStepCall): Promise<void>;
+    commandFunction(request: FunctionCommandRequest): Promise<FunctionAnswer>;
+    returnRemoteAnswer(answer: RemoteAnswer): Promise<FunctionAnswer>;
   };
 
 /** How often a running step tells the server that its worker lives; timeouts are multiples of it. */
@@ -82,6 +85,8 @@ export function createHostActivities(driver: HostDriver): HostActivities {
     armServicing: (call, order) => answered(driver.armServicing(call, order)),
     abortServicing: (call, reason) => answered(driver.abortServicing(call, reason)),
     releaseHost: (call) => answered(driver.releaseHost(call)),
+    commandFunction: (request) => answered(driver.commandFunction(request)),
+    returnRemoteAnswer: (answer) => answered(driver.returnRemoteAnswer(answer)),
   };
 }
 

@@ -111,6 +111,28 @@ export const FAILURES = {
     meaning: 'A command that would lose a held VF was refused and recorded.',
     nextAction: 'Report it as a bug with the exported history; the VF is safe.',
   },
+  FunctionPolicyDenied: {
+    retryable: false,
+    meaning: 'The function policy denies this command to this caller; nothing was changed.',
+    nextAction:
+      'Ask for what the message says is allowed, or have the named rule of the policy file changed.',
+  },
+  FunctionPolicyUnavailable: {
+    retryable: false,
+    meaning: 'There is no valid function policy, so that every function command is denied.',
+    nextAction:
+      'Mend the policy file or database that the message names: a file is read again at once. VMs that are saved or paused come back all the same.',
+  },
+  FunctionCapacityExceeded: {
+    retryable: false,
+    meaning: 'The physical function has not as much free as was asked for; nothing was changed.',
+    nextAction: 'Ask for no more than the message says is free, or give some of another VF back.',
+  },
+  UnknownFunction: {
+    retryable: false,
+    meaning: 'The host has no function of this id.',
+    nextAction: 'Check the id against the list in the message; listFunctions shows all.',
+  },
   InvariantBreach: {
     retryable: false,
     meaning: 'An invariant did not hold after a command; the host is quarantined.',

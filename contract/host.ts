@@ -156,6 +156,8 @@ export interface JournalEntry {
   readonly command: string | null;
   readonly status: string;
   readonly detail: string | null;
+  /** Of a function command: the rule of the function policy that allowed or denied it. */
+  readonly rule?: string;
 }
 
 /**

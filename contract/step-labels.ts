@@ -95,6 +95,8 @@ const LABELS = {
   abortServicing: 'stop the run on {host}',
   releaseHost: 'give the lease of {host} back',
   noticeGuests: 'tell the guests of {host}',
+  commandFunction: 'send the command to the intermediary of {host}',
+  returnRemoteAnswer: 'give the answer of the other host back at {host}',
   stageUpdate: 'stage the update on {host}',
   commitUpdate: 'commit the update of {host} when all VMs are saved',
   rollBackUpdate: 'take the update of {host} back',

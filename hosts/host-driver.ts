@@ -10,6 +10,7 @@ import type {
   VmDescription,
 } from '../contract/host';
 import type { Fault } from '../contract/faults';
+import type { FunctionAnswer, FunctionCommandRequest, RemoteAnswer } from '../contract/functions';
 import type { Holder } from '../contract/ids';
 import type { MigrationOperation, MigrationRequest, ReceptionRequest } from '../contract/migration';
 import type { HostStep, StepCall, StepOutcome, VmStep } from '../contract/steps';
@@ -89,4 +90,12 @@ export interface HostDriver {
   /** Stops a servicing run: before the host-wide barrier no VM crosses; after it all come back on the old stack. */
   abortServicing(call: HostStepCall, reason: string): Promise<{ readonly crossed: boolean }>;
   releaseHost(call: HostStepCall): Promise<void>;
+
+  /**
+   * Sends a command to a function through the host's intermediary: its policy decides, then PF or VF performs it, or the
+   * answer says at which other host the device is. Repeating it with the same run answers the same.
+   */
+  commandFunction(request: FunctionCommandRequest): Promise<FunctionAnswer>;
+  /** What another host answered, or why it did not: journaled, and put where the caller wants it. */
+  returnRemoteAnswer(answer: RemoteAnswer): Promise<FunctionAnswer>;
 }

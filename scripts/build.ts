@@ -24,6 +24,7 @@ async function main(): Promise<void> {
     'tools/temporal/go.mod',
     'tools/temporal/go.sum',
     'hosts/simulator/profiles',
+    'hosts/function-policy/default.yaml',
   ]) {
     mkdirSync(dirname(join(dist, file)), { recursive: true });
     cpSync(join(root, file), join(dist, file), { recursive: true });

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { claimTests, type ClaimTest } from './claims-page/claim-tests';
+import { claimTests, passageTests, type ClaimTest } from './claims-page/claim-tests';
 import { CLAIMS, type Claim } from './claims-page/claims';
+import { PASSAGES } from './claims-page/function-policy';
 import { MIGRATION } from './claims-page/migration';
 import { markdownTable } from './markdown-table';
 import { runMain } from '../workers/run-main';
@@ -30,13 +31,20 @@ How a claim is read where its words leave a choice:
 - 18: the skip also applies when optimizations are enabled again by the undo of a save.
 
 Below the claims stand the [figures and paragraphs of US 2023/0153140](#us-20230153140-migration-by-the-emulated-path), which the
-migration of a VM follows. Not on this page: the flow of US 2024/0256320. It needs a command channel to functions, which holdfast does
-not have yet.
+migration of a VM follows, and the passages of US 2024/0256320 that the [function policy](#the-function-policy) follows.
 
 The table is made from [scripts/claims-page/claims.ts](../scripts/claims-page/claims.ts) and from the names of the tests, the one below
 from [scripts/claims-page/migration.ts](../scripts/claims-page/migration.ts). After a
 change there, run \`npx tsx scripts/claims-page.ts\`; a test fails while they differ.
 `;
+
+const FUNCTION_POLICY = `## The function policy
+
+The passages of US 2024/0256320 that are quoted against the claims above, and the flow of its first claim. The tests send commands
+with \`commandFunction\`; [function-policy.md](function-policy.md) explains it. The table is made from
+[scripts/claims-page/function-policy.ts](../scripts/claims-page/function-policy.ts).
+`;
+const PASSAGES_HEAD = ['passage', 'what it says', 'tests', 'code'] as const;
 
 const HEAD = ['claim', 'what it says', 'tests', 'steps', 'code'] as const;
 
@@ -50,7 +58,18 @@ export function claimsPage(): string {
     cell(claim.steps.map((step) => `\`${step}\``)),
     cell(claim.code.map(codeLink)),
   ]);
-  return `${INTRODUCTION}\n${markdownTable([HEAD, ...rows])}\n${migrationSection()}`;
+  const ofPolicy = passageTests(REPOSITORY, 'Dawkins');
+  const passages = PASSAGES.map(({ name, gist, code }) => [
+    name,
+    gist,
+    cell(ofPolicy.filter(({ passage }) => passage === name).map(testLink)),
+    cell(code.map(codeLink)),
+  ]);
+  return [
+    `${INTRODUCTION}\n${markdownTable([HEAD, ...rows])}`,
+    migrationSection(),
+    `${FUNCTION_POLICY}\n${markdownTable([PASSAGES_HEAD, ...passages])}`,
+  ].join('\n');
 }
 
 const ON_MIGRATION = `## US 2023/0153140: migration by the emulated path
@@ -77,7 +96,8 @@ function migrationSection(): string {
 }
 
 /** A test that runs once for each row of a table has a gap in its name. */
-const testLink = ({ title, file }: ClaimTest) => `[${title.replaceAll('%s', '…')}](../${file})`;
+const testLink = ({ title, file }: Pick<ClaimTest, 'title' | 'file'>) =>
+  `[${title.replaceAll('%s', '…')}](../${file})`;
 const codeLink = ({ name, file }: Claim['code'][number]) => `[\`${name}\`](../${file})`;
 /** A cell has no paragraphs; each entry begins on a line of its own. */
 const cell = (entries: readonly string[]) => entries.join('<br>');

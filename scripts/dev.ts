@@ -15,6 +15,7 @@ interface Options {
   readonly seed: number;
   readonly profile: string;
   readonly timeScale?: number;
+  readonly functionPolicy?: string;
   readonly port?: number;
   readonly uiPort?: number;
 }
@@ -34,6 +35,7 @@ async function main(): Promise<void> {
     .addOption(adaptersOption())
     .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
     .option('--profile <name|file>', 'latencies: default, zero, or a JSON file', 'default')
+    .option('--function-policy <file>', 'who may command what of a function; default: built-in')
     .option('--time-scale <factor>', 'scales the latencies; 1 = real', positiveNumber)
     .option('--port <port>', 'of the Temporal server; default: a free one', wholeNumber(1, 65_535))
     .option('--ui-port <port>', 'of the web UI; default: a free one', wholeNumber(1, 65_535))

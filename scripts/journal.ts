@@ -9,6 +9,7 @@ interface Options {
   readonly fleetDir: string;
   readonly vm?: string;
   readonly commands?: true;
+  readonly decisions?: true;
   readonly json?: true;
 }
 
@@ -20,15 +21,23 @@ async function main(): Promise<void> {
     .option('--fleet-dir <directory>', 'where the hosts are', join('.holdfast', 'fleet'))
     .option('--vm <vmId>', 'only this VM')
     .option('--commands', 'every single command too, not only steps')
+    .option(
+      '--decisions',
+      'only what the function policy decided, allowed and denied, with the rule',
+    )
     .option('--json', 'one JSON document a line')
     .parse();
   const [hostId = ''] = command.args;
-  const { fleetDir, vm, commands, json } = command.opts<Options>();
+  const { fleetDir, vm, commands, decisions, json } = command.opts<Options>();
   const store = new HostStore(fleetDir);
   try {
     const entries = store
       .journal(hostId, 0, Number.MAX_SAFE_INTEGER, vm)
-      .filter((entry) => commands === true || entry.kind !== 'command' || entry.status !== 'done');
+      .filter((entry) =>
+        decisions === true
+          ? entry.rule !== undefined
+          : commands === true || entry.kind !== 'command' || entry.status !== 'done',
+      );
     const text =
       json === true ? entries.map((entry) => JSON.stringify(entry)).join('\n') : asTable(entries);
     process.stdout.write(`${text}\n`);
@@ -39,7 +48,7 @@ async function main(): Promise<void> {
 
 function asTable(entries: readonly JournalEntry[]): string {
   const table = new Table({
-    head: ['no.', 'host ms', 'VM', 'generation', 'step', 'what', 'status', 'detail'],
+    head: ['no.', 'host ms', 'VM', 'generation', 'step', 'what', 'status', 'rule', 'detail'],
     style: { head: [], border: [] },
     chars: { mid: '', 'left-mid': '', 'mid-mid': '', 'right-mid': '' },
   });
@@ -52,6 +61,7 @@ function asTable(entries: readonly JournalEntry[]): string {
     kind,
     command,
     status,
+    rule,
     detail,
   } of entries) {
     table.push([
@@ -62,6 +72,7 @@ function asTable(entries: readonly JournalEntry[]): string {
       step,
       command ?? kind,
       status,
+      rule ?? '',
       detail ?? '',
     ]);
   }

@@ -16,6 +16,7 @@ import { reasonOf } from '../tools/reason';
 import { runMain } from '../workers/run-main';
 import { endOf } from './record-histories/end-of';
 import type { Kept, Scenario } from './record-histories/scenario';
+import { COMMANDED } from './record-histories/scenarios/commanded';
 import { FAILING } from './record-histories/scenarios/failing';
 import { FLEETS } from './record-histories/scenarios/fleets';
 import { MIGRATIONS } from './record-histories/scenarios/migrations';
@@ -38,6 +39,7 @@ const TOGETHER = [
   ...STOPPED,
   ...REFUSED,
   ...SERVICED,
+  ...COMMANDED,
   ...FLEETS,
   ...MIGRATIONS,
 ];

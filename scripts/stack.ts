@@ -24,6 +24,8 @@ export type StackOptions = HostsOptions & {
   /** Latency profile: default, zero, or a file. */
   readonly profile: string;
   readonly timeScale?: number;
+  /** A function policy file. Default: the built-in policy, or what the directory holds. */
+  readonly functionPolicy?: string;
   /** Keeps the server's data over restarts; in memory without it. */
   readonly databaseFile?: string;
   readonly port?: number;
@@ -130,17 +132,18 @@ export class Stack {
   }
 
   async startProcess(role: Role): Promise<void> {
-    const { directory, profile, timeScale, restart = true } = this.options;
+    const { directory, profile, timeScale, functionPolicy, restart = true } = this.options;
     const scale = timeScale === undefined ? [] : ['--time-scale', String(timeScale)];
     const fleet = ['--fleet-dir', join(directory, 'fleet'), '--profile', profile, ...scale];
     const bundle = ['--workflow-bundle', this.bundlePath];
+    const policy = functionPolicy === undefined ? [] : ['--function-policy', functionPolicy];
     const args = {
       orchestrator: [
         ...bundle,
         ...['--inventory', inventoryFile(directory)],
         ...['--data-dir', join(directory, 'orchestrator')],
       ],
-      host: [...fleet, ...bundle, '--name', HOST_WORKER_NAME],
+      host: [...fleet, ...bundle, ...policy, '--name', HOST_WORKER_NAME],
       'dead-man': fleet,
     }[role];
     const log = openSync(join(directory, 'logs', `${role}.log`), 'a');

@@ -39,6 +39,7 @@ interface Options {
   readonly seed: number;
   readonly profile: string;
   readonly timeScale?: number;
+  readonly functionPolicy?: string;
   readonly mode: NonNullable<ServiceHostInput['mode']>;
   readonly component: NonNullable<ServiceHostInput['update']['component']>;
   readonly toVersion: string;
@@ -61,6 +62,7 @@ const options = new Command('npm start --')
   .addOption(adaptersOption())
   .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
   .option('--profile <name|file>', 'latencies: default, zero, or a JSON file', 'default')
+  .option('--function-policy <file>', 'who may command what of a function; default: built-in')
   .option('--time-scale <factor>', 'scales the latencies; 1 = real', positiveNumber)
   .addOption(
     new Option('--mode <mode>', 'keep the VFs, or the conventional way')

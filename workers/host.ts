@@ -5,6 +5,7 @@ import { HostMetrics } from '../activities/host-metrics/host-metrics';
 import { createHostRecords } from '../activities/host-records';
 import { hostQueue, vmWorkflowQueue } from '../contract/queues';
 import { connectWorker, loadConnection } from './connection';
+import { keepFunctionPolicy } from './function-policy';
 import { sampleHosts } from './host-sampler';
 import { runMain } from './run-main';
 import { openFleet, withFleetOptions, type FleetOptions } from './simulated-fleet';
@@ -21,6 +22,7 @@ interface Options extends TelemetryOptions, FleetOptions {
   readonly name: string;
   readonly hosts?: string[];
   readonly workflowBundle?: string;
+  readonly functionPolicy?: string;
 }
 
 /**
@@ -36,6 +38,10 @@ async function main(): Promise<void> {
         'host-worker-1',
       )
       .option('--hosts <hostId...>', 'only these hosts; default: all of the directory')
+      .option(
+        '--function-policy <file>',
+        'who may command what of a function, YAML or JSON; read again when it changes. Default: what the directory holds',
+      )
       .option(
         '--workflow-bundle <file>',
         'prebuilt workflow code (npm run build); without it, it is built at start',
@@ -56,13 +62,39 @@ async function main(): Promise<void> {
   for (const hostId of hostIds)
     store.updateHost(hostId, (host) => void (host.workerName = options.name));
 
-  const configuration = loadConnection();
-  const connection = await connectWorker(configuration);
-  const tracing = await startTracing(options, options.name, logger);
+  const stopped = new AbortController();
   const metrics =
     options.metricsAddress === undefined
       ? undefined
       : new HostMetrics(Runtime.instance().metricMeter);
+  const { functionPolicy } = options;
+  const keepingPolicy =
+    functionPolicy === undefined
+      ? undefined
+      : keepFunctionPolicy(
+          store,
+          functionPolicy,
+          {
+            onLoaded: (version) => {
+              logger.warn(`function policy ${version} of ${functionPolicy} is in force`);
+              metrics?.functionPolicy({ inForce: true, rejected: false });
+            },
+            onRejected: (why, staysInForce) => {
+              const then =
+                staysInForce === null
+                  ? 'there is no other: every function command is denied'
+                  : `version ${staysInForce} stays in force`;
+              logger.error(`function policy rejected, ${then}: ${why}`);
+              metrics?.functionPolicy({ inForce: staysInForce !== null, rejected: true });
+            },
+          },
+          stopped.signal,
+        );
+  metrics?.functionPolicy({ inForce: store.functions.inForce().policy !== null, rejected: false });
+
+  const configuration = loadConnection();
+  const connection = await connectWorker(configuration);
+  const tracing = await startTracing(options, options.name, logger);
   const performed = createHostActivities(hosts);
   const activities = {
     ...(metrics?.around(performed) ?? performed),
@@ -95,7 +127,6 @@ async function main(): Promise<void> {
       }),
     ),
   ]);
-  const stopped = new AbortController();
   const sampling =
     metrics === undefined
       ? undefined
@@ -105,7 +136,7 @@ async function main(): Promise<void> {
   } finally {
     stopped.abort();
   }
-  await sampling;
+  await Promise.all([sampling, keepingPolicy]);
   await tracing?.stop();
   await connection.close();
   await store.close();

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
+import { ensurePolicy } from '../hosts/simulator/functions/policy-in-force';
 import { loadProfile } from '../hosts/simulator/latency';
 import { SimulatedHosts } from '../hosts/simulator/simulated-host';
 import { HostStore } from '../hosts/simulator/store';
@@ -29,5 +30,6 @@ export function openFleet(options: FleetOptions): { store: HostStore; hosts: Sim
   const profile = loadProfile(options.profile);
   const timeScale = options.timeScale ?? profile.timeScale;
   const store = new HostStore(options.fleetDir);
+  ensurePolicy(store);
   return { store, hosts: new SimulatedHosts(store, { ...profile, timeScale }) };
 }

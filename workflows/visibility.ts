@@ -7,6 +7,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { FAILURES, type FailureType } from '../contract/failures';
+import type { CommandFunctionResult } from '../contract/functions';
 import type { SEARCH_ATTRIBUTES } from '../contract/search-attributes';
 import {
   functionsOf,
@@ -150,6 +151,22 @@ export function showMigrated(result: MigrateVmResult): void {
         ]),
       ),
       stepsTable(result.steps),
+    ),
+  );
+}
+
+/** What came of a function command, beside `showEnd`. */
+export function showCommanded(result: CommandFunctionResult): void {
+  const { functionId, operation, performedAt, output, outputLocation, decisions } = result;
+  setCurrentDetails(
+    page(
+      `**${literal(functionId)}: ${operation} performed** at ${literal(performedAt)}`,
+      outputLocation === null ? '' : `The output is in buffer ${literal(outputLocation)}.`,
+      output === null ? '' : codeBlock([JSON.stringify(output, null, 1)]),
+      markdownTable(
+        ['decided by', 'function', 'rule', 'policy'],
+        decisions.map((d) => [d.hostId, d.functionId, d.rule, d.policyVersion]),
+      ),
     ),
   );
 }

@@ -41,6 +41,12 @@ export class HostMetrics {
     return measuredActivities(activities, this.#instruments, this.#operations);
   }
 
+  /** Whether there is a valid function policy, and whether this one was read in vain. */
+  functionPolicy({ inForce, rejected }: { inForce: boolean; rejected: boolean }): void {
+    this.#instruments.policyInForce.set(inForce ? 1 : 0);
+    this.#instruments.policyRejections.add(rejected ? 1 : 0);
+  }
+
   /** Takes in what a host says of itself. The first time nothing is counted that was over by then. */
   observe(host: HostDescription): void {
     const known = this.#counted.has(host.hostId);

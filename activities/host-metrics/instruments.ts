@@ -117,6 +117,17 @@ export const createInstruments = (meter: MetricMeter) => ({
     '',
     'Invariants that did not hold, since the host was made.',
   ),
+  policyRejections: meter.createCounter(
+    'holdfast_function_policy_rejections',
+    '',
+    'Function policy files that were read and do not count, since they are not valid.',
+  ),
+  policyInForce: meter.createGauge(
+    'holdfast_function_policy_in_force',
+    'int',
+    '',
+    '1 if there is a valid function policy; 0: every function command is denied.',
+  ),
   describedAt: meter.createGauge(
     'holdfast_host_described_timestamp_seconds',
     'float',

@@ -7,7 +7,9 @@ import {
   type FunctionKind,
   type PhysicalFunctionState,
 } from './devices/physical-function';
+import { capacityForGbps } from './devices/bandwidth';
 import { hostNowMs } from './clock';
+import { ensurePolicy } from './functions/policy-in-force';
 import type { AdapterState, HostState, VmState } from './state';
 import type { HostStore } from './store';
 
@@ -59,6 +61,7 @@ const numbered = (prefix: string, n: number) => `${prefix}-${String(n).padStart(
 
 /** Makes the hosts that do not exist yet; existing ones are left as they are, with their VMs. Answers all host ids. */
 export function createFleet(store: HostStore, shape: FleetShape): string[] {
+  ensurePolicy(store);
   const existing = new Set(store.hostIds());
   const hostIds = Array.from({ length: shape.hosts }, (_, h) => numbered('host', h + 1));
   for (const [index, hostId] of hostIds.entries())
@@ -110,15 +113,15 @@ function createHost(store: HostStore, hostId: string, index: number, shape: Flee
     nextLuid: parseInt(digest('luid').slice(0, 5), 16),
   };
   const plans = vmIds.map((_vmId, index) => planOf(shape, index));
-  const capacity = Math.max(64, plans.flat().length);
+  const planned = plans.flat().length;
   const pfs =
     shape.adapters === 'mixed'
       ? [
-          physicalFunction('pf-0', 'network', '3b', capacity),
-          physicalFunction('pf-1', 'network', '5e', capacity),
-          physicalFunction('nvme-pf-0', 'nvme', '86', capacity),
+          physicalFunction('pf-0', 'network', '3b', planned),
+          physicalFunction('pf-1', 'network', '5e', planned),
+          physicalFunction('nvme-pf-0', 'nvme', '86', planned),
         ]
-      : [physicalFunction('pf-0', 'network', '3b', capacity)];
+      : [physicalFunction('pf-0', 'network', '3b', planned)];
   const vms = vmIds.map((vmId, index) =>
     createVm(host, pfs, { vmId, index, plan: plans[index] ?? ONE, digest: digest(vmId) }, nowMs),
   );
@@ -129,13 +132,14 @@ const physicalFunction = (
   pfId: string,
   kind: FunctionKind,
   bus: string,
-  iovVfCapacity: number,
+  planned: number,
 ): PhysicalFunctionState => ({
   pfId,
   kind,
   bus,
-  iovVfCapacity,
+  iovVfCapacity: Math.max(64, planned),
   iovVfUsage: 0,
+  bandwidthGbps: capacityForGbps(planned),
   vfs: [],
   vports: [],
   filters: [],

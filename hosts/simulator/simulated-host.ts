@@ -8,6 +8,11 @@ import type {
   ServicingOrder,
   VmDescription,
 } from '../../contract/host';
+import type {
+  FunctionAnswer,
+  FunctionCommandRequest,
+  RemoteAnswer,
+} from '../../contract/functions';
 import type { Holder } from '../../contract/ids';
 import type {
   MigrationOperation,
@@ -19,11 +24,15 @@ import { vmWorkflowQueue } from '../../contract/queues';
 import type { BeginRequest, HostDriver, HostStepCall, JournalQuery } from '../host-driver';
 import { adopt } from './adoption';
 import { beginningOfHost, beginningOfVm, readBeginnings } from './beginnings';
+import { HoldfastError } from '../../contract/failures';
 import { issueCommand } from './commands';
 import { freeFunctions } from './migration/functions';
 import { READABLE_RECORD_VERSIONS } from './devices/runtime-repository';
 import { describeVm } from './describe';
 import { StepEngine } from './engine';
+import { commandFunction, returnRemoteAnswer } from './functions/command-function';
+import { meetFaults } from './functions/faults';
+import { authoriseReadoption } from './functions/readoption';
 import type { LatencyProfile } from './latency';
 import {
   acquireHost,
@@ -44,6 +53,11 @@ import { admitHost, performHostStep } from './perform-host-step';
 import { giveUpUpdate } from './servicing';
 import type { HostState, Objects } from './state';
 import type { HostStore } from './store';
+
+interface VmOfHost {
+  readonly hostId: string;
+  readonly vmId: string;
+}
 
 /** The simulated hosts of one fleet directory. */
 export class SimulatedHosts implements HostDriver {
@@ -105,7 +119,9 @@ export class SimulatedHosts implements HostDriver {
     if (request.adopt !== undefined) return this.#adopt('save', request, request.adopt);
     return this.#begin('beginSave', request, (o) => {
       refuseUnlessHere(o.host, o.vm);
-      return this.#keptBeginning(o, request, () => beginSave(o, request));
+      return this.#keptBeginning(o, request, () =>
+        this.#authorised(o, () => beginSave(o, request)),
+      );
     });
   }
 
@@ -230,6 +246,17 @@ export class SimulatedHosts implements HostDriver {
     this.store.updateHost(hostId, giveUpUpdate);
   }
 
+  async commandFunction(request: FunctionCommandRequest): Promise<FunctionAnswer> {
+    const loseReply = await meetFaults(this.store, request);
+    const answer = commandFunction(this.store, request);
+    loseReply();
+    return answer;
+  }
+
+  returnRemoteAnswer(answer: RemoteAnswer): Promise<FunctionAnswer> {
+    return settled(() => returnRemoteAnswer(this.store, answer));
+  }
+
   /** What someone else may try on a VM: refused and recorded while its VF is held. */
   foreignCommand(
     hostId: string,
@@ -249,7 +276,7 @@ export class SimulatedHosts implements HostDriver {
     return settled(() => {
       issueCommand(
         this.store,
-        { hostId, vmId, step: 'foreign', generation: 0 },
+        { hostId, vmId, step: 'foreign', generation: 0, by: 'operator' },
         null,
         command,
         () => {
@@ -274,6 +301,16 @@ export class SimulatedHosts implements HostDriver {
     return operation;
   }
 
+  /** A new operation on a VM that runs begins only if all that its held VF may need is authorised beforehand. */
+  #authorised(o: Objects, begin: () => Operation): Operation {
+    const known = o.vm.generation;
+    const operation = begin();
+    if (operation.generation === known) return operation;
+    const decision = authoriseReadoption(this.store, o);
+    if (decision?.effect === 'deny') throw decision.error;
+    return operation;
+  }
+
   #adopt(kind: 'save' | 'restore', request: BeginRequest, adoption: Adoption): Promise<Operation> {
     return this.#begin(
       'adopt',
@@ -283,7 +320,7 @@ export class SimulatedHosts implements HostDriver {
         const { lease } = o.vm;
         if (lease !== null && sameHolder(lease.holder, request.holder))
           return operationOf(o, lease);
-        return adopt(o, request, adoption, kind);
+        return this.#authorised(o, () => adopt(o, request, adoption, kind));
       },
       `${describeHolder(request.holder)} goes on at ${adoption.at} with generation ${String(adoption.generation)} of ${describeHolder(adoption)}`,
     );
@@ -291,25 +328,48 @@ export class SimulatedHosts implements HostDriver {
 
   #begin<Begun extends Operation>(
     step: string,
-    { hostId, vmId }: { readonly hostId: string; readonly vmId: string },
+    { hostId, vmId }: VmOfHost,
     begin: (o: Objects) => Begun,
     detail: string | null = null,
   ): Promise<Begun> {
-    return settled(() =>
-      this.store.update(hostId, vmId, (o) => {
-        const operation = begin(o);
-        this.store.append(o.host, {
-          vmId,
-          step,
-          generation: operation.generation,
-          kind: 'result',
-          command: null,
-          status: operation.phase,
-          detail,
+    return settled(() => {
+      try {
+        return this.store.update(hostId, vmId, (o) => {
+          const operation = begin(o);
+          this.store.append(o.host, {
+            vmId,
+            step,
+            generation: operation.generation,
+            kind: 'result',
+            command: null,
+            status: operation.phase,
+            detail,
+          });
+          return operation;
         });
-        return operation;
-      }),
-    );
+      } catch (error) {
+        this.#keepDenial(step, { hostId, vmId }, error);
+        throw error;
+      }
+    });
+  }
+
+  /** The transaction in which the policy said no is gone; that it did is not. */
+  #keepDenial(step: string, { hostId, vmId }: VmOfHost, error: unknown): void {
+    if (!(error instanceof HoldfastError) || typeof error.facts['rule'] !== 'string') return;
+    const { message, facts } = error;
+    this.store.update(hostId, vmId, (o) => {
+      this.store.append(o.host, {
+        vmId,
+        step,
+        generation: o.vm.generation,
+        kind: 'command',
+        command: String(facts['operation']),
+        status: 'denied',
+        detail: message,
+        rule: String(facts['rule']),
+      });
+    });
   }
 }
 

@@ -19,6 +19,7 @@ import type { SwitchNicState } from './devices/vm-switch';
 import type { WorkerProcessState } from './devices/vm-worker-process';
 import type { MigrationState } from './migration/migration-state';
 import type { VpciState } from './devices/vpci-vsp';
+import type { Readoption } from './functions/readoption';
 
 /** A step that has begun and has no result yet. It owns the VM's (and, where it needs it, the PF's) mailbox. */
 export interface Intent {
@@ -79,6 +80,8 @@ export interface AdapterState {
    * command, so there is nothing left to guard.
    */
   custody: { readonly vfId: number; lost: boolean } | null;
+  /** The same by the intermediary's own account. Absent in hosts of before there was a function policy. */
+  heldFunction?: { readonly vfId: number } | null;
   /** The weight an administrator configured, 0–100; the VDEV has its own while it lives (claim 16). */
   readonly configuredIovWeight: number;
   identityBefore: VirtualFunctionIdentity | null;
@@ -108,6 +111,8 @@ export interface VmState {
   adapters: AdapterState[];
   successor: Successor | null;
   record: SavedRecord | null;
+  /** What the function policy authorised when the save began. Absent before the first one. */
+  readoption?: Readoption;
   /** The guest answers no heartbeat any more, although its virtual processors run. */
   guestHangs: boolean;
 

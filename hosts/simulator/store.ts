@@ -6,6 +6,7 @@ import { hostNowMs } from './clock';
 import type { Medium } from './devices/guest-io';
 import type { PhysicalFunctionState } from './devices/physical-function';
 import { presentPfs, presentVm } from './earlier-state';
+import { FunctionDatabase } from './functions/function-database';
 import type { HostState, Objects, RecordedOutcome, VmState } from './state';
 
 /** Journal entries kept for each host; older ones are dropped. */
@@ -17,6 +18,16 @@ const BEGINNINGS_LIMIT = 16;
 type Key = (string | number)[];
 
 /**
+ * Objects of one shape share its description: half the time of every transaction. By default 32 shapes are shared, fewer
+ * than hosts have by now, and reading those beyond took a fifth of it.
+ */
+const RECORDS = {
+  encoding: 'msgpack',
+  sharedStructuresKey: Symbol.for('structures'),
+  maxSharedStructures: 256,
+} as const;
+
+/**
  * The state of simulated hosts: one LMDB environment for a fleet directory, which any number of processes may open.
  * Transactions are synchronous and survive SIGKILL of any process; `noSync` gives up only what a power failure of the
  * machine that runs the simulation would lose, and that is no part of the model.
@@ -24,16 +35,16 @@ type Key = (string | number)[];
 export class HostStore {
   readonly #root: RootDatabase;
   readonly #db: Database<unknown, Key>;
+  /** Policy, entries, buffers and answers; in the same transactions. */
+  readonly functions: FunctionDatabase;
   readonly #changes = new EventEmitter().setMaxListeners(0);
 
   constructor(readonly fleetDirectory: string) {
     this.#root = open({ path: fleetDirectory, noSync: true, mapSize: 4 * 2 ** 30 });
-    this.#db = this.#root.openDB<unknown, Key>({
-      name: 'hosts',
-      encoding: 'msgpack',
-      // Objects of one shape share its description: half the time of every transaction.
-      sharedStructuresKey: Symbol.for('structures'),
-    });
+    this.#db = this.#root.openDB<unknown, Key>({ name: 'hosts', ...RECORDS });
+    this.functions = new FunctionDatabase(
+      this.#root.openDB<unknown, Key>({ name: 'functions', ...RECORDS }),
+    );
   }
 
   async close(): Promise<void> {

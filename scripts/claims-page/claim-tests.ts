@@ -17,29 +17,53 @@ export interface ClaimTest {
 const FOLDER = 'test/claims';
 
 /** All tests of `test/claims` that name a claim (or a block, or a paragraph), in the order of the files. */
-export function claimTests(repository: string, what: Named = 'claim'): ClaimTest[] {
+export const claimTests = (repository: string, what: Named = 'claim'): ClaimTest[] =>
+  filesOf(repository).flatMap(({ file, source }) => claimTestsIn(file, source, what));
+
+export interface PassageTest extends Omit<ClaimTest, 'claim'> {
+  /** `¶56`, or `claim 1`. */
+  readonly passage: string;
+}
+
+/** All that name a passage of another publication, by this name for it. */
+export const passageTests = (repository: string, publication: string): PassageTest[] =>
+  filesOf(repository).flatMap(({ file, source }) =>
+    testNames(source).flatMap((text) => {
+      const [, passage, title] = /^\S+ (¶\d+|claim \d+): (.+)$/.exec(text) ?? [];
+      const isOfIt = text.startsWith(`${publication} `);
+      return isOfIt && passage !== undefined && title !== undefined
+        ? [{ passage, title, file }]
+        : [];
+    }),
+  );
+
+function filesOf(repository: string) {
   const files = readdirSync(join(repository, FOLDER)).filter((name) => name.endsWith('.test.ts'));
-  return files.sort().flatMap((name) => {
+  return files.sort().map((name) => {
     const file = `${FOLDER}/${name}`;
-    return claimTestsIn(file, readFileSync(join(repository, file), 'utf8'), what);
+    return { file, source: readFileSync(join(repository, file), 'utf8') };
   });
 }
 
+export const claimTestsIn = (file: string, source: string, what: Named = 'claim'): ClaimTest[] =>
+  testNames(source).flatMap((text) => {
+    const [, claim, title] = new RegExp(`^${what} (\\d+): (.+)$`).exec(text) ?? [];
+    return claim !== undefined && title !== undefined
+      ? [{ claim: Number(claim), title, file }]
+      : [];
+  });
+
 /** Read from the syntax tree, so that a test which is commented out, skipped or only planned does not count. */
-export function claimTestsIn(file: string, source: string, what: Named = 'claim'): ClaimTest[] {
-  const naming = new RegExp(`^${what} (\\d+): (.+)$`);
-  const found: ClaimTest[] = [];
+function testNames(source: string): string[] {
+  const found: string[] = [];
   const visit = (node: ts.Node): void => {
     if (ts.isCallExpression(node) && isTest(node.expression)) {
       const [name] = node.arguments;
-      const text = name !== undefined && ts.isStringLiteralLike(name) ? name.text : '';
-      const [, claim, title] = naming.exec(text) ?? [];
-      if (claim !== undefined && title !== undefined)
-        found.push({ claim: Number(claim), title, file });
+      if (name !== undefined && ts.isStringLiteralLike(name)) found.push(name.text);
     }
     ts.forEachChild(node, visit);
   };
-  visit(ts.createSourceFile(file, source, ts.ScriptTarget.Latest));
+  visit(ts.createSourceFile('', source, ts.ScriptTarget.Latest));
   return found;
 }
 

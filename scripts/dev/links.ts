@@ -1,4 +1,5 @@
 import type { UpdateFleetInput } from '../../contract/fleet-input';
+import type { CommandFunctionInput } from '../../contract/functions';
 import type { FastRestoreInput, FastSaveInput, ServiceHostInput } from '../../contract/inputs';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
 
@@ -12,6 +13,11 @@ export const examples = (hosts: string[]) => ({
   serviceHost: { hostId: 'host-01', update: { version: '2.0.0' } } satisfies ServiceHostInput,
   fastSave: { hostId: 'host-01', vmId: 'vm-01' } satisfies FastSaveInput,
   fastRestore: { hostId: 'host-01', vmId: 'vm-01' } satisfies FastRestoreInput,
+  commandFunction: {
+    functionId: 'local:host-01/epf-vm-01',
+    operation: 'reallocateVirtualFunction',
+    input: { vfId: 0, bandwidthGbps: 7.5 },
+  } satisfies CommandFunctionInput,
 });
 
 /** Where people find things. */
@@ -41,7 +47,7 @@ export function links({ uiUrl, address, namespace }: Place, hosts: string[]): st
     'Start a workflow from its form (the input is filled in from the latest run; change it and press Start):',
     ...Object.entries(examples(hosts)).map(
       ([type, input]) =>
-        `  ${type.padEnd(12)} ${formLink(base, namespace, type)}\n  ${' '.repeat(12)} ${JSON.stringify(input)}`,
+        `  ${type.padEnd(15)} ${formLink(base, namespace, type)}\n  ${' '.repeat(15)} ${JSON.stringify(input)}`,
     ),
     '',
     `Failed runs:   ${failedLink(base, namespace)}`,

@@ -4,8 +4,9 @@ import { join, resolve } from 'node:path';
 import { restoreFlow, saveFlow } from '../../contract/flows';
 import { VIRTUAL_FUNCTION_RESTORES } from '../../contract/inputs';
 import { CLAIMS_PAGE, claimsPage } from '../../scripts/claims-page';
-import { claimTests, claimTestsIn } from '../../scripts/claims-page/claim-tests';
+import { claimTests, claimTestsIn, passageTests } from '../../scripts/claims-page/claim-tests';
 import { CLAIMS, type CodeOfClaim } from '../../scripts/claims-page/claims';
+import { PASSAGES } from '../../scripts/claims-page/function-policy';
 import { MIGRATION } from '../../scripts/claims-page/migration';
 
 const repository = resolve(__dirname, '../..');
@@ -59,6 +60,12 @@ test.each(MIGRATION)('$what $number of the migration names code that exists', ({
   expect(code.flatMap(brokenCode)).toEqual([]);
   expect(code).not.toHaveLength(0);
   expect(steps).not.toHaveLength(0);
+});
+
+test('every passage of the function policy has a test and code, and every such test a passage', () => {
+  const tested = new Set(passageTests(repository, 'Dawkins').map(({ passage }) => passage));
+  expect([...tested].sort()).toEqual(PASSAGES.map(({ name }) => name).sort());
+  expect(PASSAGES.flatMap(({ code }) => code).flatMap(brokenCode)).toEqual([]);
 });
 
 describe('the checks themselves', () => {

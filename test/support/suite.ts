@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { Connection, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import type { JournalEntry, VmDescription } from '../../contract/host';
+import type { CommandFunctionInput, CommandFunctionResult } from '../../contract/functions';
 import type { UpdateFleetInput } from '../../contract/fleet-input';
 import type { FleetResult } from '../../contract/fleet-results';
 import type {
@@ -29,6 +30,7 @@ interface Inputs {
   migrateVm: MigrateVmInput;
   serviceHost: ServiceHostInput;
   updateFleet: UpdateFleetInput;
+  commandFunction: CommandFunctionInput;
 }
 interface Results {
   fastSave: FastSaveResult;
@@ -36,6 +38,7 @@ interface Results {
   migrateVm: MigrateVmResult;
   serviceHost: ServiceHostResult;
   updateFleet: FleetResult;
+  commandFunction: CommandFunctionResult;
 }
 
 /** How a run ended that was expected to fail: our own failure type and what it says. */

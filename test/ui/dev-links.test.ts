@@ -73,6 +73,24 @@ withBrowser('the links that npm run dev prints', () => {
     await ui.picture('details-fastRestore');
   });
 
+  test('send a command to a function as it stands, and one that is denied', async () => {
+    const input = await ui.startFromForm(form('commandFunction'), 'a-command');
+    expect(JSON.parse(input)).toMatchObject({ operation: 'reallocateVirtualFunction' });
+    await ui.watch(runPage('a-command'), 'Completed');
+    await (await ui.details()).getByText('reallocateVirtualFunction performed').waitFor();
+    await ui.picture('details-commandFunction');
+
+    await ui.startFromForm(form('commandFunction'), 'a-denied-command', {
+      functionId: 'local:host-01/epf-vm-01',
+      operation: 'powerCycleDevice',
+    });
+    await ui.watch(runPage('a-denied-command'), 'Failed');
+    const details = await ui.details();
+    await details.getByText('Failed: FunctionPolicyDenied.').waitFor();
+    await details.getByText(/denied by rule .no-power-cycle/).first().waitFor();
+    await ui.picture('details-commandFunction-denied');
+  });
+
   test('start a servicing run and a fleet update, which a person watches end', async () => {
     await ui.startFromForm(form('serviceHost'), 'a-serviceHost', {
       hostId: 'host-01',

@@ -58,7 +58,9 @@ test('where none can, the run ends before anything of the update is begun, and s
     migrateTo: ['host-06', 'host-99'],
   });
   expect(type).toBe('CannotKeep');
-  expect(message).toMatch(/vm-01 can go to none .* host-06: .*VM named vm-01 already.*; host-99: No worker answered/);
+  expect(message).toMatch(
+    /vm-01 can go to none .* host-06: .*VM named vm-01 already.*; host-99: No worker answered/,
+  );
   expect(vmsOf('host-03')).toEqual(['vm-01', 'vm-02']);
   expect(versionOf('host-03')).toBe('1.0.0');
   for (const vmId of ['vm-01', 'vm-02']) runsOn('host-03', vmId);

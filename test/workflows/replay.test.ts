@@ -63,18 +63,17 @@ describe('recorded histories', () => {
     expect(withoutFlags).toEqual([]);
   });
 
-  it.each(['fastSave', 'fastRestore', 'migrateVm', 'serviceHost', 'updateFleet'])(
-    'show %s succeeding and failing',
-    (type) => {
-      const ends = INDEX.filter(({ file }) =>
-        JSON.stringify(recorded(file.slice(0, -5)).events[0]).includes(
-          `"workflowType":{"name":"${type}"}`,
-        ),
-      ).map(({ ends }) => ends);
-      expect(ends).toContain('completed');
-      expect(ends.some((end) => !['completed', 'continuedAsNew'].includes(end))).toBe(true);
-    },
-  );
+  it.each([
+    ...['fastSave', 'fastRestore', 'migrateVm', 'serviceHost', 'updateFleet', 'commandFunction'],
+  ])('show %s succeeding and failing', (type) => {
+    const ends = INDEX.filter(({ file }) =>
+      JSON.stringify(recorded(file.slice(0, -5)).events[0]).includes(
+        `"workflowType":{"name":"${type}"}`,
+      ),
+    ).map(({ ends }) => ends);
+    expect(ends).toContain('completed');
+    expect(ends.some((end) => !['completed', 'continuedAsNew'].includes(end))).toBe(true);
+  });
 });
 
 describe('a history that today’s code would not have made is refused', () => {

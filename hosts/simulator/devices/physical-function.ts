@@ -1,6 +1,7 @@
 import { HoldfastError } from '../../../contract/failures';
 import type { FunctionKind } from '../../../contract/migration';
 import type { Intent } from '../state';
+import { DEFAULT_SHARE_GBPS, ledgerOf } from './bandwidth';
 
 export type { FunctionKind };
 
@@ -16,6 +17,8 @@ export interface PhysicalFunctionState {
   readonly iovVfCapacity: number;
   /** IovVfUsage: the ledger, kept apart from the list so that a difference shows (I9). */
   iovVfUsage: number;
+  /** What its VFs share, Gbps. Absent in hosts of before it was kept: see `ledgerOf`. */
+  readonly bandwidthGbps?: number;
   vfs: VirtualFunction[];
   vports: VPort[];
   filters: ReceiveFilter[];
@@ -30,6 +33,8 @@ export interface VirtualFunction {
   readonly serialNumber: number;
   readonly macAddress: string;
   readonly ownerVmId: string;
+  /** What it is promised of the PF's bandwidth, Gbps. */
+  bandwidthGbps?: number;
   /** Of the VM's adapters, the one it is for. */
   readonly adapterId: string;
   /** Counts resets and reconfigurations; a saved state of another epoch must not be used. */
@@ -137,6 +142,8 @@ export function allocateVf(
     serialNumber: pf.nextSerialNumber,
     macAddress,
     ownerVmId,
+    // Never more than is free: a VF that comes when all is promised gets what is left over.
+    bandwidthGbps: Math.max(0, Math.min(DEFAULT_SHARE_GBPS, ledgerOf(pf).freeGbps)),
     adapterId,
     configEpoch: 1,
     ring: { active: false, base: 0, sinceMs: nowMs },

@@ -249,7 +249,9 @@ test('the hold of one adapter does not forbid what is for another', async () => 
   const [first] = fleet.store.vm(HOST, 'vm-03').adapters;
   fleet.change(
     ({ adapter }) => {
+      // Both guards let go of it.
       adapter.custody = null;
+      adapter.heldFunction = null;
     },
     'vm-03',
     'nic-1',
