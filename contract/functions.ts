@@ -92,6 +92,8 @@ export const SERVICING_OPERATIONS = [
   'createVPort',
   'deleteVPort',
   'moveReceiveFilter',
+  'attachNamespace',
+  'changePathState',
   'offerVirtualFunction',
   'setIovWeight',
 ] as const;

@@ -3,6 +3,8 @@ import type { FunctionOperation, PolicedOperation } from '../../../contract/func
 import type { Question } from '../../function-policy/decide';
 import type { Caller } from '../../function-policy/policy-file';
 import { vfOf } from '../devices/physical-function';
+import { functionOf, movedOf } from '../migration/functions';
+import { underWay } from '../migration/migration-state';
 import { eachAdapter, objectsOf } from '../operations/each-adapter';
 import type { AdapterObjects, Objects, VmState } from '../state';
 import type { HostStore } from '../store';
@@ -99,6 +101,11 @@ export const adaptersOf = (o: Objects, { deviceId, kind, functionNumber }: Funct
   );
 
 const hasVf = (o: AdapterObjects): boolean => vfOf(o) !== undefined;
+/** While a VM migrates by an emulated path, the emulated device is to have a function of its own beside the VM's. */
+const lacksEmulated = (o: AdapterObjects): boolean =>
+  underWay(o.vm)?.method === 'emulated-path' &&
+  movedOf(o) !== undefined &&
+  functionOf(o, 'emulated') === undefined;
 
 /** The first that is to have a VF and has none. */
 export const freeAdapterOf = (of: readonly AdapterObjects[]): AdapterObjects | undefined =>
@@ -128,7 +135,7 @@ const questionOf = (
 const factsOf = (of: readonly AdapterObjects[]) =>
   ({
     held: of.some(isHeld),
-    allocated: of.some(hasVf),
+    allocated: of.some(hasVf) && !of.some(lacksEmulated),
     ownFunction: true,
     ownVirtualFunction: true,
   }) satisfies Partial<Question>;

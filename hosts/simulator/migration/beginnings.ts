@@ -116,7 +116,12 @@ function startMigration(o: Objects, request: MigrationRequest): void {
     functions,
     stackVersion: vm.workerProcess.version,
     // The destination makes a place for a VM of this form.
-    content: JSON.stringify({ ...vm, migration: null, mailbox: null, lease: null, faults: [] }),
+    content: JSON.stringify({
+      ...vm,
+      ...{ migration: null, mailbox: null, lease: null, faults: [] },
+      // What the policy of this host has authorised is good here only.
+      readoption: undefined,
+    }),
   };
   vm.migration = {
     role: 'source',

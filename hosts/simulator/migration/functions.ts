@@ -116,9 +116,10 @@ export function ioOf(o: AdapterObjects): readonly [GuestIo, Medium] {
 }
 
 export function allocateFunction(c: AdapterCommandRunner, path: PathName): void {
+  // To ask for one that is there already would be denied.
+  if (c.look((o) => functionOf(o, path) !== undefined)) return;
   c.run(FUNCTION_COMMANDS[c.kind].allocate, (o) => {
-    if (functionOf(o, path) === undefined)
-      allocateVf(o.pf, ownerOf(o, path), o.adapter.macAddress, o.nowMs);
+    allocateVf(o.pf, ownerOf(o, path), o.adapter.macAddress, o.nowMs);
   });
 }
 
