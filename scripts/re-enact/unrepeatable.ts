@@ -11,7 +11,7 @@ export class Unrepeatable {
 
   see(entry: JournalEntry): void {
     const { vmId, step, generation, kind, status, command } = entry;
-    if (step === 'foreign') {
+    if (step === 'foreign' || step === 'commandFunction') {
       this.#told.push(
         `Somebody else issued ${command ?? 'a command'} to ${vmId ?? 'the host'} (${status}).`,
       );

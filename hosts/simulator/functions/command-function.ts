@@ -31,7 +31,7 @@ export function commandFunction(store: HostStore, request: FunctionCommandReques
   if (known !== undefined) return known;
   const callerVmId = channelOf(store, request);
   const input = readInput(store, request);
-  let entry = entryOf(store, hostId, command.functionId);
+  let entry = entryOf(store, hostId, command.functionId, ownOnly(sender));
   const decisions: FunctionDecision[] = [];
   const sent = (): SentCommand => ({
     caller: sender.kind,
@@ -61,13 +61,15 @@ export function commandFunction(store: HostStore, request: FunctionCommandReques
 
   if (entry.kind === 'composite') {
     const composite = entry;
-    if (command.operation === 'describeFunction' && input.part === undefined)
-      return consulted(store, request, sent(), (_host, decision) =>
-        performed(compositeDescription(store, hostId, composite), decision),
-      );
-    const part = partOf(store, hostId, composite, command.operation, input);
-    consulted(store, request, sent(), (_host, decision) => decisions.push(decided(decision)));
-    entry = part;
+    const isWhole = command.operation === 'describeFunction' && input.part === undefined;
+    // Whoever may not command it is not told what it is made of.
+    const next = consulted(store, request, sent(), (_host, decision) => {
+      if (isWhole) return performed(compositeDescription(store, hostId, composite), decision);
+      decisions.push(decided(decision));
+      return partOf(store, hostId, composite, command.operation, input);
+    });
+    if ('decisions' in next) return next;
+    entry = next;
   }
   switch (entry.kind) {
     case 'remote': {
@@ -149,6 +151,10 @@ function channelOf(store: HostStore, { hostId, sender }: FunctionCommandRequest)
       return null;
   }
 }
+
+/** Whose functions a caller is told of, if it names one that there is not; null: of all. */
+const ownOnly = (sender: FunctionCommandRequest['sender']): string | null =>
+  sender.kind === 'operator' ? null : sender.kind === 'vm' ? sender.vmId : sender.hostId;
 
 /** Who wants what of which function, for the journal. */
 const said = ({ caller, callerHost, callerVmId, entry, operation }: SentCommand): string =>

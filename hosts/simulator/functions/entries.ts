@@ -68,12 +68,22 @@ const controllerEntry = (hostId: string): FunctionEntry => ({
   policy: 'default',
 });
 
-/** The entry of an id, or a failure that names the functions that there are. */
-export function entryOf(store: HostStore, hostId: string, functionId: string): FunctionEntry {
+/** The entry of an id, or a failure that names the functions that there are: of this VM, or (null) all of them. */
+export function entryOf(
+  store: HostStore,
+  hostId: string,
+  functionId: string,
+  ownerVmId: string | null = null,
+): FunctionEntry {
   const found = findEntry(store, hostId, functionId);
   if (found !== undefined) return found;
-  const known = entriesOf(store, hostId).map((entry) => entry.functionId);
-  const shown = known.slice(0, 20).join(', ') + (known.length > 20 ? ', …' : '');
+  const known = entriesOf(store, hostId)
+    .filter((entry) => ownerVmId === null || entry.ownerVmId === ownerVmId)
+    .map((entry) => entry.functionId);
+  const shown =
+    known.length === 0
+      ? 'none for this caller'
+      : known.slice(0, 20).join(', ') + (known.length > 20 ? ', …' : '');
   throw new HoldfastError(
     'UnknownFunction',
     `Host ${hostId} has no function "${functionId}" (it has ${shown}).`,

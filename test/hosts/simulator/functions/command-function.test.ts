@@ -150,6 +150,16 @@ test('a VM sees its own functions only, an operator all', async () => {
   expect(await names()).toHaveLength(7);
 });
 
+test('a VM that names a function which there is not is told of its own ones only', async () => {
+  const sender = channelOf('vm-01');
+  await expect(
+    fleet.send('local:host-01/epf-vm-77', 'describeFunction', {}, { sender }),
+  ).rejects.toMatchObject({
+    type: 'UnknownFunction',
+    message: expect.stringContaining(`(it has ${EPF}, local:host-01/evf-pf-0-0)`),
+  });
+});
+
 test('a virtual function is no address of commands: it is named by number', async () => {
   const evf = 'local:host-01/evf-pf-0-0';
   expect(await fleet.output(evf, 'describeFunction')).toMatchObject({ kind: 'virtual' });

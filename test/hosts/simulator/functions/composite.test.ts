@@ -97,6 +97,10 @@ test('the policy of the composite function is asked as well as that of the part'
   await expect(
     fleet.send(BOTH, 'describeFunction', {}, { sender: channelOf('vm-01') }),
   ).rejects.toMatchObject({ facts: { rule: 'not-its-function' } });
+  // Nor is another VM told what it is made of.
+  await expect(
+    fleet.send(BOTH, 'describeFunction', { part: 'sound' }, { sender: channelOf('vm-01') }),
+  ).rejects.toMatchObject({ facts: { rule: 'not-its-function' } });
 });
 
 test.each([
