@@ -1,5 +1,10 @@
 import type { UpdateFleetInput } from '../../contract/fleet-input';
-import type { FastRestoreInput, FastSaveInput, ServiceHostInput } from '../../contract/inputs';
+import type {
+  FastRestoreInput,
+  FastSaveInput,
+  MigrateVmInput,
+  ServiceHostInput,
+} from '../../contract/inputs';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
 
 /**
@@ -12,6 +17,13 @@ export const examples = (hosts: string[]) => ({
   serviceHost: { hostId: 'host-01', update: { version: '2.0.0' } } satisfies ServiceHostInput,
   fastSave: { hostId: 'host-01', vmId: 'vm-01' } satisfies FastSaveInput,
   fastRestore: { hostId: 'host-01', vmId: 'vm-01' } satisfies FastRestoreInput,
+});
+
+/** A move that can be made once is no example to be run beforehand: its form starts empty. */
+const migration = (toHostId: string): MigrateVmInput => ({
+  vmId: 'vm-01',
+  fromHostId: 'host-01',
+  toHostId,
 });
 
 /** Where people find things. */
@@ -31,7 +43,11 @@ const failedLink = (base: string, namespace: string): string =>
   `${base}/namespaces/${namespace}/workflows?query=${encodeURIComponent('`ExecutionStatus`="Failed"')}`;
 
 /** What `npm run dev` prints once everything is up. */
-export function links({ uiUrl, address, namespace }: Place, hosts: string[]): string {
+export function links(
+  { uiUrl, address, namespace }: Place,
+  hosts: string[],
+  emptyHost = 'host-02',
+): string {
   const base = uiUrl ?? `(the UI of ${address})`;
   return [
     '',
@@ -39,7 +55,7 @@ export function links({ uiUrl, address, namespace }: Place, hosts: string[]): st
     `Server:        ${address} (TEMPORAL_ADDRESS)`,
     '',
     'Start a workflow from its form (the input is filled in from the latest run; change it and press Start):',
-    ...Object.entries(examples(hosts)).map(
+    ...Object.entries({ ...examples(hosts), migrateVm: migration(emptyHost) }).map(
       ([type, input]) =>
         `  ${type.padEnd(12)} ${formLink(base, namespace, type)}\n  ${' '.repeat(12)} ${JSON.stringify(input)}`,
     ),
