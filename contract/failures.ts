@@ -86,7 +86,7 @@ export const FAILURES = {
     retryable: false,
     meaning: 'This update cannot keep the VFs of the named VMs.',
     nextAction:
-      'Set onCannotKeep to "conventional" to give up their VFs for the update, or to "migrate" with hosts in migrateTo.',
+      'Set onCannotKeep to "conventional" to give up their VFs for the update, or migrate the VMs.',
   },
   BlackoutAllowanceSpent: {
     retryable: false,

@@ -188,13 +188,6 @@ export const serviceHostInput = z.strictObject({
   hostId,
   update,
   ...servicingSettings,
-  /**
-   * What to do with VMs whose VF this update cannot keep: refuse the run (default), serve them conventionally, or migrate
-   * them first, to hosts of `migrateTo`.
-   */
-  onCannotKeep: z._default(z.enum(['refuse', 'conventional', 'migrate']), 'refuse'),
-  /** Hosts that VMs are migrated to, tried in this order for each VM; at most 100. */
-  migrateTo: z._default(z.array(hostId).check(z.maxLength(100)), []),
   /** VMs that would be dark for longer than this are refused. Default: what a VM was dark before does not count. */
   blackoutAllowance: z.optional(blackoutAllowance),
   faults,

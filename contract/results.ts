@@ -10,7 +10,7 @@ import type { StepReport } from './steps';
 export const PATHS = ['kept', 'reattached', 'synthetic-only', 'restarted', 'stranded'] as const;
 export type Path = (typeof PATHS)[number];
 
-export type Verdict = 'keep' | 'conventional' | 'migrate' | 'blocked';
+export type Verdict = 'keep' | 'conventional' | 'blocked';
 
 /** What would become of a VM, and why. */
 export interface VmVerdict {
@@ -133,10 +133,6 @@ export interface ServicedVm {
   readonly steps: readonly StepReport[];
 }
 
-export interface MigratedVm extends Pick<MigrateVmResult, 'vmId' | 'toHostId' | 'outcome'> {
-  readonly workflowId: string;
-}
-
 /** `degraded`: updated, but not every VM kept its VF, or a VM was left out. */
 export type HostOutcome = 'updated' | 'degraded' | 'notUpdated' | 'restarted' | 'stranded';
 
@@ -148,8 +144,6 @@ export interface ServiceHostResult {
   readonly versionBefore: string;
   readonly versionAfter: string;
   readonly vms: readonly ServicedVm[];
-  /** VMs that this update could not keep the VFs of, and where they run now. Absent: none was migrated. */
-  readonly migrated?: readonly MigratedVm[];
   /** Who was told before the VMs paused; null if nobody was to be. */
   readonly notice: NoticeResult | null;
   readonly forbiddenCommands: number;

@@ -59,10 +59,6 @@ function verdictFor(vm: Host['vms'][number], host: Host, wish: Wish): Omit<VmVer
   const keeps =
     rule.keeps === 'always' || (rule.keeps === 'with-custody' && host.capabilities.custodyBelowVsp);
   if (keeps && wish.mode === 'modified') return { verdict: 'keep', reason: rule.why };
-  const isAskedFor = wish.mode === 'conventional' && rule.conventional;
-  if (wish.onCannotKeep === 'migrate' && !keeps && !isAskedFor) {
-    return { verdict: 'migrate', reason: rule.why };
-  }
   if (!rule.conventional) return { verdict: 'blocked', reason: rule.why };
   if (wish.mode === 'conventional') return { verdict: 'conventional', reason: 'asked for by mode' };
   return wish.onCannotKeep === 'conventional'
@@ -70,5 +66,5 @@ function verdictFor(vm: Host['vms'][number], host: Host, wish: Wish): Omit<VmVer
     : { verdict: 'blocked', reason: rule.why };
 }
 
-export const modeOf = (verdict: Exclude<Verdict, 'blocked' | 'migrate'>): Mode =>
+export const modeOf = (verdict: Exclude<Verdict, 'blocked'>): Mode =>
   verdict === 'keep' ? 'modified' : 'conventional';

@@ -19,7 +19,7 @@ export function servicingOrder(
   return {
     update: input.update,
     vms: verdicts.flatMap(({ vmId, verdict }) =>
-      verdict === 'blocked' || verdict === 'migrate' ? [] : [{ vmId, mode: modeOf(verdict) }],
+      verdict === 'blocked' ? [] : [{ vmId, mode: modeOf(verdict) }],
     ),
     settings: {
       holdMode: input.holdMode,

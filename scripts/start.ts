@@ -44,7 +44,7 @@ interface Options {
   readonly toVersion: string;
   readonly placement: NonNullable<ServiceHostInput['stepPlacement']>;
   readonly holdMode: NonNullable<ServiceHostInput['holdMode']>;
-  readonly onCannotKeep: Exclude<ServiceHostInput['onCannotKeep'], 'migrate' | undefined>;
+  readonly onCannotKeep: NonNullable<ServiceHostInput['onCannotKeep']>;
   readonly blackoutBudget: string;
   readonly fault?: FaultInput[];
   readonly json?: true;

@@ -18,7 +18,6 @@ import { endsTyped } from './ends-typed';
 import { cancelled, failure, failureMessage, isCancellation } from './failures';
 import { checkFaultsSupported, hostCalls, hostStepCalls, ping } from './host-steps';
 import { takeLease, thisRun } from './leases';
-import { migrateVms } from './migrate-vms';
 import { giveNotice } from './notice';
 import { serviceVms, type Serviced } from './service-vms';
 import { validated } from './validated';
@@ -76,7 +75,6 @@ export const serviceHost = endsTyped(async function serviceHost(
   const lease = { hostId, generation };
   try {
     refuseBlocked(before, progress.verdicts, over);
-    const migrated = await migrateVms(input, progress.verdicts);
     await calls.armServicing(lease, servicingOrder(input, progress.verdicts));
     const noticing = new CancellationScope();
     onAbort(async (reason) => {
@@ -90,8 +88,7 @@ export const serviceHost = endsTyped(async function serviceHost(
       progress.phase = 'notice';
       showAttributes({ Phase: 'notice' });
       details.phase('notice');
-      const staying = before.vms.filter((vm) => !migrated.some((m) => m.vmId === vm.vmId));
-      notice = await giveNotice(input, input.notice, lease, staying, noticing);
+      notice = await giveNotice(input, input.notice, lease, before.vms, noticing);
     }
 
     progress.phase = 'staging';
@@ -104,7 +101,7 @@ export const serviceHost = endsTyped(async function serviceHost(
     details.phase('servicing');
     const serviced = await serviceVms({
       ...lease,
-      vmIds: progress.verdicts.filter((v) => v.verdict !== 'migrate').map((v) => v.vmId),
+      vmIds: progress.verdicts.map((v) => v.vmId),
       vmWorkflowQueue: before.vmWorkflowQueue,
       stop: (reason) => calls.abortServicing(lease, reason),
       back: (restored, runs) => {
@@ -118,10 +115,7 @@ export const serviceHost = endsTyped(async function serviceHost(
     const { firstFailure, steps } = serviced;
     const reason = firstFailure === undefined ? null : failureMessage(firstFailure);
     const { verdicts } = progress;
-    const result = {
-      ...servicingResult(input, before, after, steps, verdicts, reason, notice),
-      ...(migrated.length === 0 ? {} : { migrated }),
-    };
+    const result = servicingResult(input, before, after, steps, verdicts, reason, notice);
     details.ended(result, serviced.runs);
     return ended(result, serviced);
   } finally {

@@ -85,8 +85,7 @@ export async function serviceVms(servicing: Servicing): Promise<Serviced> {
     const saves = vmIds.map((vmId) => follow(vmId, 'save', startSave(servicing, vmId)));
     await Promise.all([...restores, ...saves]);
     // The VMs are back; an update that is still waiting for them, or stuck, has nothing to wait for any more.
-    // Without VMs it waits for nobody, and is let finish.
-    if (vmIds.length > 0) commitScope.cancel();
+    commitScope.cancel();
     await committing;
   });
   void cancelHeard;

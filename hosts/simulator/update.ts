@@ -29,9 +29,7 @@ export const commitUpdate: HostOperation = {
     if (servicing.rejected !== undefined) throw updateRejected(host, servicing.rejected);
     if (servicing.update === 'notUpdated') return 'notUpdated';
     if (servicing.aborted !== null && !servicing.crossed) return 'aborted';
-    // A host whose VMs have all been migrated is updated for itself.
-    const isLeft = servicing.members.length > 0 || servicing.order.vms.length === 0;
-    return isLeft ? undefined : 'no VM is left to service';
+    return servicing.members.length === 0 ? 'no VM is left to service' : undefined;
   },
   ready: (host) => {
     const servicing = servicingOf(host);

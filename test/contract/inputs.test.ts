@@ -55,7 +55,6 @@ it('the smallest input of serviceHost', () => {
     update: { component: 'vmWorkerProcess', version: '2.0.0' },
     mode: 'modified',
     onCannotKeep: 'refuse',
-    migrateTo: [],
     onSaveFailure: 'undo-all',
     holdMode: 'instruct-skip',
     stepPlacement: 'in-place',

@@ -55,23 +55,6 @@ export const MIGRATIONS: readonly Scenario[] = (
       };
     },
 
-    async function migratesBeforeItServices(on) {
-      return {
-        'service-host.migrated': {
-          run: await on.ended(
-            await on.serviceHost({
-              update: { component: 'hypervisor', version: '2.0.0' },
-              onCannotKeep: 'migrate',
-              migrateTo: [on.emptyHostId],
-            }),
-          ),
-          ends: 'completed',
-          shows:
-            'An update that keeps no VF: the VMs are migrated first, then the empty host is updated.',
-        },
-      };
-    },
-
     async function migrationDoesNotFit(on) {
       await on.ended(await on.migrateVm());
       const back = { fromHostId: on.hostIds[1] ?? '', toHostId: on.emptyHostId };
