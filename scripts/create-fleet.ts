@@ -13,6 +13,7 @@ async function main(): Promise<void> {
     .requiredOption('--fleet-dir <directory>', 'where they go')
     .option('--hosts <number>', 'how many hosts', wholeNumber(1, 1000), 1)
     .option('--vms <number>', 'VMs on each', wholeNumber(0, 256), 8)
+    .option('--empty-hosts <number>', 'more hosts, without VMs', wholeNumber(0, 1000), 0)
     .option('--fault-domains <number>', 'over which they are spread', wholeNumber(1, 1000), 2)
     .option(
       '--inventory <file>',
@@ -29,6 +30,7 @@ async function main(): Promise<void> {
       fleetDir: string;
       hosts: number;
       vms: number;
+      emptyHosts: number;
       seed: number;
       faultDomains: number;
       inventory?: string;
@@ -36,7 +38,7 @@ async function main(): Promise<void> {
       adapters: AdapterMix;
     }>();
   const store = new HostStore(options.fleetDir);
-  const hostIds = createFleet(store, options);
+  const hostIds = createFleet(store, { ...options, hosts: options.hosts + options.emptyHosts });
   if (options.inventory !== undefined) completeInventory(options.inventory, inventoryOf(store));
   process.stdout.write(`${options.fleetDir}: ${hostIds.join(', ')}\n`);
   await store.close();

@@ -10,6 +10,7 @@ interface Options {
   readonly directory: string;
   readonly hosts: number;
   readonly vms: number;
+  readonly emptyHosts: number;
   readonly faultDomains: number;
   readonly adapters: AdapterMix;
   readonly seed: number;
@@ -31,6 +32,7 @@ async function main(): Promise<void> {
     )
     .option('--hosts <number>', 'how many hosts', wholeNumber(1, 100), 3)
     .option('--vms <number>', 'VMs on each', wholeNumber(1, 256), 4)
+    .option('--empty-hosts <number>', 'more hosts, without VMs', wholeNumber(0, 100), 1)
     .option('--fault-domains <number>', 'over which the hosts are spread', wholeNumber(1, 100), 2)
     .addOption(adaptersOption())
     .option('--seed <number>', 'same seed, same fleet and latencies', wholeNumber(0, 2 ** 31), 1)
@@ -51,12 +53,14 @@ async function main(): Promise<void> {
   const say = (text: string) => process.stdout.write(`${text}\n`);
   const stack = await Stack.start({
     ...options,
+    hosts: options.hosts + options.emptyHosts,
     databaseFile: join(options.directory, 'temporal.db'),
     onProgress: say,
   });
   try {
     await Promise.race([seedExamples(stack), stopRequested]);
-    say(links(stack, stack.store.hostIds()));
+    const empty = stack.store.hostIds().find((id) => stack.store.host(id).vmIds.length === 0);
+    say(links(stack, hostsWithVms(stack), empty));
     await stopRequested;
     say('stopping');
   } finally {
@@ -64,12 +68,16 @@ async function main(): Promise<void> {
   }
 }
 
+const hostsWithVms = ({ store }: Stack): string[] =>
+  store.hostIds().filter((hostId) => store.host(hostId).vmIds.length > 0);
+
 /**
  * Runs each example once, for the forms to prefill from; a database that has them is left as it is. Without a summary,
  * which the form would take over too.
  */
-async function seedExamples({ client, store }: Stack): Promise<void> {
-  for (const [workflowType, input] of Object.entries(examples(store.hostIds()))) {
+async function seedExamples(stack: Stack): Promise<void> {
+  const { client } = stack;
+  for (const [workflowType, input] of Object.entries(examples(hostsWithVms(stack)))) {
     const workflowId = `example/${workflowType}`;
     const earlier = await client.workflow.count(`WorkflowId = '${workflowId}'`);
     if (earlier.count > 0) continue;

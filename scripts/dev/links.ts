@@ -1,6 +1,11 @@
 import type { UpdateFleetInput } from '../../contract/fleet-input';
 import type { CommandFunctionInput } from '../../contract/functions';
-import type { FastRestoreInput, FastSaveInput, ServiceHostInput } from '../../contract/inputs';
+import type {
+  FastRestoreInput,
+  FastSaveInput,
+  MigrateVmInput,
+  ServiceHostInput,
+} from '../../contract/inputs';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
 
 /**
@@ -20,6 +25,13 @@ export const examples = (hosts: string[]) => ({
   } satisfies CommandFunctionInput,
 });
 
+/** A move that can be made once is no example to be run beforehand: its form starts empty. */
+const migration = (toHostId: string): MigrateVmInput => ({
+  vmId: 'vm-01',
+  fromHostId: 'host-01',
+  toHostId,
+});
+
 /** Where people find things. */
 export interface Place {
   /** Of the web UI; undefined where the server is not ours. */
@@ -37,7 +49,11 @@ const failedLink = (base: string, namespace: string): string =>
   `${base}/namespaces/${namespace}/workflows?query=${encodeURIComponent('`ExecutionStatus`="Failed"')}`;
 
 /** What `npm run dev` prints once everything is up. */
-export function links({ uiUrl, address, namespace }: Place, hosts: string[]): string {
+export function links(
+  { uiUrl, address, namespace }: Place,
+  hosts: string[],
+  emptyHost = 'host-02',
+): string {
   const base = uiUrl ?? `(the UI of ${address})`;
   return [
     '',
@@ -45,7 +61,7 @@ export function links({ uiUrl, address, namespace }: Place, hosts: string[]): st
     `Server:        ${address} (TEMPORAL_ADDRESS)`,
     '',
     'Start a workflow from its form (the input is filled in from the latest run; change it and press Start):',
-    ...Object.entries(examples(hosts)).map(
+    ...Object.entries({ ...examples(hosts), migrateVm: migration(emptyHost) }).map(
       ([type, input]) =>
         `  ${type.padEnd(15)} ${formLink(base, namespace, type)}\n  ${' '.repeat(15)} ${JSON.stringify(input)}`,
     ),

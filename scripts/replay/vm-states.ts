@@ -51,6 +51,16 @@ const EFFECTS = {
   allocateVirtualFunction: { vf: 'allocated' },
   switchDataPath: { guestPath: 'vf' },
   strandVm: { phase: 'stranded' },
+  // The guest's I/O goes by the emulated device, which is as little a VF of its own as the synthetic path is.
+  unplugPassthrough: { vf: 'allocated', guestPath: 'synthetic' },
+  suspendVm: { phase: 'paused' },
+  relinquishVm: { phase: 'relinquished' },
+  resumeMigratedVm: { phase: 'preparing' },
+  plugPassthrough: { vf: 'assigned' },
+  switchToPassthrough: { guestPath: 'vf' },
+  verifyMigration: { phase: 'running' },
+  resumeAtSource: { phase: 'preparing' },
+  takeBackMigration: { vf: 'assigned', guestPath: 'vf' },
 } as const satisfies Partial<Record<VmStep, Effect>>;
 
 const RUNS_WITH_ITS_VF: Walked = {

@@ -1,6 +1,11 @@
 /** What people send to a workflow: every field but the identifying ones has a default, every wrong one is named. */
 import * as z from 'zod/mini';
-import { fastRestoreInput, fastSaveInput, serviceHostInput } from '../../contract/inputs';
+import {
+  fastRestoreInput,
+  fastSaveInput,
+  migrateVmInput,
+  serviceHostInput,
+} from '../../contract/inputs';
 
 const wrong = (schema: z.ZodMiniType, value: unknown) => {
   const parsed = z.safeParse(schema, value);
@@ -28,6 +33,18 @@ it('the smallest input of fastRestore', () => {
     stepPlacement: 'task-queue',
     blackoutBudget: '10s',
     virtualFunctionRestore: 'step-by-step',
+    faults: [],
+  });
+});
+
+it('the smallest input of migrateVm', () => {
+  const smallest = { vmId: 'vm-01', fromHostId: 'host-01', toHostId: 'host-02' };
+  expect(z.parse(migrateVmInput, smallest)).toEqual({
+    ...smallest,
+    method: 'emulated-path',
+    drainTimeLimit: '5s',
+    blackoutBudget: '10s',
+    keepEmulatedPath: false,
     faults: [],
   });
 });
