@@ -87,7 +87,10 @@ withBrowser('the links that npm run dev prints', () => {
     await ui.watch(runPage('a-denied-command'), 'Failed');
     const details = await ui.details();
     await details.getByText('Failed: FunctionPolicyDenied.').waitFor();
-    await details.getByText(/denied by rule .no-power-cycle/).first().waitFor();
+    await details
+      .getByText(/denied by rule .no-power-cycle/)
+      .first()
+      .waitFor();
     await ui.picture('details-commandFunction-denied');
   });
 

@@ -65,7 +65,10 @@ export class TemporalUi {
     await page.getByLabel('Workflow ID').fill(workflowId);
     const editor = page.locator('.cm-content').first();
     if (input === undefined) {
-      await editor.getByText(/hostId|functionId/).first().waitFor();
+      await editor
+        .getByText(/hostId|functionId/)
+        .first()
+        .waitFor();
     } else {
       await editor.click();
       await page.keyboard.press('ControlOrMeta+a');
