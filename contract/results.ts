@@ -119,12 +119,17 @@ export interface AdapterFacts {
 /** Each VF that a VM is to have, as it was and as it is; null where there is none. */
 export const functionsOf = (
   facts: VmFacts,
-): readonly Pick<AdapterFacts, 'identityBefore' | 'identityAfter'>[] =>
+): readonly Pick<AdapterFacts, 'identityBefore' | 'identityAfter' | 'path'>[] =>
   facts.adapters?.filter(({ wantsVf }) => wantsVf) ?? [facts];
 
-/** Whether the VM is to have a VF that it does not have. */
+/**
+ * Whether the VM is to have a VF that it does not have, or that its guest has given back: an eject that was cut short leaves
+ * the VF assigned and the guest without it.
+ */
 export const lacksVf = (facts: VmFacts): boolean =>
-  functionsOf(facts).some(({ identityAfter }) => identityAfter === null);
+  functionsOf(facts).some(
+    ({ identityAfter, path }) => identityAfter === null || path === 'synthetic-only',
+  );
 
 export interface ServicedVm {
   readonly vmId: string;

@@ -61,12 +61,12 @@ export const ejectVirtualFunction: StepOperation = {
       const gone = kind === 'eject' ? 'VPCI.EjectComplete' : 'VMBus.RescindOffer';
       c.run(gone, ({ adapter, nowMs }) => {
         if (guestKnowsVf(adapter.guest)) guestLosesVf(adapter.guest, kind, nowMs);
+        adapter.path = 'synthetic-only';
+        adapter.pathReason = 'conventional save: the VF was given back';
       });
       c.run('VPCI.UnassignDevice', ({ adapter }) => {
         unassignDevice(adapter.vpci);
         vdev.markUnassigned(adapter.vdev);
-        adapter.path = 'synthetic-only';
-        adapter.pathReason = 'conventional save: the VF was given back';
       });
       return { kind };
     },

@@ -1,6 +1,6 @@
 import type { Scenario } from '../scenario';
 
-/** Migrations of one VM, each to a host of its own that has no VMs. */
+/** Migrations, each to a host of its own that has no VMs. */
 export const MIGRATIONS: readonly Scenario[] = (
   [
     async function migratesAVm(on) {
@@ -126,6 +126,30 @@ export const MIGRATIONS: readonly Scenario[] = (
           run: await on.ended(await on.migrateVm()),
           ends: 'completed',
           shows: 'After a run that was terminated past the relinquish: it only goes forward.',
+        },
+      };
+    },
+
+    async function serviceHostMovesItsVms(on) {
+      const update = { component: 'hypervisor', version: '2.0.0' } as const;
+      const migrateTo = [on.emptyHostId];
+      return {
+        'service-host.moves-its-vms': {
+          run: await on.ended(await on.serviceHost({ update, onCannotKeep: 'migrate', migrateTo })),
+          ends: 'completed',
+          shows:
+            'An update that keeps no VF: all VMs go to another host first, then it is updated.',
+        },
+      };
+    },
+
+    async function serviceHostCannotMoveItsVms(on) {
+      const update = { component: 'hypervisor', version: '2.0.0' } as const;
+      return {
+        'service-host.cannot-move-its-vms': {
+          run: await on.ended(await on.serviceHost({ update, onCannotKeep: 'migrate' })),
+          ends: 'CannotKeep',
+          shows: 'The same without a host to go to: the VMs stay, and nothing of it is begun.',
         },
       };
     },

@@ -1,5 +1,6 @@
 /** The conventional save and restore: the baseline, and the order of its OIDs. */
 import { ATTACH_VIRTUAL_FUNCTION } from '../../../contract/steps';
+import { lacksVf } from '../../../contract/results';
 import { vfOf } from '../../../hosts/simulator/devices/physical-function';
 import {
   CONVENTIONAL_RESTORE as RESTORE,
@@ -148,4 +149,30 @@ it('a VM that finds no free VF runs on the synthetic path, and says so', async (
   });
   await restore.perform('verifyRestore');
   expect((await fleet.facts()).facts).toMatchObject({ running: true, path: 'synthetic-only' });
+});
+
+it('an eject that is cut short before the VF is unassigned shows, so that an undo gives the guest its VF again', async () => {
+  fleet = new SimulatedFleet({ vms: 1 });
+  const save = await VmRun.save(fleet, 'vm-01', conventional);
+  // The hold of somebody else makes the unassignment fail, after the guest has given the VF up.
+  fleet.change(({ adapter }) => {
+    adapter.vpci.hold = 'block';
+  });
+  await expect(save.perform('ejectVirtualFunction')).rejects.toMatchObject({ type: 'Refused' });
+  fleet.change(({ adapter }) => {
+    adapter.vpci.hold = null;
+  });
+  const left = await fleet.facts();
+  expect(left.identity).not.toBeNull();
+  expect(left).toMatchObject({ dataPath: 'synthetic', facts: { path: 'synthetic-only' } });
+  expect(lacksVf(left.facts)).toBe(true);
+
+  await save.fence('undo');
+  await save.performAll(['enableOptimizations']);
+  save.direction = 'recover';
+  await save.performAll([...ATTACH_VIRTUAL_FUNCTION, 'endOperation']);
+  const { dataPath, facts } = await fleet.facts();
+  expect({ dataPath, path: facts.path }).toEqual({ dataPath: 'vf', path: 'reattached' });
+  expect(lacksVf(facts)).toBe(false);
+  await fleet.expectUnharmed();
 });
