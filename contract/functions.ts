@@ -46,25 +46,6 @@ export const emulatedFunctionOf = (host: string, vm: string, otherPf?: string): 
 /** The function through which remote and composite functions of a host are made, changed and removed. */
 export const controllerOf = (host: string): string => `local:${host}/controller`;
 
-/** What a person or a VM can ask of a function. */
-export const FUNCTION_OPERATIONS = [
-  'describeFunction',
-  'listFunctions',
-  'allocateVirtualFunction',
-  'freeVirtualFunction',
-  'resetVirtualFunction',
-  'unassignVirtualFunction',
-  'reallocateVirtualFunction',
-  'setAllVirtualFunctions',
-  'powerCycleDevice',
-  'createRemoteFunction',
-  'changeRemoteFunction',
-  'removeRemoteFunction',
-  'createCompositeFunction',
-  'removeCompositeFunction',
-] as const;
-export type FunctionOperation = (typeof FUNCTION_OPERATIONS)[number];
-
 /** What a function that is emulated on a device can be asked for. */
 export const DEVICE_OPERATIONS = [
   'describeFunction',
@@ -76,7 +57,20 @@ export const DEVICE_OPERATIONS = [
   'reallocateVirtualFunction',
   'setAllVirtualFunctions',
   'powerCycleDevice',
-] as const satisfies readonly FunctionOperation[];
+] as const;
+
+/** What only the controller of a host can be asked for. */
+export const CONTROLLER_OPERATIONS = [
+  'createRemoteFunction',
+  'changeRemoteFunction',
+  'removeRemoteFunction',
+  'createCompositeFunction',
+  'removeCompositeFunction',
+] as const;
+
+/** What a person or a VM can ask of a function. */
+export const FUNCTION_OPERATIONS = [...DEVICE_OPERATIONS, ...CONTROLLER_OPERATIONS] as const;
+export type FunctionOperation = (typeof FUNCTION_OPERATIONS)[number];
 
 /** What the steps of a save or restore do to a function besides. Nobody can ask for these by a command. */
 export const SERVICING_OPERATIONS = [

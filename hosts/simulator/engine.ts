@@ -12,12 +12,7 @@ import { isBlocked, leaveMailboxes, leavePfs, ownsMailbox, takeMailboxes } from 
 import { keepCommands } from './migration/functions';
 import { OPERATIONS } from './operations';
 import { objectsOf } from './operations/each-adapter';
-import type {
-  AdapterCommandRunner,
-  CommandRunner,
-  Evidence,
-  StepOperation,
-} from './operations/operation';
+import type { CommandRunner, Evidence, StepOperation } from './operations/operation';
 import type { Intent, RecordedOutcome } from './state';
 import type { HostStore } from './store';
 
@@ -196,9 +191,9 @@ export class StepEngine {
       },
     };
     const objects = () => this.store.objects(hostId, vmId);
-    const ofAdapter = (adapterId: string): AdapterCommandRunner => ({
+    const ofAdapter: CommandRunner['ofAdapter'] = ({ adapterId, kind }) => ({
       ...common,
-      kind: objectsOf(objects(), adapterId).adapter.kind,
+      kind,
       run: (command, apply) =>
         issueCommand(this.store, { ...target, adapterId }, intent, command, (o) =>
           apply(objectsOf(o, adapterId)),
@@ -221,7 +216,7 @@ export class StepEngine {
       return wanting.find(({ vpci }) => vpci.device !== null) ?? wanting[0];
     });
     if (first === undefined) return;
-    c.ofAdapter(first.adapterId).run('NDIS_STATUS_SWITCH_PORT_REMOVE_VF', applyVfGone);
+    c.ofAdapter(first).run('NDIS_STATUS_SWITCH_PORT_REMOVE_VF', applyVfGone);
   }
 
   /** Observes that the effect is there, and writes the result. */

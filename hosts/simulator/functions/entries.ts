@@ -1,5 +1,6 @@
 import { HoldfastError } from '../../../contract/failures';
 import {
+  CONTROLLER_OPERATIONS,
   DEVICE_OPERATIONS,
   addressOf,
   controllerOf,
@@ -59,11 +60,7 @@ const controllerEntry = (hostId: string): FunctionEntry => ({
     'listFunctions',
     'setAllVirtualFunctions',
     'powerCycleDevice',
-    'createRemoteFunction',
-    'changeRemoteFunction',
-    'removeRemoteFunction',
-    'createCompositeFunction',
-    'removeCompositeFunction',
+    ...CONTROLLER_OPERATIONS,
   ],
   policy: 'default',
 });

@@ -99,6 +99,15 @@ function refuseUnmovable({ vm }: Objects): void {
   refuseUnready(vm);
 }
 
+/** Of a migration that begins, at either end. */
+const NOTHING_YET = {
+  drain: null,
+  package: null,
+  relinquished: null,
+  gone: false,
+  over: null,
+} as const satisfies Partial<MigrationState>;
+
 function startMigration(o: Objects, request: MigrationRequest): void {
   const { vm, host, nowMs } = o;
   const { method, toHostId, drainTimeLimitMs } = request;
@@ -136,11 +145,7 @@ function startMigration(o: Objects, request: MigrationRequest): void {
       exposed: [],
       saved: null,
     })),
-    drain: null,
-    package: null,
-    relinquished: null,
-    gone: false,
-    over: null,
+    ...NOTHING_YET,
   };
   o.media = startMedia(functions);
 }
@@ -228,11 +233,7 @@ function placeFor(manifest: Manifest, pfIds: Readonly<Record<string, string>>): 
       exposed: [],
       saved: null,
     })),
-    drain: null,
-    package: null,
-    relinquished: null,
-    gone: false,
-    over: null,
+    ...NOTHING_YET,
   };
   return {
     ...vm,

@@ -90,7 +90,7 @@ export const receiveVm: StepOperation = {
     c.run('EmulatedDevice.RestoreState', (o) => {
       for (const moved of migrationOf(o).functions) restoreEmulated(moved.io, moved.saved);
     });
-    for (const { adapterId } of c.look(({ vm }) => vm.adapters)) connect(c.ofAdapter(adapterId));
+    for (const adapter of c.look(({ vm }) => vm.adapters)) connect(c.ofAdapter(adapter));
     return c.run('VMWP.Start', (o) => {
       const { vm, host } = o;
       host.nextWorkerProcess += 1;

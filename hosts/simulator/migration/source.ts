@@ -258,9 +258,9 @@ export const releaseMigratedVm: StepOperation = {
       if (migrationOf(o).relinquished === null)
         throw refused(`${o.vm.vmId} has not been relinquished, so nothing of it is given back.`);
     });
-    for (const { adapterId } of c.look(({ vm }) => vm.adapters)) {
-      releaseFunction(c.ofAdapter(adapterId), 'passthrough');
-      releaseFunction(c.ofAdapter(adapterId), 'emulated');
+    for (const adapter of c.look(({ vm }) => vm.adapters)) {
+      releaseFunction(c.ofAdapter(adapter), 'passthrough');
+      releaseFunction(c.ofAdapter(adapter), 'emulated');
     }
     runOnEach(c, 'OID_RECEIVE_FILTER_CLEAR_FILTER', dropFilter);
     c.run('VMWP.Exit', ({ vm }) => {

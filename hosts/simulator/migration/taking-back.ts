@@ -77,8 +77,8 @@ export const takeBackMigration: StepOperation = {
       for (const { io } of migrationOf(o).functions)
         if (io.paths.passthrough !== null) io.paths.passthrough.stuck = false;
     });
-    for (const { adapterId } of c.look(({ vm }) => vm.adapters)) {
-      const of = c.ofAdapter(adapterId);
+    for (const adapter of c.look(({ vm }) => vm.adapters)) {
+      const of = c.ofAdapter(adapter);
       if (of.look(notByEmulatedPath) === undefined) await takeBack(of);
       else if (of.look((o) => isAssigned(o) && !isUsed(o))) {
         // An eject that was cut short: the guest has let go, so it is to be offered its function anew.
@@ -123,9 +123,9 @@ export const cancelReservation: StepOperation = {
       if (vm.partition.state === 'running' || host.vmIds.includes(vm.vmId))
         throw refused(`${vm.vmId} runs on ${host.hostId}: it is no reservation any more.`);
     });
-    for (const { adapterId } of c.look(({ vm }) => vm.adapters)) {
-      releaseFunction(c.ofAdapter(adapterId), 'passthrough');
-      releaseFunction(c.ofAdapter(adapterId), 'emulated');
+    for (const adapter of c.look(({ vm }) => vm.adapters)) {
+      releaseFunction(c.ofAdapter(adapter), 'passthrough');
+      releaseFunction(c.ofAdapter(adapter), 'emulated');
     }
     runOnEach(c, 'OID_RECEIVE_FILTER_CLEAR_FILTER', dropFilter);
     c.run('Host.ForgetVm', (o) => {

@@ -41,12 +41,12 @@ export function ofEachAdapter(operation: AdapterOperation) {
     observed: (o) => evidenceOf(eachAdapter(o).map((a) => [a, operation.observed?.(a) ?? {}])),
     effect: async (c) => {
       const seen: [AdapterObjects, Evidence][] = [];
-      for (const o of c.look(eachAdapter)) {
-        const of = c.ofAdapter(o.adapter.adapterId);
+      for (const { adapter } of c.look(eachAdapter)) {
+        const of = c.ofAdapter(adapter);
+        const o = of.look((now) => now);
         if (operation.notApplicable?.(o, c.generation) !== undefined) continue;
-        if (of.look((now) => isDue(operation, now, c.generation)))
-          seen.push([o, await operation.effect(of)]);
-        else seen.push([o, of.look((now) => operation.observed?.(now) ?? {})]);
+        const isThere = operation.inPlace(o, c.generation);
+        seen.push([o, isThere ? (operation.observed?.(o) ?? {}) : await operation.effect(of)]);
       }
       return evidenceOf(seen);
     },
@@ -73,6 +73,5 @@ export function runOnEach(
   command: string,
   apply: (o: AdapterObjects) => void,
 ): void {
-  for (const { adapterId } of c.look(({ vm }) => vm.adapters))
-    c.ofAdapter(adapterId).run(command, apply);
+  for (const adapter of c.look(({ vm }) => vm.adapters)) c.ofAdapter(adapter).run(command, apply);
 }

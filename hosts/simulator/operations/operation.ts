@@ -1,6 +1,6 @@
 import type { Handed } from '../../../contract/migration';
 import type { FunctionKind } from '../devices/physical-function';
-import type { AdapterObjects, Objects } from '../state';
+import type { AdapterObjects, AdapterState, Objects } from '../state';
 
 export type Evidence = Readonly<Record<string, unknown>>;
 
@@ -10,7 +10,7 @@ export interface CommandRunner<O extends Objects = Objects> {
   /** Looks without issuing a command. */
   look<T>(at: (o: O) => T): T;
   /** The same operation, for one of the VM's adapters. */
-  ofAdapter(adapterId: string): AdapterCommandRunner;
+  ofAdapter(adapter: Pick<AdapterState, 'adapterId' | 'kind'>): AdapterCommandRunner;
   /** The profile's time for this operation, ms, already scaled. */
   readonly latencyMs: number;
   /** What else in an operation takes time is scaled by this; 1 = real time. */

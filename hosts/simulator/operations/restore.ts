@@ -171,8 +171,8 @@ export const powerOnRestore: StepOperation = {
       ({ vm }) => vm.lease?.settings.virtualFunctionRestore === 'one-step',
     );
     // Claim 10: each adapter retrieves its ids here; with claim 17 the combined step retrieves them.
-    const ids = c.look(({ vm }) => vm.adapters.map(({ adapterId }) => adapterId));
-    const identities = oneStep ? [] : ids.map((id) => readVfInfo(c.ofAdapter(id)));
+    const adapters = oneStep ? [] : c.look(({ vm }) => vm.adapters);
+    const identities = adapters.map((adapter) => readVfInfo(c.ofAdapter(adapter)));
     runOnEach(c, 'VDEV.PowerOnRestore (end)', ({ adapter }) => {
       if (adapter.vdev.state === 'ResourcesReserved') vdev.powerOn(adapter.vdev);
     });

@@ -123,7 +123,7 @@ function detachAll(c: CommandRunner): Evidence {
   const givenUp = c.look((o) =>
     eachAdapter(o).filter((of) => of.adapter.vfAbandoned !== null && !isDetached(of)),
   );
-  const [first] = givenUp.map(({ adapter }) => detach(c.ofAdapter(adapter.adapterId)));
+  const [first] = givenUp.map(({ adapter }) => detach(c.ofAdapter(adapter)));
   return first ?? {};
 }
 
