@@ -35,7 +35,7 @@ migration of a VM follows, and the passages of US 2024/0256320 that the [functio
 
 The table is made from [scripts/claims-page/claims.ts](../scripts/claims-page/claims.ts) and from the names of the tests, the one below
 from [scripts/claims-page/migration.ts](../scripts/claims-page/migration.ts). After a
-change there, run \`npx tsx scripts/claims-page.ts\`; a test fails while they differ.
+change there, run \`npm run ts scripts/claims-page.ts\`; a test fails while they differ.
 `;
 
 const FUNCTION_POLICY = `## The function policy

@@ -17,7 +17,7 @@ A failure can be the answer of one step, the end of a run, or both: then the run
 "Retried" says whether the step is attempted again, within its window. A failure that is not retried is decided on at once.
 
 The table is made from [contract/failures.ts](../contract/failures.ts). After a change there, run
-\`npx tsx scripts/failures-table.ts\`; a test fails while the two differ.
+\`npm run ts scripts/failures-table.ts\`; a test fails while the two differ.
 `;
 
 const HEAD = ['type', 'retried', 'what it means', 'what to do'] as const;

@@ -1,5 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import { parseFault, type FaultInput } from '../contract/faults';
+import { fastSaveInput } from '../contract/inputs';
+import { z } from '../contract/zod';
 import { ADAPTER_MIXES, type FleetShape } from '../hosts/simulator/fleet';
 
 export type AdapterMix = NonNullable<FleetShape['adapters']>;
@@ -23,6 +25,14 @@ export const positiveNumber = (text: string): number => {
     throw new InvalidArgumentError('must be a number above 0');
   return value;
 };
+
+/** A blackout budget as the workflows take it, or a message that says what they take. */
+export function blackoutBudget(text: string): string {
+  const { error } = z.safeParse(fastSaveInput.shape.blackoutBudget, text);
+  if (error !== undefined)
+    throw new InvalidArgumentError(error.issues[0]?.message ?? error.message);
+  return text;
+}
 
 /** `--adapters one|mixed`: what the VMs of a simulated fleet have. */
 export const adaptersOption = (): Option =>

@@ -2,10 +2,10 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { reasonOf } from '../tools/reason';
-import { workflowCode } from '../workers/workflow-code';
 import type { RecordedRun } from './recorded-runs/recorded-run';
 import { CannotReplay, EXIT } from './replay/ended';
 import { replayTrees } from './replay/replay-trees';
+import { replayedCode } from './replay/replayed-code';
 import { openSource, querySource, type Source } from './replay/source';
 import { allRuns, type Node } from './replay/tree';
 import { runScript } from './run-script';
@@ -46,7 +46,7 @@ async function main(): Promise<number> {
   const source = bundles === undefined ? querySource(query ?? '') : inDirectory(bundles, files);
   const { trees, runs, notReplayed } = await replayTrees(
     source,
-    workflowCode(workflowBundle),
+    await replayedCode(workflowBundle),
     (node) => {
       process.stdout.write(`${verdictText(node, files.get(firstRunId(node)))}\n`);
     },

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { workflowCode } from '../workers/workflow-code';
 import { reEnact } from './re-enact/re-enact';
 import { asJson } from './replay/as-json';
 import { asText } from './replay/as-text';
@@ -10,6 +9,7 @@ import { differenceAsJson, differenceText } from './replay/difference-text';
 import { CannotReplay, EXIT } from './replay/ended';
 import { exportRun } from './replay/export-run';
 import { replayTrees } from './replay/replay-trees';
+import { replayedCode } from './replay/replayed-code';
 import { openSource, querySource, type Source, type Wanted } from './replay/source';
 import { walkOf } from './replay/stops';
 import type { Node } from './replay/tree';
@@ -149,7 +149,7 @@ async function compare(a: Source, b: Source, options: Options): Promise<number> 
 }
 
 async function codeOf({ workflowBundle, break: step, debuggerPort }: Options) {
-  if (step === undefined) return workflowCode(workflowBundle);
+  if (step === undefined) return replayedCode(workflowBundle);
   const code = await breakingCode(step);
   awaitDebugger(debuggerPort);
   return code;

@@ -9,6 +9,7 @@ import { inventoryOf } from '../hosts/simulator/inventory';
 import { HostStore } from '../hosts/simulator/store';
 import { spawnGuarded, type GuardedProcess } from '../tools/processes/spawn-guarded';
 import { startDevServer, type DevServer } from '../tools/temporal/dev-server';
+import { runTypeScript } from '../tools/typescript/run-typescript';
 import { connectClient, isClusterConfigured, loadConnection } from '../workers/connection';
 import { completeInventory } from '../workers/inventory';
 import { buildWorkflowBundle } from './workflow-bundle';
@@ -116,6 +117,11 @@ export class Stack {
       await store.close();
       throw error;
     }
+  }
+
+  /** Where hosts, logs and the workflow bundle are. */
+  get directory(): string {
+    return this.options.directory;
   }
 
   /** The process id of a worker, to be killed by tests. */
@@ -230,7 +236,5 @@ const RESTART_AFTER_MS = 200;
 /** How Node runs a worker: compiled beside us, or through the TypeScript loader that we run under ourselves. */
 function script(role: Role): string[] {
   const file = join(__dirname, '..', 'workers', role);
-  return __filename.endsWith('.ts')
-    ? ['--require', require.resolve('tsx/cjs'), `${file}.ts`]
-    : [`${file}.js`];
+  return __filename.endsWith('.ts') ? runTypeScript(`${file}.ts`) : [`${file}.js`];
 }

@@ -17,12 +17,14 @@ import type { UpdateFleetInput } from '../contract/fleet-input';
 import type { FleetDryRun, FleetResult } from '../contract/fleet-results';
 import { HOLDFAST_QUEUE, serviceHostId, updateFleetId } from '../contract/queues';
 import type { ServiceHostResult } from '../contract/results';
+import { vmIdsOf } from '../hosts/simulator/fleet';
 import { loadProfile } from '../hosts/simulator/latency';
 import type { updateFleet } from '../workflows';
 import { runMain } from '../workers/run-main';
 import { LiveProgress } from './live-progress';
 import {
   adaptersOption,
+  blackoutBudget,
   faultOption,
   positiveNumber,
   wholeNumber,
@@ -52,7 +54,7 @@ interface Options {
   readonly keep?: true;
 }
 
-const options = new Command('npm start --')
+const program = new Command('npm start --')
   .description(
     'Updates a simulated fleet full of VMs through a real Temporal server, every VF kept.',
   )
@@ -90,7 +92,12 @@ const options = new Command('npm start --')
       .choices(['refuse', 'conventional'])
       .default('refuse'),
   )
-  .option('--blackout-budget <duration>', 'how long a VM may be dark, at most 30s', '10s')
+  .option(
+    '--blackout-budget <duration>',
+    'how long a VM may be dark, at most 30s',
+    blackoutBudget,
+    '10s',
+  )
   .option(
     '--fault <vmId:step:kind[:times]>',
     'meet this fault; "host" as vmId for host steps; may be repeated',
@@ -98,8 +105,15 @@ const options = new Command('npm start --')
   )
   .option('--json', 'print the result as one JSON document on standard output')
   .option('--keep', 'leave everything up for a look at the UI, until Ctrl-C')
-  .parse()
-  .opts<Options>();
+  .parse();
+const options = program.opts<Options>();
+for (const { vmId } of options.fault ?? []) {
+  const vms = vmIdsOf(options.vms);
+  if (vmId !== undefined && !vms.includes(vmId))
+    program.error(
+      `error: option '--fault': there is no ${vmId}; ${vms.length === 0 ? 'the hosts have no VMs' : `each host has ${vms.join(', ')}`}.`,
+    );
+}
 
 /** Of the fleet's run. */
 const FLEET_ID = updateFleetId('simulated');

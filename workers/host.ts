@@ -6,7 +6,7 @@ import { createHostRecords } from '../activities/host-records';
 import { hostQueue, vmWorkflowQueue } from '../contract/queues';
 import { connectWorker, loadConnection } from './connection';
 import { keepFunctionPolicy } from './function-policy';
-import { sampleHosts } from './host-sampler';
+import { lookAtHosts, sampleHosts } from './host-sampler';
 import { runMain } from './run-main';
 import { openFleet, withFleetOptions, type FleetOptions } from './simulated-fleet';
 import {
@@ -91,6 +91,8 @@ async function main(): Promise<void> {
           stopped.signal,
         );
   metrics?.functionPolicy({ inForce: store.functions.inForce().policy !== null, rejected: false });
+
+  if (metrics !== undefined) await lookAtHosts(hostIds, hosts, metrics, logger);
 
   const configuration = loadConnection();
   const connection = await connectWorker(configuration);

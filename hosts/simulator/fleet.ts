@@ -59,6 +59,10 @@ const planOf = ({ adapters = 'one' }: FleetShape, index: number): readonly Adapt
 
 const numbered = (prefix: string, n: number) => `${prefix}-${String(n).padStart(2, '0')}`;
 
+/** The VMs of a new host that has so many. */
+export const vmIdsOf = (count: number): string[] =>
+  Array.from({ length: count }, (_, index) => numbered('vm', index + 1));
+
 /** Makes the hosts that do not exist yet; existing ones are left as they are, with their VMs. Answers all host ids. */
 export function createFleet(store: HostStore, shape: FleetShape): string[] {
   ensurePolicy(store);
@@ -76,7 +80,7 @@ function createHost(store: HostStore, hostId: string, index: number, shape: Flee
       .update(`${String(shape.seed)}/${hostId}/${what}`)
       .digest('hex');
   const isEmpty = index >= shape.hosts - (shape.emptyHosts ?? 0);
-  const vmIds = Array.from({ length: isEmpty ? 0 : shape.vms }, (_, v) => numbered('vm', v + 1));
+  const vmIds = vmIdsOf(isEmpty ? 0 : shape.vms);
   const host: HostState = {
     hostId,
     bootId: digest('boot').slice(0, 12),

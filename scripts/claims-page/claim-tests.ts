@@ -67,9 +67,11 @@ function testNames(source: string): string[] {
   return found;
 }
 
-/** `test(…)` or `test.each(…)(…)`. */
+/** `test(…)` or `test.each(…)(…)`, also `test.concurrent`. */
 function isTest(callee: ts.Expression): boolean {
   if (ts.isIdentifier(callee)) return callee.text === 'test';
+  if (ts.isPropertyAccessExpression(callee))
+    return callee.name.text === 'concurrent' && isTest(callee.expression);
   if (!ts.isCallExpression(callee)) return false;
   const each = callee.expression;
   return (

@@ -1,6 +1,7 @@
-import { accountOf } from '../replay/account';
+import { accountOf, rootOf } from '../replay/account';
 import { asJson, between } from '../replay/as-json';
 import type { RecordedRun } from '../recorded-runs/recorded-run';
+import type { Link } from '../replay/failure-chain';
 import { Forest, allRuns, runsOf, type Node, type NodeRun } from '../replay/tree';
 import { field, textOf } from '../replay/values';
 
@@ -12,7 +13,10 @@ export interface RunEnd {
   readonly detail: string | null;
   /** The type, and the step where it began, if it was one. */
   readonly failure: { readonly type: string; readonly step: string | null } | null;
-  /** Every step that it or a run below failed at: which of several VMs is noticed first is left to chance. */
+  /**
+   * Every step that it or a run below failed at: which of several VMs is noticed first is left to chance. Without those
+   * that were only fenced.
+   */
   readonly failedSteps: readonly string[];
   readonly vms: readonly VmEnd[];
   readonly tookMs: number | null;
@@ -36,25 +40,41 @@ export function endOfRuns(runs: readonly RecordedRun[]): RunEnd {
   const node = forest.roots.at(-1);
   const account = node?.last.account;
   if (node === undefined || account == null) throw new Error('there is no run to compare');
-  const { failure } = asJson(node);
+  const failed = failedSteps(node);
   return {
     outcome: account.outcome,
     detail: account.detail,
-    failure: failure === null ? null : { type: failure.type, step: failure.step },
-    failedSteps: failedSteps(node),
+    failure: failureOf(node, failed),
+    failedSteps: [...failed].sort(),
     vms: vmEnds(node),
     tookMs: between(runsOf(node)[0]?.account?.startedMs ?? null, account.closedMs),
   };
 }
 
-const failedSteps = (node: Node): string[] =>
-  [
-    ...new Set(
-      [...allRuns(node)].flatMap(({ account }) =>
-        (account?.chain ?? []).flatMap(({ step }) => step ?? []),
-      ),
-    ),
-  ].sort();
+function failureOf(node: Node, failed: readonly string[]): RunEnd['failure'] {
+  const { failure } = asJson(node);
+  if (failure === null) return null;
+  const { type, step, chain } = failure;
+  return { type, step: (isFenced(chain) ? failed[0] : undefined) ?? step };
+}
+
+/**
+ * Another run took the VM, so it did not begin here. An undo takes the VM from a restore that is still preparing, which
+ * then fails; one that is prepared by then waits, and ends well. Which of the two it is, is left to chance.
+ */
+const isFenced = (chain: readonly Link[]): boolean => rootOf(chain)?.type === 'Fenced';
+
+/** Given up because another VM, or a person, had stopped the run of the host. */
+const isGivenUp = (chain: readonly Link[]): boolean => rootOf(chain)?.type === 'BarrierBroken';
+
+/** First those that failed themselves. */
+function failedSteps(node: Node): readonly string[] {
+  const chains = [...allRuns(node)]
+    .map(({ account }) => account?.chain ?? [])
+    .filter((chain) => !isFenced(chain))
+    .sort((a, b) => Number(isGivenUp(a)) - Number(isGivenUp(b)));
+  return [...new Set(chains.flatMap((chain) => chain.flatMap(({ step }) => step ?? [])))];
+}
 
 /** What the host measured at the end says most; without it, the last step of each VM says whether the VM runs. */
 function vmEnds(node: Node): VmEnd[] {

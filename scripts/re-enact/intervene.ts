@@ -62,7 +62,10 @@ async function issueAll(
   return missed;
 }
 
-/** Other code may take other steps: the other runs are waited for, but not much longer than it took then. */
+/**
+ * Other code may take other steps, so the other runs are waited for only as long as any of them gets on: on a slow machine
+ * that takes longer than it took then, with no more than this between two landmarks.
+ */
 const patience = ({ afterOwnMs }: Intervention): number => 3 * afterOwnMs + 1_000;
 
 /** Waits until its time has come; false if the signal comes first. */
@@ -76,9 +79,13 @@ async function isDue(
   const own = [...intervention.reached].filter(([id]) => id === workflowId);
   try {
     while (!own.every(has)) await delay(LOOK_AGAIN_MS, undefined, { signal: stop });
-    const until = Date.now() + patience(intervention);
-    while (![...intervention.reached].every(has) && Date.now() < until)
+    let [seen, until] = [-1, 0];
+    while (![...intervention.reached].every(has)) {
+      const count = [...reached.values()].reduce((sum, each) => sum + each, 0);
+      if (count > seen) [seen, until] = [count, Date.now() + patience(intervention)];
+      if (Date.now() >= until) break;
       await delay(LOOK_AGAIN_MS, undefined, { signal: stop });
+    }
     await delay(afterAllMs, undefined, { signal: stop });
     return true;
   } catch (error) {

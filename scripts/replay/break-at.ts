@@ -1,6 +1,6 @@
 import { open } from 'node:inspector';
 import { LABELLED_CALLS, isLabelledCall } from '../../contract/step-labels';
-import { WORKFLOW_SOURCES } from '../../workers/workflow-code';
+import { presentWorkflowCode } from '../workflow-bundle';
 import { CannotReplay } from './ended';
 import type { WorkflowCode } from './replay-all';
 
@@ -16,12 +16,7 @@ export async function breakingCode(step: string): Promise<WorkflowCode> {
   }
   // Read when the SDK is loaded: workflows run in the main thread, where debuggers see them, for as long as they like.
   process.env['TEMPORAL_DEBUG'] = '1';
-  const { DefaultLogger, bundleWorkflowCode } = await import('@temporalio/worker');
-  const { code } = await bundleWorkflowCode({
-    ...WORKFLOW_SOURCES,
-    workflowInterceptorModules: [require.resolve('../../workflows/break-at')],
-    logger: new DefaultLogger('ERROR'),
-  });
+  const code = await presentWorkflowCode([require.resolve('../../workflows/break-at')]);
   // On the first line, so that no line moves and the source map stays right.
   const stopping = `globalThis.holdfastBreakAt = ${JSON.stringify(step)}; `;
   return { workflowBundle: { code: stopping + code } };

@@ -27,7 +27,7 @@ type SaveOptions = Omit<FastSaveInput, 'hostId' | 'vmId'>;
 type RestoreOptions = Omit<FastRestoreInput, 'hostId' | 'vmId'>;
 
 type Look = () => void | Promise<void>;
-/** Long enough to look at the host, far from the budget of a blackout. */
+/** Half of the time that an attempt may take: as much is left to look at the host as there is for the attempt to end. */
 const pausedAt = (step: VmStep) => ({ step, kind: 'slow', delay: '1s' }) as const;
 
 /** What somebody other than the run may try on a VM. */
@@ -175,19 +175,16 @@ function present<T>(value: T | null | undefined, what: string): T {
 }
 
 /** Hands out the VMs of a suite's hosts, each once: its journal then holds nothing but the runs of one test. */
-export function freshVms(suite: Suite, except: readonly string[] = []): () => VmOnHost {
-  const { store } = suite.stack;
-  const hostIds = store.hostIds().filter((hostId) => !except.includes(hostId));
-  const unused = hostIds.flatMap((hostId) =>
-    store.host(hostId).vmIds.map((vmId) => new VmOnHost(suite, hostId, vmId)),
-  );
+export function freshVms(suite: Suite): () => VmOnHost {
+  let unused: VmOnHost[] = [];
   return () => {
-    const next = unused.shift();
-    if (next === undefined)
-      throw new Error('all VMs of the suite are used: start it with more hosts');
-    return next;
+    if (unused.length === 0) unused = vmsOf(suite, suite.freshHost());
+    return present(unused.shift(), 'VM');
   };
 }
+
+export const vmsOf = (suite: Suite, hostId: string): VmOnHost[] =>
+  suite.stack.store.host(hostId).vmIds.map((vmId) => new VmOnHost(suite, hostId, vmId));
 
 /** Of the commands, those that are named occur exactly as often and in the order in which they are named. */
 export function expectInOrder(commands: readonly string[], named: readonly string[]): void {

@@ -20,7 +20,7 @@ function brokenCode({ file, name }: CodeOfClaim): string[] {
   return isDefined.test(readFileSync(path, 'utf8')) ? [] : [`${file}: does not define ${name}`];
 }
 
-test('the page of claims is up to date (else: npx tsx scripts/claims-page.ts)', () => {
+test('the page of claims is up to date (else: npm run ts scripts/claims-page.ts)', () => {
   expect(readFileSync(join(repository, CLAIMS_PAGE), 'utf8')).toBe(claimsPage());
 });
 
@@ -75,6 +75,8 @@ describe('the checks themselves', () => {
       test.each<[number]>([[1]])(
         'claim 4: is there for %s', (n) => { test('claim 5: is inside', () => {}); },
       );
+      test.concurrent('claim 10: is beside others', async () => {});
+      test.concurrent.each(['a'])('claim 11: is beside others, for %s', async () => {});
       // test('claim 6: is commented out', () => {});
       test.skip('claim 7: is skipped', () => {});
       test.todo('claim 8: is planned');
@@ -84,6 +86,8 @@ describe('the checks themselves', () => {
       { claim: 3, title: 'is there', file: 'some.test.ts' },
       { claim: 4, title: 'is there for %s', file: 'some.test.ts' },
       { claim: 5, title: 'is inside', file: 'some.test.ts' },
+      { claim: 10, title: 'is beside others', file: 'some.test.ts' },
+      { claim: 11, title: 'is beside others, for %s', file: 'some.test.ts' },
     ]);
   });
 

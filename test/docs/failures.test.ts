@@ -6,7 +6,7 @@ import { FAILURES_PAGE, failuresPage } from '../../scripts/failures-table';
 
 const path = join(resolve(__dirname, '../..'), FAILURES_PAGE);
 
-test('the page of failures is up to date (else: npx tsx scripts/failures-table.ts)', () => {
+test('the page of failures is up to date (else: npm run ts scripts/failures-table.ts)', () => {
   expect(readFileSync(path, 'utf8')).toBe(failuresPage());
 });
 

@@ -32,6 +32,6 @@ test.each(EXAMPLES)('%s is valid, names the schema, and plans every host it sele
   expect(waves.flatMap((wave) => wave.hosts).length).toBeGreaterThan(2);
 });
 
-test('the schema for editors is up to date (else: npx tsx scripts/update-fleet/schema.ts)', () => {
+test('the schema for editors is up to date (else: npm run ts scripts/update-fleet/schema.ts)', () => {
   expect(readFileSync(join(ROOT, SCHEMA_FILE), 'utf8')).toBe(fleetSchema());
 });

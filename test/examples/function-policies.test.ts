@@ -33,6 +33,6 @@ test('there is an example', () => {
   expect(EXAMPLES).not.toEqual([]);
 });
 
-test('the schema for editors is up to date (else: npx tsx scripts/function-policy-schema.ts)', () => {
+test('the schema for editors is up to date (else: npm run ts scripts/function-policy-schema.ts)', () => {
   expect(readFileSync(join(ROOT, POLICY_SCHEMA_FILE), 'utf8')).toBe(policySchema());
 });

@@ -3,8 +3,10 @@
  * small source and to leave the allowed form alone. The expectations are written out here, not read from the
  * configuration: a row changed there by mistake fails here.
  */
-import { execFileSync } from 'node:child_process';
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 
 interface Source {
   filePath: string;
@@ -20,18 +22,30 @@ interface Finding {
 
 const repository = resolve(__dirname, '../..');
 
-function lint(sources: readonly Source[]): Finding[][] {
-  const output = execFileSync(process.execPath, [join(__dirname, 'lint-sources.mjs')], {
-    cwd: repository,
-    input: JSON.stringify(sources),
-    encoding: 'utf8',
-  });
-  return JSON.parse(output) as Finding[][];
+let eslint: ChildProcessWithoutNullStreams;
+let answers: AsyncIterator<string>;
+beforeAll(() => {
+  eslint = spawn(process.execPath, [join(__dirname, 'lint-sources.mjs')], { cwd: repository });
+  eslint.stderr.pipe(process.stderr);
+  answers = createInterface({ input: eslint.stdout })[Symbol.asyncIterator]();
+});
+afterAll(async () => {
+  const ended = once(eslint, 'exit');
+  eslint.stdin.end();
+  await ended;
+});
+
+async function lint(sources: readonly Source[]): Promise<Finding[][]> {
+  eslint.stdin.write(`${JSON.stringify(sources)}\n`);
+  const { value, done } = await answers.next();
+  if (done === true) throw new Error('ESLint ended without an answer; it says why above');
+  return JSON.parse(value) as Finding[][];
 }
 
-/** One process for a whole table: starting ESLint costs more than linting a hundred small sources. */
-function lintTable<Case extends Source>(cases: readonly Case[]): (Case & { rules: string[] })[] {
-  const findings = lint(cases);
+async function lintTable<Case extends Source>(
+  cases: readonly Case[],
+): Promise<(Case & { rules: string[] })[]> {
+  const findings = await lint(cases);
   return cases.map((source, index) => ({
     ...source,
     rules: (findings[index] ?? []).map(({ rule }) => rule),
@@ -73,38 +87,43 @@ const crossings = folders.flatMap((from) =>
 );
 
 describe('imports between folders', () => {
-  const cases = lintTable(
-    crossings.flatMap(({ from, to }) => [
-      {
-        from,
-        to,
-        form: 'value' as const,
-        filePath: `${from}/nested/probe.ts`,
-        code: `import { thing } from '../../${to}/thing';\nexport const probe = thing;\n`,
-      },
-      {
-        from,
-        to,
-        form: 're-export' as const,
-        filePath: `${from}/probe.ts`,
-        code: `export * from '../${to}';\n`,
-      },
-      {
-        from,
-        to,
-        form: 'type' as const,
-        filePath: `${from}/probe.ts`,
-        code: `import type { Thing } from '../${to}/thing';\nexport type Probe = Thing;\n`,
-      },
-      {
-        from,
-        to,
-        form: 'dynamic' as const,
-        filePath: `${from}/probe.ts`,
-        code: `export const probe = import('../${to}/thing');\n`,
-      },
-    ]),
-  );
+  const lintCrossings = () =>
+    lintTable(
+      crossings.flatMap(({ from, to }) => [
+        {
+          from,
+          to,
+          form: 'value' as const,
+          filePath: `${from}/nested/probe.ts`,
+          code: `import { thing } from '../../${to}/thing';\nexport const probe = thing;\n`,
+        },
+        {
+          from,
+          to,
+          form: 're-export' as const,
+          filePath: `${from}/probe.ts`,
+          code: `export * from '../${to}';\n`,
+        },
+        {
+          from,
+          to,
+          form: 'type' as const,
+          filePath: `${from}/probe.ts`,
+          code: `import type { Thing } from '../${to}/thing';\nexport type Probe = Thing;\n`,
+        },
+        {
+          from,
+          to,
+          form: 'dynamic' as const,
+          filePath: `${from}/probe.ts`,
+          code: `export const probe = import('../${to}/thing');\n`,
+        },
+      ]),
+    );
+  let cases: Awaited<ReturnType<typeof lintCrossings>>;
+  beforeAll(async () => {
+    cases = await lintCrossings();
+  });
 
   it.each(crossings)('$from → $to', ({ from, to }) => {
     const rulesOf = (form: (typeof cases)[number]['form']) =>
@@ -127,8 +146,8 @@ describe('imports between folders', () => {
     });
   });
 
-  it('leaves imports within a folder alone', () => {
-    const [within] = lintTable([
+  it('leaves imports within a folder alone', async () => {
+    const [within] = await lintTable([
       {
         filePath: 'hosts/simulator/probe.ts',
         code: "import { driver } from '../host-driver';\nimport { state } from './contract/state';\nexport { driver, state };\n",
@@ -137,8 +156,8 @@ describe('imports between folders', () => {
     expect(within?.rules).toEqual([]);
   });
 
-  it('says what the folder may import', () => {
-    const [[finding] = []] = lint([
+  it('says what the folder may import', async () => {
+    const [[finding] = []] = await lint([
       {
         filePath: 'workflows/probe.ts',
         code: "import { createActivities } from '../activities';\nexport const probe = createActivities;\n",
@@ -170,14 +189,15 @@ describe('packages in replayed code', () => {
     workflows: [...validation, ...sandbox],
   };
 
-  it.each(Object.entries(allowed))('%s/ may import %j only', (folder, names) => {
-    const passed = lintTable(
+  it.each(Object.entries(allowed))('%s/ may import %j only', async (folder, names) => {
+    const linted = await lintTable(
       all.map((name) => ({
         name,
         filePath: `${folder}/probe.ts`,
         code: `import * as probe from '${name}';\nexport { probe };\n`,
       })),
-    ).filter(({ rules }) => !rules.includes(IMPORTS));
+    );
+    const passed = linted.filter(({ rules }) => !rules.includes(IMPORTS));
     expect(passed.map(({ name }) => name).sort()).toEqual([...names].sort());
   });
 });
@@ -199,25 +219,27 @@ describe('what the replay cannot repeat', () => {
     { code: 'export const probe = Math.max(1, 2);\n' },
   ];
 
-  it.each(['workflows', 'contract', 'planning'])('is refused in %s/', (folder) => {
+  it.each(['workflows', 'contract', 'planning'])('is refused in %s/', async (folder) => {
     const expected = [...refused, ...passing].map((source) => ({
       code: source.code,
       filePath: `${folder}/probe.ts`,
       rules: 'rule' in source ? [source.rule] : [],
     }));
-    expect(lintTable(expected)).toEqual(expected);
+    expect(await lintTable(expected)).toEqual(expected);
   });
 
-  it('is allowed where nothing is replayed', () => {
-    const elsewhere = lintTable(refused.map((s) => ({ ...s, filePath: 'activities/probe.ts' })));
+  it('is allowed where nothing is replayed', async () => {
+    const elsewhere = await lintTable(
+      refused.map((s) => ({ ...s, filePath: 'activities/probe.ts' })),
+    );
     expect(elsewhere.flatMap(({ rules }) => rules)).toEqual([]);
   });
 });
 
 describe('everywhere', () => {
-  it('a promise nobody waits for is an error, and one that is awaited is not', () => {
+  it('a promise nobody waits for is an error, and one that is awaited is not', async () => {
     const step = 'declare function step(): Promise<void>;\n';
-    const [floating, awaited] = lintTable([
+    const [floating, awaited] = await lintTable([
       {
         filePath: 'workflows/floating-probe.ts',
         code: `${step}export function probe(): void {\n  step();\n}\n`,
@@ -233,9 +255,9 @@ describe('everywhere', () => {
     expect(awaited?.rules).toEqual([]);
   });
 
-  it('console is for scripts, and `any` for nobody', () => {
+  it('console is for scripts, and `any` for nobody', async () => {
     const code = "console.log('probe');\n";
-    const [inHosts, inScripts, untyped] = lintTable([
+    const [inHosts, inScripts, untyped] = await lintTable([
       { filePath: 'hosts/probe.ts', code },
       { filePath: 'scripts/probe.ts', code },
       { filePath: 'hosts/probe.ts', code: 'export const probe: any = 1;\n' },

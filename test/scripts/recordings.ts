@@ -6,7 +6,9 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import type { WorkflowHandle } from '@temporalio/client';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
 import { newStamp, stampPath } from '../../workers/workflow-code';
-import { Suite, required } from '../support/suite';
+import { required } from '../support/required';
+import { Suite } from '../support/suite';
+import { runTypeScript } from '../../tools/typescript/run-typescript';
 
 const SCRIPT = join(__dirname, '..', '..', 'scripts', 'replay.ts');
 
@@ -21,6 +23,8 @@ export interface Said {
   readonly code: number;
   readonly out: string;
   readonly err: string;
+  /** The directories that it left behind, by their names. */
+  readonly left: readonly string[];
 }
 interface Options {
   readonly runId?: string;
@@ -34,23 +38,16 @@ type Watch = (said: string, stop: () => void) => void;
 /** Runs on a server, bundles of them, and `npm run replay -- <bundle> --on-simulator` as a process of its own. */
 export class Recordings {
   readonly #directory = mkdtempSync(join(tmpdir(), 'holdfast-re-enact-test-'));
-  /** Where the processes put what they leave. */
-  readonly #temporary = mkdtempSync(join(this.#directory, 'left-'));
   #edited = 0;
   private constructor(readonly suite: Suite) {}
 
   static async start(hosts: number): Promise<Recordings> {
-    return new Recordings(await Suite.start('re-enact', { hosts, vms: 2 }));
+    return new Recordings(await Suite.on({ vms: 2 }, hosts));
   }
 
   async stop(): Promise<void> {
     rmSync(this.#directory, { recursive: true, force: true });
     await this.suite.stop();
-  }
-
-  /** What is kept of runs that came to another end. */
-  left(): string[] {
-    return readdirSync(this.#temporary).filter((name) => name.startsWith('holdfast-re-enact-'));
   }
 
   handle(workflowId: string): WorkflowHandle {
@@ -71,7 +68,7 @@ export class Recordings {
   async exported(workflowId: string): Promise<string> {
     const file = join(this.#directory, `${workflowId.replaceAll('/', '-')}.hfbundle`);
     const bundle = ['--workflow-bundle', required('HOLDFAST_TEST_BUNDLE')];
-    const { code, err } = await this.#node([SCRIPT, '--export', workflowId, file, ...bundle]);
+    const { code, err } = await this.#node(['--export', workflowId, file, ...bundle]);
     if (code !== 0) throw new Error(err);
     return file;
   }
@@ -86,7 +83,7 @@ export class Recordings {
       ...(runId === undefined ? [] : ['--run-id', runId]),
       ...(json === true ? ['--json'] : []),
     ];
-    return this.#node([SCRIPT, bundle, '--on-simulator', ...args], watch);
+    return this.#node([bundle, '--on-simulator', ...args], watch);
   }
 
   /** Stopped, as by Ctrl-C, as soon as it has said this. */
@@ -132,21 +129,25 @@ export class Recordings {
   /** With the server of the recorded runs as the one that a person works with. */
   #node(args: readonly string[], watch?: Watch): Promise<Said> {
     const { address, namespace } = this.suite.stack;
+    const temporary = mkdtempSync(join(this.#directory, 'left-'));
     return new Promise((resolve) => {
       const child = execFile(
         process.execPath,
-        ['--require', require.resolve('tsx/cjs'), ...args],
+        [...runTypeScript(SCRIPT), ...args],
         {
           env: {
             ...process.env,
             TEMPORAL_ADDRESS: address,
             TEMPORAL_NAMESPACE: namespace,
-            TMPDIR: this.#temporary,
+            TMPDIR: temporary,
           },
         },
         (error, out, err) => {
           const code = typeof error?.code === 'number' ? error.code : -1;
-          resolve({ code: error === null ? 0 : code, out, err });
+          const left = readdirSync(temporary).filter((name) =>
+            name.startsWith('holdfast-re-enact-'),
+          );
+          resolve({ code: error === null ? 0 : code, out, err, left });
         },
       );
       let said = '';

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { runTypeScript } from '../../tools/typescript/run-typescript';
 
 export interface Answer {
   readonly code: number;
@@ -11,9 +12,7 @@ const ROOT = join(__dirname, '..', '..');
 
 /** How Node runs a script without npm. */
 export const command = (script: string, args: readonly string[]): string[] => [
-  '--require',
-  require.resolve('tsx/cjs'),
-  join(ROOT, 'scripts', `${script}.ts`),
+  ...runTypeScript(join(ROOT, 'scripts', `${script}.ts`)),
   ...args,
 ];
 

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { repositoryPath } from '../../tools/repository-path';
+import { runTypeScript } from '../../tools/typescript/run-typescript';
 
 export interface Answer {
   readonly code: number;
@@ -26,7 +27,7 @@ export class ReportScript {
   }
 
   run(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Answer> {
-    return this.node([repositoryPath('scripts/report.ts'), ...args], env);
+    return this.node(repositoryPath('scripts/report.ts'), args, env);
   }
 
   /** The text of a report that must be written. */
@@ -37,11 +38,11 @@ export class ReportScript {
   }
 
   /** TypeScript, as the scripts are run. By default there is no server. */
-  node(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Answer> {
+  node(file: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<Answer> {
     return new Promise((resolve) => {
       execFile(
         process.execPath,
-        ['--require', require.resolve('tsx/cjs'), ...args],
+        [...runTypeScript(file), ...args],
         {
           cwd: this.directory,
           env: { ...process.env, TEMPORAL_ADDRESS: '127.0.0.1:1', ...env },

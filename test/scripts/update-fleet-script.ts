@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runTypeScript } from '../../tools/typescript/run-typescript';
 
 export const ROOT = join(__dirname, '..', '..');
 
@@ -15,11 +16,11 @@ export interface Ran {
 /** Runs the script without a terminal; it knows of no server but the one that is given. */
 export function updateFleet(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'));
-  const child = spawn(
-    process.execPath,
-    ['--require', require.resolve('tsx/cjs'), 'scripts/update-fleet.ts', ...args],
-    { cwd: ROOT, env: { ...Object.fromEntries(kept), ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+  const child = spawn(process.execPath, [...runTypeScript('scripts/update-fleet.ts'), ...args], {
+    cwd: ROOT,
+    env: { ...Object.fromEntries(kept), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const ran = { code: null as number | null, stdout: '', stderr: '' };
   child.stdout.on('data', (data: Buffer) => (ran.stdout += data.toString()));
   child.stderr.on('data', (data: Buffer) => (ran.stderr += data.toString()));

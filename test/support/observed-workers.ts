@@ -3,7 +3,10 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { HOST_WORKER_NAME } from '../../scripts/stack';
 import { spawnGuarded, type GuardedProcess } from '../../tools/processes/spawn-guarded';
-import { required, type Suite } from './suite';
+import { required } from './required';
+import type { Suite } from './suite';
+import { runTypeScript } from '../../tools/typescript/run-typescript';
+import type { Stack } from '../../scripts/stack';
 
 /** Orchestrator and host worker of a suite, started anew with options that observe them. */
 export class ObservedWorkers {
@@ -15,7 +18,7 @@ export class ObservedWorkers {
 
   /** `directory`: where the suite keeps its fleet; `args`: options of both. */
   static async start(
-    suite: Suite,
+    suite: Suite<Stack>,
     directory: string,
     args: readonly string[] = [],
   ): Promise<ObservedWorkers> {
@@ -26,8 +29,7 @@ export class ObservedWorkers {
       spawnGuarded(
         process.execPath,
         [
-          ...['--require', require.resolve('tsx/cjs')],
-          join(__dirname, '..', '..', 'workers', `${role}.ts`),
+          ...runTypeScript(join(__dirname, '..', '..', 'workers', `${role}.ts`)),
           ...['--workflow-bundle', required('HOLDFAST_TEST_BUNDLE')],
           ...['--log-level', 'warn', '--metrics-address', address],
           ...own,

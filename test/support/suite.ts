@@ -1,9 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { Connection, WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
+import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import type { JournalEntry, VmDescription } from '../../contract/host';
 import type { CommandFunctionInput, CommandFunctionResult } from '../../contract/functions';
 import type { UpdateFleetInput } from '../../contract/fleet-input';
@@ -22,7 +20,12 @@ import type {
   ServiceHostResult,
 } from '../../contract/results';
 import { describeVm } from '../../hosts/simulator/describe';
-import { Stack, type StackOptions } from '../../scripts/stack';
+import { HostStore } from '../../hosts/simulator/store';
+import type { Stack, StackOptions } from '../../scripts/stack';
+import { connectClient } from '../../workers/connection';
+import { required } from './required';
+import { lendHosts, type SharedShape } from './shared-stacks';
+import { startStack } from './start-stack';
 
 interface Inputs {
   fastSave: FastSaveInput;
@@ -48,41 +51,55 @@ export interface Ended {
   readonly details: unknown;
 }
 
-/** Workers on the suite's server, in a namespace of their own, with hosts of zero latency unless it says otherwise. */
-export class Suite {
+/** Where the hosts of a suite are: a stack of its own, or one that it shares. */
+type Running = Pick<Stack, 'address' | 'client' | 'directory' | 'namespace' | 'store'>;
+
+/** Hosts, of zero latency unless it says otherwise, and workers that serve them, on the dev server of the test run. */
+export class Suite<On extends Running = Running> {
   #runs = 0;
-  /** Where each host's journal was when the latest run was started. */
+  #fresh = 0;
+  /** Where each host's journal was when the latest run that names it was started. */
   readonly #startedAt = new Map<string, number>();
   private constructor(
-    readonly stack: Stack,
-    private readonly directory: string,
+    readonly stack: On,
+    /** Of this suite alone. */
+    readonly hostIds: readonly string[],
+    private readonly close: () => Promise<void>,
   ) {}
 
-  static async start(name: string, options: Partial<StackOptions> = {}): Promise<Suite> {
+  /** So many hosts of a stack that other files use too: for tests that do nothing to its processes. */
+  static async on(shape: SharedShape, hosts: number): Promise<Suite> {
+    const { namespace, directory, hostIds } = await lendHosts({ shape, hosts });
     const address = required('HOLDFAST_TEST_ADDRESS');
-    const connection = await Connection.connect({ address });
-    await connection.workflowService.registerNamespace({
-      namespace: name,
-      workflowExecutionRetentionPeriod: { seconds: 86_400 as never },
+    const client = await connectClient({ address, namespace, connectionOptions: { address } });
+    const store = new HostStore(join(directory, 'fleet'));
+    return new Suite({ address, client, directory, namespace, store }, hostIds, async () => {
+      await client.connection.close();
+      await store.close();
     });
-    await connection.close();
-    const directory = mkdtempSync(join(tmpdir(), `holdfast-${name}-`));
-    const stack = await Stack.start({
-      directory,
-      hosts: 12,
-      vms: 3,
-      seed: 1,
-      profile: 'zero',
-      server: { address, namespace: name },
-      workflowBundle: required('HOLDFAST_TEST_BUNDLE'),
-      ...options,
-    });
-    return new Suite(stack, directory);
+  }
+
+  /** A stack of its own, in a namespace of this name. */
+  static async start(name: string, options: Partial<StackOptions> = {}): Promise<Suite<Stack>> {
+    const stack = await startStack(required('HOLDFAST_TEST_ADDRESS'), name, options);
+    return new Suite(stack, stack.store.hostIds(), () => stack.stop());
   }
 
   async stop(): Promise<void> {
-    await this.stack.stop();
-    rmSync(this.directory, { recursive: true, force: true });
+    await this.close();
+  }
+
+  /** A host that no other test has touched. */
+  freshHost(): string {
+    const hostId = this.hostIds[this.#fresh];
+    if (hostId === undefined)
+      throw new Error(`all ${this.hostIds.length} hosts are in use: ask for more`);
+    this.#fresh += 1;
+    return hostId;
+  }
+
+  freshHosts(count: number): string[] {
+    return Array.from({ length: count }, () => this.freshHost());
   }
 
   start<Type extends keyof Inputs>(
@@ -91,11 +108,12 @@ export class Suite {
     within: '120s' | '300s' = '120s',
   ): Promise<WorkflowHandle> {
     this.#runs += 1;
-    for (const hostId of this.stack.store.hostIds()) {
+    const text = JSON.stringify(input ?? null);
+    for (const hostId of this.hostIds.filter((id) => text.includes(`"${id}"`))) {
       this.#startedAt.set(hostId, this.stack.store.host(hostId).journalSeq);
     }
     return this.stack.client.workflow.start(type, {
-      workflowId: `${type}-${String(this.#runs)}`,
+      workflowId: `${type}-of-${this.hostIds[0] ?? 'none'}-${this.#runs}`,
       taskQueue: HOLDFAST_QUEUE,
       args: [input],
       workflowExecutionTimeout: within,
@@ -168,10 +186,4 @@ export async function ending(handle: WorkflowHandle): Promise<Ended> {
       throw new Error(`an untyped end: ${String(cause)}`, { cause: error });
     return { type: cause.type ?? '', message: cause.message, details: cause.details?.[0] };
   }
-}
-
-export function required(name: string): string {
-  const value = process.env[name];
-  if (value === undefined) throw new Error(`${name} is not set: run this through jest`);
-  return value;
 }

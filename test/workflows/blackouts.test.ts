@@ -1,5 +1,5 @@
 import { DefaultLogger, Runtime, Worker, type InjectedSinks } from '@temporalio/worker';
-import { WORKFLOW_SOURCES } from '../../workers/workflow-code';
+import { presentWorkflowCode } from '../../scripts/workflow-bundle';
 import type { WatchSinks } from './blackout-watch';
 import { historyFiles, recorded } from './recorded';
 
@@ -26,16 +26,14 @@ const sinks: InjectedSinks<WatchSinks> = {
 
 beforeAll(async () => {
   Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
-  const { workflowsPath, preloadModules } = WORKFLOW_SOURCES;
+  const code = await presentWorkflowCode([require.resolve('./blackout-watch')]);
   const histories = historyFiles().map((file) => ({
     workflowId: file,
     history: recorded(file.slice(0, -5)),
   }));
   const replays = Worker.runReplayHistories(
     {
-      workflowsPath,
-      bundlerOptions: { preloadModules },
-      interceptors: { workflowModules: [require.resolve('./blackout-watch')] },
+      workflowBundle: { code },
       sinks,
       replayName: 'blackouts',
     },

@@ -4,7 +4,6 @@ import { Connection } from '@temporalio/client';
 import { grpc } from '@temporalio/proto';
 
 const WORKFLOW_SERVICE = 'temporal.api.workflowservice.v1.WorkflowService';
-const { ServingStatus } = grpc.health.v1.HealthCheckResponse;
 const ATTEMPT_TIMEOUT_MS = 2_000;
 const PAUSE_MS = 50;
 
@@ -40,6 +39,8 @@ async function askOnce(address: string, namespace: string): Promise<void> {
   try {
     await connection.withDeadline(Date.now() + ATTEMPT_TIMEOUT_MS, async () => {
       const { status } = await connection.healthService.check({ service: WORKFLOW_SERVICE });
+      // Looked up here, not above: the protocol takes a fifth of a second to load, and few commands come this far.
+      const { ServingStatus } = grpc.health.v1.HealthCheckResponse;
       if (status !== ServingStatus.SERVING) throw new Error(`health is ${ServingStatus[status]}`);
       await connection.workflowService.describeNamespace({ namespace });
     });

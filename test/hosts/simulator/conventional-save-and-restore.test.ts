@@ -105,7 +105,8 @@ it.each([
   const save = await VmRun.save(fleet, 'vm-01', conventional);
   const started = performance.now();
   expect((await save.perform('ejectVirtualFunction')).evidence).toEqual({ kind });
-  expect(performance.now() - started).toBeLessThan(2000);
+  // In real time it would be a minute.
+  expect(performance.now() - started).toBeLessThan(ejectMs / 2);
   expect(fleet.objects().adapter.guest).toMatchObject({
     dataPath: 'synthetic',
     vfDriverBound: false,

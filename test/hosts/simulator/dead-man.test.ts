@@ -2,7 +2,15 @@
 import { DEAD_MAN } from '../../../contract/ids';
 import { DETACH_VIRTUAL_FUNCTION, type VmStep } from '../../../contract/steps';
 import { DeadMan } from '../../../hosts/simulator/dead-man';
-import { HostRun, RESTORE, SAVE, SimulatedFleet, VmRun, fault } from './simulated-fleet';
+import {
+  HostRun,
+  RESTORE,
+  SAVE,
+  SimulatedFleet,
+  VmRun,
+  deadManLooks,
+  fault,
+} from './simulated-fleet';
 
 let fleet: SimulatedFleet;
 let said: string[];
@@ -49,7 +57,7 @@ it('leaves a VM alone whose deadline has not passed', async () => {
   const watching = new DeadMan(fleet.store, fleet.hosts, (line) => said.push(line)).watch(
     stop.signal,
   );
-  await new Promise((resolve) => setTimeout(resolve, 150));
+  await deadManLooks(fleet.store, 3);
   stop.abort();
   await watching;
   expect(said).toEqual([]);

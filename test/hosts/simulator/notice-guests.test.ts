@@ -63,13 +63,14 @@ it('takes the time of the profile', async () => {
 });
 
 it('the time goes on over a restart of the worker, and the guests are told once', async () => {
-  const host = await arm(300, [fault('noticeGuests', 'stuck')]);
-  const from = performance.now();
-  await expect(host.perform('noticeGuests', AbortSignal.timeout(200))).rejects.toMatchObject({
+  const host = await arm(1_500, [fault('noticeGuests', 'stuck')]);
+  await expect(host.perform('noticeGuests', AbortSignal.timeout(1_000))).rejects.toMatchObject({
     type: 'NotReachedInTime',
   });
+  const restartedAt = performance.now();
   const { evidence } = await host.perform('noticeGuests');
-  expect(performance.now() - from).toBeLessThan(480);
+  // It waits for what is left, a third, and not for the whole time again.
+  expect(performance.now() - restartedAt).toBeLessThan(1_500);
   expect(evidence).toMatchObject({ unacknowledged: ['vm-01'] });
   expect((await host.perform('noticeGuests')).evidence).toEqual(evidence);
   expect(await commands('vm-01')).toEqual(['Guest.NoticeFreeze']);

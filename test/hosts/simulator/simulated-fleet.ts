@@ -109,6 +109,14 @@ export const CONVENTIONAL_RESTORE = [
 ] as const satisfies readonly VmStep[];
 
 export const settledSoon = (ms = 40) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Waits until the dead-man of this store has looked so often: at each look it asks for the hosts. */
+export async function deadManLooks(store: HostStore, times: number): Promise<void> {
+  const asking = jest.spyOn(store, 'hostIds');
+  while (asking.mock.calls.length < times) await settledSoon(5);
+  asking.mockRestore();
+}
+
 export const patient = (): AbortSignal => new AbortController().signal;
 
 /** One directory of simulated hosts, gone when it is closed. */

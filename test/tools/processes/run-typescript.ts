@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { runTypeScript } from '../../../tools/typescript/run-typescript';
 
 /** Starts a TypeScript file as a process of its own. */
 export function startTypeScript(file: string, env: NodeJS.ProcessEnv = process.env): ChildProcess {
-  return spawn(process.execPath, ['--require', require.resolve('tsx/cjs'), file], {
+  return spawn(process.execPath, runTypeScript(file), {
     env,
     stdio: ['ignore', 'pipe', 'inherit'],
   });

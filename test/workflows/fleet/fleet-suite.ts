@@ -5,7 +5,8 @@ import type { FleetProgress, FleetResult } from '../../../contract/fleet-results
 import { serviceHostId } from '../../../contract/queues';
 import { ending, type Suite } from '../../support/suite';
 
-const WITHIN_MS = 30_000;
+/** Generous: what is waited for comes as soon as the machine lets it. */
+const WITHIN_MS = 60_000;
 export const WHY = { by: 'ada', reason: 'the test says so' };
 export const update = { version: '2.0.0' };
 

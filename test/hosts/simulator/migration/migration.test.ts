@@ -1,7 +1,9 @@
 /** Migration by direct driver calls: the two variants, every crash, what is refused, and what the dead-man does. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { DeadMan } from '../../../../hosts/simulator/dead-man';
-import { failsAs, fault } from '../simulated-fleet';
+import { hostNowMs } from '../../../../hosts/simulator/clock';
+import { darkForMs } from '../../../../hosts/simulator/leases';
+import { deadManLooks, failsAs, fault } from '../simulated-fleet';
 import { Died, FROM, Move, TO, TwoHosts } from './two-hosts';
 
 let fleet: TwoHosts;
@@ -319,7 +321,8 @@ describe('a run that is gone', () => {
     await move.go({ before: 'resumeMigratedVm' });
     const stop = new AbortController();
     const watching = new DeadMan(fleet.store, fleet.hosts, () => undefined).watch(stop.signal);
-    await delay(400);
+    while (darkForMs(fleet.objects(FROM).vm, hostNowMs()) <= 100) await delay(10);
+    await deadManLooks(fleet.store, 3);
     stop.abort();
     await watching;
     expect(fleet.runningOn()).toEqual([]);

@@ -1,0 +1,107 @@
+import type { ServiceHostResult } from '../../contract/results';
+import { required } from '../support/required';
+import { Suite } from '../support/suite';
+import type { Stack } from '../../scripts/stack';
+
+/** What dies here comes back, as under a service manager, unless a test says otherwise. */
+let suite: Suite<Stack>;
+beforeAll(async () => {
+  suite = await Suite.start('crash', { hosts: 8, vms: 2 });
+});
+afterAll(() => suite.stop());
+
+const update = { version: '2.0.0' };
+const kill = (role: 'host' | 'orchestrator' | 'dead-man') => {
+  process.kill(suite.stack.pid(role), 'SIGKILL');
+};
+
+/** Starts a servicing run that is slow at one step, lets something happen there, and answers how it ended. */
+async function serviced(
+  hostId: string,
+  slow: {
+    readonly vmId?: string;
+    readonly step: 'saveVm' | 'resumeSyntheticAdapter' | 'commitUpdate' | 'disableOptimizations';
+  },
+  happen: () => void,
+): Promise<ServiceHostResult> {
+  const handle = await suite.start('serviceHost', {
+    hostId,
+    update,
+    faults: [{ ...slow, kind: 'slow', delay: '400ms' }],
+  });
+  await suite.until(hostId, slow.vmId ?? null, slow.step, 'intent');
+  happen();
+  return (await handle.result()) as ServiceHostResult;
+}
+
+function expectKept(result: ServiceHostResult): void {
+  expect(result).toMatchObject({
+    outcome: 'updated',
+    forbiddenCommands: 0,
+    invariants: { violated: 0 },
+  });
+  for (const { facts } of result.vms) {
+    expect(facts).toMatchObject({ path: 'kept', guestVisibleEvents: 0, running: true });
+    expect(facts.identityAfter).toEqual(facts.identityBefore);
+  }
+}
+
+describe('the host worker killed with SIGKILL and started again', () => {
+  test.each([
+    ['host-01', { vmId: 'vm-01', step: 'disableOptimizations' }],
+    ['host-02', { vmId: 'vm-01', step: 'saveVm' }],
+    ['host-03', { step: 'commitUpdate' }],
+    ['host-04', { vmId: 'vm-02', step: 'resumeSyntheticAdapter' }],
+  ] as const)(
+    'on %s in the middle of %j: the run completes and every VF is kept',
+    async (hostId, slow) => {
+      expectKept(await serviced(hostId, slow, () => kill('host')));
+      await suite.stack.ready();
+    },
+  );
+});
+
+test('the orchestrator killed in a blackout hardly lengthens it', async () => {
+  const undisturbed = await serviced('host-08', { vmId: 'vm-01', step: 'saveVm' }, () => undefined);
+  const result = await serviced('host-05', { vmId: 'vm-01', step: 'saveVm' }, () =>
+    kill('orchestrator'),
+  );
+  expectKept(result);
+  const blackoutMs = ({ vms }: ServiceHostResult) => vms[0]?.facts.blackoutMs ?? NaN;
+  expect(blackoutMs(result)).toBeLessThan(6 * blackoutMs(undisturbed));
+});
+
+const FROZEN_MS = 5_000;
+test('the server frozen for 5 s in a blackout hardly lengthens it, since dark steps run in place', async () => {
+  const server = Number(required('HOLDFAST_TEST_SERVER_PID'));
+  const result = await serviced('host-06', { vmId: 'vm-01', step: 'saveVm' }, () => {
+    process.kill(server, 'SIGSTOP');
+    setTimeout(() => process.kill(server, 'SIGCONT'), FROZEN_MS);
+  });
+  expectKept(result);
+  expect(result.vms[0]?.facts.blackoutMs).toBeLessThan(FROZEN_MS);
+});
+
+test('with the host worker gone for good, the dead-man brings the VMs back by their deadline', async () => {
+  const handle = await suite.start('serviceHost', {
+    hostId: 'host-07',
+    update,
+    blackoutBudget: '2s',
+    faults: [{ vmId: 'vm-01', step: 'saveVm', kind: 'slow', delay: '400ms' }],
+  });
+  await suite.until('host-07', 'vm-01', 'saveVm', 'intent');
+  await suite.stack.stopProcess('host', 'SIGKILL');
+  for (const vmId of ['vm-01', 'vm-02']) {
+    await suite.untilPhase('host-07', vmId, 'running');
+    expect(suite.vm('host-07', vmId)).toMatchObject({
+      dataPath: 'vf',
+      facts: { guestVisibleEvents: 0 },
+    });
+    expect(suite.vm('host-07', vmId).facts.blackoutMs).toBeLessThan(4_000);
+  }
+  await suite.stack.startProcess('host');
+  await suite.stack.ready();
+  await expect(handle.result()).rejects.toThrow();
+  // Nothing of the old run is left in the way.
+  expectKept(await suite.run('serviceHost', { hostId: 'host-07', update: { version: '3.0.0' } }));
+});

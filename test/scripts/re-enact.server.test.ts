@@ -1,0 +1,209 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { isPortFree } from '../../tools/temporal/ports';
+import { once } from '../support/once';
+import { Recordings, ends, withStateVersion, withoutFaultsAndCode } from './recordings';
+
+const OFTEN = 1_000;
+
+let on: Recordings;
+beforeAll(async () => {
+  on = await Recordings.start(6);
+});
+afterAll(() => on.stop());
+
+const failedSave = once(async () => {
+  const hostId = on.suite.freshHost();
+  const workflowId = `fast-save/${hostId}/vm-01`;
+  const bundle = await on.recorded('fastSave', workflowId, {
+    ...{ hostId, vmId: 'vm-01', stepPlacement: 'in-place', blackoutBudget: '3s' },
+    faults: [{ step: 'saveVm', kind: 'fail-before', times: OFTEN }],
+  });
+  return { workflowId, bundle };
+});
+
+it.concurrent(
+  'a save that failed, in place, fails again with the code that decided, and succeeds with code that is mended',
+  async () => {
+    const { workflowId, bundle } = await failedSave();
+    const handle = on.handle(workflowId);
+    const { runId } = await handle.describe();
+    const end = await on.told(bundle, { workflowBundle: on.mendedCode() });
+    expect(end).toMatchObject({
+      code: 0,
+      workflowId,
+      type: 'fastSave',
+      recorded: { outcome: 'failed', failure: { type: 'SaveUndone', step: 'saveVm' } },
+      reenacted: [
+        {
+          code: 'recorded',
+          buildId: expect.stringMatching(/^holdfast@/),
+          outcome: 'failed',
+          failure: { type: 'SaveUndone', step: 'saveVm' },
+          vms: [{ vmId: 'vm-01', running: true }],
+          same: true,
+          tookMs: expect.any(Number),
+        },
+        { code: 'present', buildId: 'mended', outcome: 'completed', failure: null, same: false },
+      ],
+    });
+    // The server that the person works with has not seen it.
+    expect((await handle.describe()).runId).toBe(runId);
+  },
+);
+
+it.concurrent(
+  'a save that failed, in place, comes to another end without its faults, which is said, and what it left is kept',
+  async () => {
+    const { bundle } = await failedSave();
+    const { code, out, err } = await on.reEnact(on.edited(bundle, withoutFaultsAndCode));
+    expect(err).toContain('the bundle does not have the code that decided');
+    expect(code).toBe(5);
+    expect(out).toMatch(/\n│ outcome +│ failed: SaveUndone +│ completed: saved +│\n/);
+    expect(out).toContain('\n│ failure');
+    expect(out.trimEnd()).toMatch(
+      /\nAnother end: it completed \(saved\) with the present code, the recorded run failed with SaveUndone at saveVm\.$/,
+    );
+    const [, left] = /are left in (\S+)\.\n$/.exec(err) ?? [];
+    expect(existsSync(join(left ?? '', 'present-code', 'logs', 'host.log'))).toBe(true);
+  },
+);
+
+it.concurrent(
+  'stopped with Ctrl-C while it is acted out, a save that failed leaves no server and no directory',
+  async () => {
+    const { bundle } = await failedSave();
+    const { code, out, err, left } = await on.interrupted(bundle, 'the workers are ready');
+    expect({ code, out }).toEqual({ code: 130, out: '' });
+    const port = Number(/using Temporal at 127\.0\.0\.1:(\d+)/.exec(err)?.[1]);
+    expect(await isPortFree(port)).toBe(true);
+    expect(left).toEqual([]);
+  },
+);
+
+it.concurrent(
+  'a save that failed, in place, is refused where its host has another state than this checkout knows',
+  async () => {
+    const { bundle } = await failedSave();
+    const { code, err } = await on.reEnact(on.edited(bundle, withStateVersion(99)));
+    expect(code).toBe(2);
+    expect(err).toMatch(
+      /^replay: The state of the host has version 99, this checkout makes hosts of/,
+    );
+  },
+);
+
+it.concurrent(
+  'a host that was not updated is not updated again, and all its VMs run as before',
+  async () => {
+    const hostId = on.suite.freshHost();
+    const bundle = await on.recorded('serviceHost', `service-host/${hostId}`, {
+      ...{ hostId, update: { version: '2.0.0' }, blackoutBudget: '3s' },
+      faults: [{ vmId: 'vm-02', step: 'saveVm', kind: 'fail-before', times: OFTEN }],
+    });
+    const { code, out, err } = await on.reEnact(bundle);
+    expect({ code, err }).toMatchObject({ code: 0 });
+    expect(err).toContain('the code that decided is the present one');
+    expect(err).toContain(`a host as ${hostId} was, with vm-01, vm-02`);
+    expect(out).toMatch(/│ vm-02 +│ runs on stack 1\.0\.0, kept +│ runs on stack 1\.0\.0, kept +│/);
+    expect(out.trimEnd()).toMatch(/\nThe same failure: HostNotUpdated at saveVm\.$/);
+  },
+);
+
+it.concurrent('a restore is acted out from the VM that was saved for it', async () => {
+  const hostId = on.suite.freshHost();
+  await ends(await on.start('fastSave', `fast-save/${hostId}/vm-02`, { hostId, vmId: 'vm-02' }));
+  const bundle = await on.recorded('fastRestore', `fast-restore/${hostId}/vm-02`, {
+    ...{ hostId, vmId: 'vm-02', blackoutBudget: '6s' },
+    faults: [{ step: 'restoreVm', kind: 'fail-before', times: OFTEN }],
+  });
+  expect(await on.told(bundle)).toMatchObject({
+    code: 0,
+    recorded: { failure: { type: 'VmStranded', step: 'restoreVm' } },
+    reenacted: [
+      {
+        code: 'present',
+        failure: { type: 'VmStranded', step: 'restoreVm' },
+        vms: [{ vmId: 'vm-02', running: false }],
+        same: true,
+      },
+    ],
+  });
+});
+
+const failedFleet = once(async () => {
+  const [failing, untouched] = [on.suite.freshHost(), on.suite.freshHost()];
+  const bundle = await on.recorded('updateFleet', 'update-fleet/re-enact', {
+    update: { version: '2.0.0' },
+    hosts: [failing, untouched],
+    inventory: {
+      hosts: [
+        { hostId: failing, faultDomain: 'fd-1' },
+        { hostId: untouched, faultDomain: 'fd-2' },
+      ],
+    },
+    strategy: { bakeTime: { giveUpAfter: '0s' }, onFailure: 'abort' },
+    servicing: { blackoutBudget: '3s' },
+    faults: {
+      [failing]: [{ vmId: 'vm-01', step: 'saveVm', kind: 'fail-before', times: OFTEN }],
+    },
+  });
+  return { failing, untouched, bundle };
+});
+const refusal = async (bundle: string, options?: { runId: string }): Promise<string> => {
+  const { code, out, err } = await on.reEnact(bundle, options);
+  expect({ code, out }).toEqual({ code: 2, out: '' });
+  return err;
+};
+const runIdIn = (text: string): string => /--run-id (\S+)/.exec(text)?.[1] ?? '';
+
+it.concurrent(
+  'a fleet update is not acted out as a whole: the refusal names the run of the host that failed',
+  async () => {
+    const { failing, untouched, bundle } = await failedFleet();
+    const message = await refusal(bundle);
+    expect(message).toMatch(/^replay: update-fleet\/re-enact \(run .*\) is of type updateFleet/);
+    expect(message).toMatch(
+      new RegExp(`--run-id \\S+ {2}service-host/${failing}, failed \\(HostNotUpdated\\)`),
+    );
+    expect(message).not.toContain(`service-host/${untouched}`);
+    const end = await on.told(bundle, { runId: runIdIn(message) });
+    expect(end).toMatchObject({
+      code: 0,
+      workflowId: `service-host/${failing}`,
+      reenacted: [{ failure: { type: 'HostNotUpdated', step: 'saveVm' }, same: true }],
+    });
+  },
+);
+
+it.concurrent(
+  'of a fleet update a VM’s run is acted out by the run of its host, which is named',
+  async () => {
+    const { failing, bundle } = await failedFleet();
+    const { runId } = await on.handle(`fast-save/${failing}/vm-01`).describe();
+    const message = await refusal(bundle, { runId });
+    expect(message).toContain('inside a servicing run is that of the whole host');
+    expect(message).toMatch(new RegExp(`--run-id \\S+ {2}service-host/${failing}`));
+  },
+);
+
+it.concurrent('a run id that the bundle does not have is refused', async () => {
+  const { bundle } = await failedFleet();
+  expect(await refusal(bundle, { runId: 'none' })).toMatch(/^replay: The bundle has no run none\./);
+});
+
+it.concurrent(
+  'a run that took nothing is refused: its host has not kept a beginning of it',
+  async () => {
+    const hostId = on.suite.freshHost();
+    const bundle = await on.recorded('fastRestore', `fast-restore/${hostId}/vm-01`, {
+      hostId,
+      vmId: 'vm-01',
+    });
+    const { code, out, err } = await on.reEnact(bundle);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(
+      new RegExp(`cannot be acted out: ${hostId} has not kept how it was .* refused before`),
+    );
+  },
+);

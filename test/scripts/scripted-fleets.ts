@@ -1,0 +1,69 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Suite } from '../support/suite';
+import { updateFleet, type Ran } from './update-fleet-script';
+
+type Running = ReturnType<typeof updateFleet>;
+
+/** `npm run update-fleet` on the server of a suite. */
+export class ScriptedFleets {
+  constructor(
+    private readonly suite: Suite,
+    private readonly file: (name: string, text: string) => string,
+  ) {}
+
+  /** A fleet of hosts that no other test has, by the orchestrator's own inventory. */
+  fleetOf(name: string, hosts: readonly string[], more: object = {}): string {
+    return this.file(
+      `${name}.yaml`,
+      JSON.stringify({
+        name,
+        update: { version: '2.0.0' },
+        hosts,
+        ...more,
+        strategy: {
+          bakeTime: { giveUpAfter: '0s' },
+          ...('strategy' in more ? (more.strategy as object) : {}),
+        },
+      }),
+    );
+  }
+
+  run(...args: readonly string[]): Running {
+    return this.runIn(this.suite.stack.namespace, args);
+  }
+
+  /** The same with another namespace of the server. */
+  runIn(namespace: string, args: readonly string[]): Running {
+    const { address } = this.suite.stack;
+    return updateFleet(args, { TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace });
+  }
+
+  ran(...args: readonly string[]): Promise<Ran> {
+    return this.run(...args).ended;
+  }
+
+  /** Waits until it has said so. */
+  async said({ output }: Running, what: string | RegExp): Promise<void> {
+    const says = () => {
+      const { stderr } = output();
+      return typeof what === 'string' ? stderr.includes(what) : what.test(stderr);
+    };
+    for (const until = Date.now() + 60_000; !says(); await delay(50))
+      if (Date.now() > until) throw new Error(`never said "${what}":\n${output().stderr}`);
+  }
+
+  /** Holds the host in its servicing, at the first step of a VM, until it is let go. */
+  held(hostId: string): { readonly faults: object } {
+    return { faults: { [hostId]: [{ vmId: 'vm-01', step: HELD_AT, kind: 'stuck' }] } };
+  }
+
+  /** The attempt that is stuck sees itself overtaken, so the next one is made, which meets no fault. */
+  letGo(hostId: string): void {
+    this.suite.stack.store.update(hostId, 'vm-01', ({ vm }) => {
+      if (vm.mailbox?.step !== HELD_AT) throw new Error(`${hostId} is not held`);
+      vm.mailbox = null;
+    });
+  }
+}
+
+const HELD_AT = 'disableOptimizations';
