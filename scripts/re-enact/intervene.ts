@@ -63,10 +63,10 @@ async function issueAll(
 }
 
 /**
- * Other code may take other steps, so the other runs are waited for only as long as any of them gets on: on a slow machine
- * that takes longer than it took then, with no more than this between two landmarks.
+ * The other runs are waited for as long as any of them gets on, however slowly. They may never come as far: other code may
+ * take other steps, and of two steps of one VM the one may be first that was second then, and hold the other up.
  */
-const patience = ({ afterOwnMs }: Intervention): number => 3 * afterOwnMs + 1_000;
+const patience = ({ longestPauseMs }: Intervention): number => 3 * longestPauseMs + 1_000;
 
 /** Waits until its time has come; false if the signal comes first. */
 async function isDue(

@@ -14,9 +14,10 @@ export interface Intervention {
    * has children says little of them in its own history.
    */
   readonly reached: ReadonlyMap<string, number>;
-  /** How long after the last landmark of its own run it came, and after the last of all, ms. */
-  readonly afterOwnMs: number;
+  /** How long after the last of these landmarks it came, ms. */
   readonly afterAllMs: number;
+  /** Since the last of its own run, the longest time in which none came, ms. */
+  readonly longestPauseMs: number;
   /** `cancel of fast-save/host-01/vm-01`. */
   readonly what: string;
   readonly issue: Issue;
@@ -46,8 +47,8 @@ export function interventionsIn(runs: readonly RecordedRun[]): Intervention[] {
       return {
         workflowId,
         reached: countsOf(before),
-        afterOwnMs: sinceLast(own, atMs),
         afterAllMs: sinceLast(before, atMs),
+        longestPauseMs: longestPause(before, atMs - sinceLast(own, atMs), atMs),
         what: `${what} of ${workflowId}`,
         issue,
       };
@@ -67,6 +68,12 @@ function countsOf(landmarks: readonly Landmark[]): ReadonlyMap<string, number> {
 
 const sinceLast = (landmarks: readonly Landmark[], atMs: number): number =>
   landmarks.reduce((ms, landmark) => Math.min(ms, atMs - landmark.atMs), atMs);
+
+function longestPause(landmarks: readonly Landmark[], fromMs: number, toMs: number): number {
+  const times = landmarks.map(({ atMs }) => atMs).filter((atMs) => atMs > fromMs);
+  const sorted = [fromMs, ...times, toMs].sort((a, b) => a - b);
+  return Math.max(...sorted.slice(1).map((atMs, index) => atMs - (sorted[index] ?? atMs)));
+}
 
 /**
  * Whether an event says how far its run has come: the start, and all that a run asks for and is answered. How often its

@@ -27,8 +27,11 @@ type SaveOptions = Omit<FastSaveInput, 'hostId' | 'vmId'>;
 type RestoreOptions = Omit<FastRestoreInput, 'hostId' | 'vmId'>;
 
 type Look = () => void | Promise<void>;
-/** Half of the time that an attempt may take: as much is left to look at the host as there is for the attempt to end. */
-const pausedAt = (step: VmStep) => ({ step, kind: 'slow', delay: '1s' }) as const;
+/**
+ * Long enough to look at the host, and a third of what an attempt may take. The tests that look run one after the other:
+ * several at a time could be late for either.
+ */
+const pausedAt = (step: VmStep) => ({ step, kind: 'slow', delay: '700ms' }) as const;
 
 /** What somebody other than the run may try on a VM. */
 type ForeignCommand = Parameters<SimulatedHosts['foreignCommand']>[2];

@@ -23,55 +23,49 @@ afterAll(() => suite.stop());
 
 const SKIPPED = ['CreateBus', 'AllocateVf', 'AssignDevice'];
 
-test.concurrent(
-  'claim 18: once the VM runs, bus creation, allocation and assignment are skipped, since the VF is assigned',
-  async () => {
-    const vm = freshVm();
-    const before = heldAs(vm);
-    await vm.save();
-    const { vfs, iovVfUsage } = vm.objects.pf;
-    await vm.restore();
-    expect(vm.outcomeOf('enableOptimizations').evidence).toEqual({ skipped: SKIPPED });
-    expect(vm.commands('enableOptimizations')).toEqual([
-      'VDEV.EnableOptimizations',
-      'VPCI.ReleaseHold',
-    ]);
-    expectInOrder(vm.commands(), [
-      'VPCI.CreateBus',
-      'VPCI.AssignDevice',
-      'Hypervisor.ResumeVirtualProcessors',
-      'VDEV.EnableOptimizations',
-      'VPCI.ReleaseHold',
-    ]);
-    expect(vm.objects.pf.iovVfUsage).toBe(iovVfUsage);
-    expect(vm.objects.pf.vfs.map(({ vfId, ownerVmId }) => ({ vfId, ownerVmId }))).toEqual(
-      vfs.map(({ vfId, ownerVmId }) => ({ vfId, ownerVmId })),
-    );
-    expect(vm.adapter.vdev.optimizations).toBe('enabled');
-    expectKept(vm, before);
-  },
-);
+test('claim 18: once the VM runs, bus creation, allocation and assignment are skipped, since the VF is assigned', async () => {
+  const vm = freshVm();
+  const before = heldAs(vm);
+  await vm.save();
+  const { vfs, iovVfUsage } = vm.objects.pf;
+  await vm.restore();
+  expect(vm.outcomeOf('enableOptimizations').evidence).toEqual({ skipped: SKIPPED });
+  expect(vm.commands('enableOptimizations')).toEqual([
+    'VDEV.EnableOptimizations',
+    'VPCI.ReleaseHold',
+  ]);
+  expectInOrder(vm.commands(), [
+    'VPCI.CreateBus',
+    'VPCI.AssignDevice',
+    'Hypervisor.ResumeVirtualProcessors',
+    'VDEV.EnableOptimizations',
+    'VPCI.ReleaseHold',
+  ]);
+  expect(vm.objects.pf.iovVfUsage).toBe(iovVfUsage);
+  expect(vm.objects.pf.vfs.map(({ vfId, ownerVmId }) => ({ vfId, ownerVmId }))).toEqual(
+    vfs.map(({ vfId, ownerVmId }) => ({ vfId, ownerVmId })),
+  );
+  expect(vm.adapter.vdev.optimizations).toBe('enabled');
+  expectKept(vm, before);
+});
 
-test.concurrent(
-  'claim 18: for a VM without an assigned VF nothing is skipped: it is given a bus interface and a VF',
-  async () => {
-    const vm = freshVm();
-    await vm.save({ faults: [{ step: 'saveVirtualFunctionState', kind: 'vf-gone' }] });
-    const restored = await vm.restore();
-    expect(vm.outcomeOf('enableOptimizations').evidence).toEqual({ skipped: [] });
-    expectInOrder(vm.commands(), [
-      'Hypervisor.ResumeVirtualProcessors',
-      'VDEV.EnableOptimizations',
-      'OID_NIC_SWITCH_ALLOCATE_VF',
-      'VPCI.CreateBus',
-      'VPCI.AssignDevice',
-      'VPCI.CreateBus (connect)',
-    ]);
-    expect(restored.vm.path).toBe('reattached');
-  },
-);
+test('claim 18: for a VM without an assigned VF nothing is skipped: it is given a bus interface and a VF', async () => {
+  const vm = freshVm();
+  await vm.save({ faults: [{ step: 'saveVirtualFunctionState', kind: 'vf-gone' }] });
+  const restored = await vm.restore();
+  expect(vm.outcomeOf('enableOptimizations').evidence).toEqual({ skipped: [] });
+  expectInOrder(vm.commands(), [
+    'Hypervisor.ResumeVirtualProcessors',
+    'VDEV.EnableOptimizations',
+    'OID_NIC_SWITCH_ALLOCATE_VF',
+    'VPCI.CreateBus',
+    'VPCI.AssignDevice',
+    'VPCI.CreateBus (connect)',
+  ]);
+  expect(restored.vm.path).toBe('reattached');
+});
 
-test.concurrent('claim 18: they are skipped after the undo of a save, too', async () => {
+test('claim 18: they are skipped after the undo of a save, too', async () => {
   const vm = freshVm();
   const before = heldAs(vm);
   const ended = await vm.saveFailingAt('saveVm');
@@ -85,7 +79,7 @@ test.concurrent('claim 18: they are skipped after the undo of a save, too', asyn
   expectKept(vm, before);
 });
 
-test.concurrent.each(STEP_PLACEMENTS)(
+test.each(STEP_PLACEMENTS)(
   'claim 19: the method performs the steps of the save in order under one generation, steps %s',
   async (stepPlacement) => {
     const vm = freshVm();
@@ -109,7 +103,7 @@ test.concurrent.each(STEP_PLACEMENTS)(
   },
 );
 
-test.concurrent.each(VIRTUAL_FUNCTION_RESTORES)(
+test.each(VIRTUAL_FUNCTION_RESTORES)(
   'claim 20: one run tears the adapter down, powers a new one on and restores every VF, %s',
   async (virtualFunctionRestore) => {
     const hostId = suite.freshHost();

@@ -28,7 +28,7 @@ describe('what came from outside comes again, when the run is as far as it was t
     const hostId = on.suite.freshHost();
     const run = await on.start('serviceHost', `service-host/${hostId}`, {
       ...{ hostId, update: { version: '2.0.0' } },
-      faults: [{ vmId: 'vm-01', step: 'disableOptimizations', kind: 'slow', delay: '3s' }],
+      faults: [{ vmId: 'vm-01', step: 'disableOptimizations', kind: 'slow', delay: '6s' }],
     });
     await untilBegun(hostId, 'disableOptimizations');
     await run.executeUpdate('abort', { args: [{ reason: 'a test' }] });

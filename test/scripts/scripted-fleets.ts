@@ -58,9 +58,12 @@ export class ScriptedFleets {
   }
 
   /** The attempt that is stuck sees itself overtaken, so the next one is made, which meets no fault. */
-  letGo(hostId: string): void {
-    this.suite.stack.store.update(hostId, 'vm-01', ({ vm }) => {
-      if (vm.mailbox?.step !== HELD_AT) throw new Error(`${hostId} is not held`);
+  async letGo(hostId: string): Promise<void> {
+    const { store } = this.suite.stack;
+    const isHeld = () => store.vm(hostId, 'vm-01').mailbox?.step === HELD_AT;
+    for (const until = Date.now() + 60_000; !isHeld(); await delay(20))
+      if (Date.now() > until) throw new Error(`${hostId} was never held`);
+    store.update(hostId, 'vm-01', ({ vm }) => {
       vm.mailbox = null;
     });
   }

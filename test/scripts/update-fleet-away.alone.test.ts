@@ -29,7 +29,7 @@ test('an orchestrator that is away for longer than it is waited for does not end
   } finally {
     process.kill(orchestrator, 'SIGCONT');
   }
-  fleets.letGo(held);
+  await fleets.letGo(held);
   expect((await first.ended).code).toBe(0);
 });
 

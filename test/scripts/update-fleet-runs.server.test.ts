@@ -30,7 +30,7 @@ describe('on a server', () => {
       expect(isUntouched(suite, canary)).toBe(true);
       const running = fleets.run('--fleet', path, '--yes', '--watch', '--json');
       await fleets.said(running, new RegExp(`${next}: servicing: .*vm-01 disableOptimizations`));
-      fleets.letGo(next);
+      await fleets.letGo(next);
       const ran = await running.ended;
       expect(ran.code).toBe(0);
       expect(JSON.parse(ran.stdout) as FleetResult).toMatchObject({
@@ -61,7 +61,7 @@ describe('on a server', () => {
       const second = fleets.run('--fleet', path, '--yes');
       const following = 'update-fleet/script-killed is under way: following it';
       await fleets.said(second, following);
-      fleets.letGo(held);
+      await fleets.letGo(held);
       const ran = await second.ended;
       expect(ran.stderr).toContain(following);
       expect(ran.code).toBe(0);
@@ -100,7 +100,7 @@ describe('on a server', () => {
       code: 0,
       stdout: `Paused: no host starts; 1 in flight finish first: ${canary}.\n`,
     });
-    fleets.letGo(canary);
+    await fleets.letGo(canary);
     const ran = await first.ended;
     expect(ran.code).toBe(3);
     expect(ran.stderr).toContain('--resume script-steered');
@@ -126,7 +126,7 @@ describe('on a server', () => {
     expect((await fleets.ran('--abort', 'script-aborted', '--reason', 'change freeze')).code).toBe(
       0,
     );
-    fleets.letGo(held);
+    await fleets.letGo(held);
     const ran = await first.ended;
     expect(ran.code).toBe(5);
     expect(JSON.parse(ran.stdout)).toMatchObject({
@@ -147,7 +147,7 @@ describe('on a server', () => {
       .getHandle('update-fleet/script-terminated')
       .terminate('too late');
     expect(await first.ended).toMatchObject({ code: 5, stdout: '' });
-    fleets.letGo(hostId);
+    await fleets.letGo(hostId);
   });
 
   test.concurrent('failed: exit code 6, every VM running', async () => {

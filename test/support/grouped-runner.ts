@@ -45,6 +45,7 @@ export default class GroupedRunner extends EmittingTestRunner {
         const theirs = tests.filter(({ path }) => groupOf(path) === group);
         if (theirs.length === 0) continue;
         if (group.needsServer) await run.serving;
+        if (group.atATime === 1) await run.stopStacks();
         const serial = options.serial || group.atATime === 1;
         await runner.runTests(theirs, watcher, { ...options, serial });
       }

@@ -57,6 +57,7 @@ export class SharedStacks {
     return stacks;
   }
 
+  /** Stops all of them; nobody may ask for hosts any more. Any number of calls. */
   async stop(): Promise<void> {
     this.server.close();
     this.server.closeAllConnections();

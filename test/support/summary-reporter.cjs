@@ -40,7 +40,7 @@ module.exports = class SummaryReporter {
         return `${seconds}  ${relative(this.#root, testFilePath)}`;
       });
   }
-}
+};
 
 /** `took 4 min 12 s; the budget is 8 min 0 s`. The budget stands beside the command, in package.json. */
 function timeAndBudget(ms) {

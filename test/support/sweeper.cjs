@@ -39,7 +39,7 @@ function read(pid, file) {
 
 /** What is still there after a moment: a process that was told to end may be about to. */
 async function leftBehind() {
-  for (const until = Date.now() + 5_000; ; ) {
+  for (const until = Date.now() + 5_000; ;) {
     const pids = processesOfTheRun();
     if (pids.length === 0 || Date.now() > until) return pids;
     await pause();

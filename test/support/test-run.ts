@@ -52,10 +52,16 @@ export class TestRun {
     return this.#serving;
   }
 
-  /** Stops everything. Fails if a test left a process behind. */
-  async end(): Promise<void> {
+  /** Stops the stacks that test files share: idle as they are, they would disturb what is measured. */
+  async stopStacks(): Promise<void> {
     const serving = await this.#serving?.catch(() => undefined);
     await serving?.stacks.stop();
+  }
+
+  /** Stops everything. Fails if a test left a process behind. */
+  async end(): Promise<void> {
+    await this.stopStacks();
+    const serving = await this.#serving?.catch(() => undefined);
     await serving?.server.stop();
     // With `--watch` there is a next run.
     if (this.temporaryBefore === undefined) delete process.env['TMPDIR'];

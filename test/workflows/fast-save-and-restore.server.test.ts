@@ -145,7 +145,7 @@ describe('failing and stopping', () => {
     const ended = await suite.fails('fastSave', {
       hostId,
       vmId,
-      blackoutBudget: '2s',
+      blackoutBudget: '5s',
       faults: [{ step: 'saveSyntheticAdapter', kind: 'fail-before', times: 1000 }],
     });
     expect(ended.type).toBe('SaveUndone');
@@ -164,7 +164,7 @@ describe('failing and stopping', () => {
       const vm = fresh();
       const saved = await suite.run('fastSave', {
         ...vm,
-        blackoutBudget: '2s',
+        blackoutBudget: '5s',
         faults: [{ step: 'crossPointOfNoReturn', kind: 'fail-after', times: 1000 }],
       });
       expect(saved.outcome).toBe('saved');
@@ -224,7 +224,7 @@ describe('failing and stopping', () => {
     await suite.run('fastSave', vm);
     const restored = await suite.run('fastRestore', {
       ...vm,
-      blackoutBudget: '2s',
+      blackoutBudget: '5s',
       faults: [{ step: 'resumeVm', kind: 'fail-after', times: 1000 }],
     });
     expect(restored.vm).toMatchObject({ running: true, path: 'kept' });

@@ -75,7 +75,7 @@ test.concurrent('a save that is undone leaves every VF where it was', async () =
   const { type } = await suite.fails('fastSave', {
     hostId,
     vmId: 'vm-03',
-    blackoutBudget: '2s',
+    blackoutBudget: '5s',
     faults: [{ step: 'saveVm', kind: 'fail-before', times: 1_000 }],
   });
   expect(type).toBe('SaveUndone');

@@ -31,7 +31,7 @@ describe('a save that fails', () => {
   let hostId: string;
   beforeAll(async () => {
     hostId = suite.freshHost();
-    const input = { hostId, vmId: 'vm-01', blackoutBudget: '2s' };
+    const input = { hostId, vmId: 'vm-01', blackoutBudget: '5s' };
     handle = await suite.start('fastSave', { ...input, faults: [STOPPED_SAVE] });
     await ending(handle);
   });
@@ -93,7 +93,7 @@ test.concurrent('a stranded VM is shown with the steps that were taken', async (
   const vm = { hostId: suite.freshHost(), vmId: 'vm-01' };
   await suite.run('fastSave', vm);
   const faults = [{ step: 'restoreVm', kind: 'fail-before', times: 1000 }];
-  const handle = await suite.start('fastRestore', { ...vm, blackoutBudget: '2s', faults });
+  const handle = await suite.start('fastRestore', { ...vm, blackoutBudget: '5s', faults });
   const { type } = await ending(handle);
   expect(type).toBe('VmStranded');
   const shown = await details(handle);
@@ -149,7 +149,7 @@ describe('a servicing run', () => {
       const handle = await suite.start('serviceHost', {
         hostId,
         update: { version: '2.0.0' },
-        blackoutBudget: '2s',
+        blackoutBudget: '5s',
         faults: [{ vmId: 'vm-03', ...STOPPED_SAVE }],
       });
       await ending(handle);
