@@ -16,7 +16,7 @@ import {
 let suite: Suite;
 let freshVm: () => VmOnHost;
 beforeAll(async () => {
-  suite = await Suite.on({ vms: 3 }, 8);
+  suite = await Suite.on({ vms: 2 }, 12);
   freshVm = freshVms(suite);
 });
 afterAll(() => suite.stop());

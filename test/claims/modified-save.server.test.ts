@@ -10,7 +10,7 @@ import { type VmOnHost, expectHeld, expectInOrder, freshVms, heldAs } from './vm
 let suite: Suite;
 let freshVm: () => VmOnHost;
 beforeAll(async () => {
-  suite = await Suite.on({ vms: 4 }, 8);
+  suite = await Suite.on({ vms: 2 }, 14);
   freshVm = freshVms(suite);
 });
 afterAll(() => suite.stop());

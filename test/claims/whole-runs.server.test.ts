@@ -16,7 +16,7 @@ import {
 let suite: Suite;
 let freshVm: () => VmOnHost;
 beforeAll(async () => {
-  suite = await Suite.on({ vms: 3 }, 4);
+  suite = await Suite.on({ vms: 2 }, 5);
   freshVm = freshVms(suite);
 });
 afterAll(() => suite.stop());

@@ -23,16 +23,27 @@ interface Wish {
   readonly hosts: number;
 }
 
-/** As many as a file may ask for. More cost little: a host that nobody uses only polls. */
-const HOSTS_PER_STACK = 64;
+/** A host costs processor time also when nobody uses it, so a stack has no more than a few files need. */
+const HOSTS_PER_STACK = 24;
+
+interface Shared {
+  readonly started: Promise<Stack>;
+  readonly hosts: number;
+  /** So many are in use, or were. */
+  lent: number;
+  borrowers: number;
+}
 
 /**
  * The stacks that several test files share, one for each shape, each with hosts of zero latency and a namespace of its own. It
  * lives in the process of Jest itself and answers the processes that run the files over HTTP. A stack starts when it is
- * first asked for.
+ * first asked for; one that has no host to lend any more stops with its last borrower, and another takes its place.
  */
 export class SharedStacks {
-  readonly #stacks = new Map<string, { readonly started: Promise<Stack>; lent: number }>();
+  /** By their namespaces. */
+  readonly #stacks = new Map<string, Shared>();
+  /** The one of each shape that lends. */
+  readonly #lending = new Map<string, Shared>();
   #started = 0;
 
   private constructor(
@@ -47,12 +58,14 @@ export class SharedStacks {
     const { port } = server.address() as AddressInfo;
     const stacks = new SharedStacks(temporalAddress, server, `http://127.0.0.1:${port}`);
     server.on('request', (request, response) => {
-      void json(request)
-        .then((wish) => stacks.#lend(wish as Wish))
-        .then(
-          (lent) => response.end(JSON.stringify(lent)),
-          (error: unknown) => response.writeHead(500).end(String(error)),
-        );
+      const answering =
+        request.method === 'DELETE'
+          ? stacks.#takeBack((request.url ?? '').slice(1))
+          : json(request).then((wish) => stacks.#lend(wish as Wish));
+      answering.then(
+        (answer) => response.end(JSON.stringify(answer ?? null)),
+        (error: unknown) => response.writeHead(500).end(String(error)),
+      );
     });
     return stacks;
   }
@@ -61,38 +74,48 @@ export class SharedStacks {
   async stop(): Promise<void> {
     this.server.close();
     this.server.closeAllConnections();
-    const stacks = [...this.#stacks.values()];
-    await Promise.all(
-      stacks.map(({ started }) =>
-        started.then(
-          (stack) => stack.stop(),
-          () => undefined,
-        ),
-      ),
-    );
+    await Promise.all([...this.#stacks.keys()].map((namespace) => this.#stop(namespace)));
   }
 
   async #lend({ shape, hosts }: Wish): Promise<LentHosts> {
     const key = JSON.stringify(shape);
-    let stack = this.#stacks.get(key);
-    if (stack === undefined || stack.lent + hosts > HOSTS_PER_STACK) {
-      // The full one runs on for those who use it, and is stopped at the end like all.
-      if (stack !== undefined) this.#stacks.set(`${key}, ${this.#started} before`, stack);
-      stack = { started: this.#start(shape), lent: 0 };
-      this.#stacks.set(key, stack);
+    let shared = this.#lending.get(key);
+    if (shared === undefined || shared.lent + hosts > shared.hosts) {
+      const before = shared;
+      shared = this.#start(shape, Math.max(hosts, HOSTS_PER_STACK));
+      this.#lending.set(key, shared);
+      if (before?.borrowers === 0) await this.#stop((await before.started).namespace);
     }
-    const from = stack.lent;
-    stack.lent += hosts;
-    const { store, namespace, directory } = await stack.started;
+    const from = shared.lent;
+    shared.lent += hosts;
+    shared.borrowers += 1;
+    const { store, namespace, directory } = await shared.started;
     return { namespace, directory, hostIds: store.hostIds().slice(from, from + hosts) };
   }
 
-  async #start(shape: SharedShape): Promise<Stack> {
+  async #takeBack(namespace: string): Promise<void> {
+    const shared = this.#stacks.get(namespace);
+    if (shared === undefined) return;
+    shared.borrowers -= 1;
+    const lends = [...this.#lending.values()].includes(shared) && shared.lent < shared.hosts;
+    if (shared.borrowers === 0 && !lends) await this.#stop(namespace);
+  }
+
+  #start(shape: SharedShape, hosts: number): Shared {
     this.#started += 1;
-    return startStack(this.temporalAddress, `shared-${this.#started}`, {
-      ...shape,
-      hosts: HOSTS_PER_STACK,
-    });
+    const namespace = `shared-${this.#started}`;
+    const started = startStack(this.temporalAddress, namespace, { ...shape, hosts });
+    const shared = { started, hosts, lent: 0, borrowers: 0 };
+    this.#stacks.set(namespace, shared);
+    return shared;
+  }
+
+  async #stop(namespace: string): Promise<void> {
+    const shared = this.#stacks.get(namespace);
+    this.#stacks.delete(namespace);
+    // One that did not start has told so whoever asked for it.
+    const stack = await shared?.started.catch(() => undefined);
+    await stack?.stop();
   }
 }
 
@@ -104,4 +127,9 @@ export async function lendHosts(wish: Wish): Promise<LentHosts> {
   });
   if (!response.ok) throw new Error(await response.text());
   return (await response.json()) as LentHosts;
+}
+
+/** Tells that a file has done with the hosts that it was lent. */
+export async function giveBack({ namespace }: LentHosts): Promise<void> {
+  await fetch(`${required('HOLDFAST_TEST_STACKS')}/${namespace}`, { method: 'DELETE' });
 }

@@ -24,7 +24,7 @@ import { HostStore } from '../../hosts/simulator/store';
 import type { Stack, StackOptions } from '../../scripts/stack';
 import { connectClient } from '../../workers/connection';
 import { required } from './required';
-import { lendHosts, type SharedShape } from './shared-stacks';
+import { giveBack, lendHosts, type SharedShape } from './shared-stacks';
 import { startStack } from './start-stack';
 
 interface Inputs {
@@ -69,13 +69,15 @@ export class Suite<On extends Running = Running> {
 
   /** So many hosts of a stack that other files use too: for tests that do nothing to its processes. */
   static async on(shape: SharedShape, hosts: number): Promise<Suite> {
-    const { namespace, directory, hostIds } = await lendHosts({ shape, hosts });
+    const lent = await lendHosts({ shape, hosts });
+    const { namespace, directory, hostIds } = lent;
     const address = required('HOLDFAST_TEST_ADDRESS');
     const client = await connectClient({ address, namespace, connectionOptions: { address } });
     const store = new HostStore(join(directory, 'fleet'));
     return new Suite({ address, client, directory, namespace, store }, hostIds, async () => {
       await client.connection.close();
       await store.close();
+      await giveBack(lent);
     });
   }
 
@@ -153,7 +155,7 @@ export class Suite<On extends Running = Running> {
     ) {
       if (Date.now() > deadline)
         throw new Error(`${String(vmId)} of ${hostId} never came to ${step} (${kind})`);
-      await delay(5);
+      await delay(15);
     }
   }
 

@@ -320,8 +320,9 @@ describe('faults', () => {
       const place = fresh();
       const result = await suite.run('migrateVm', {
         ...place,
-        blackoutBudget: '1s',
-        faults: [{ step: 'resumeMigratedVm', kind: 'fail-before', times: 12 }],
+        blackoutBudget: '4s',
+        // With the pauses between them these attempts take about 8 s.
+        faults: [{ step: 'resumeMigratedVm', kind: 'fail-before', times: 20 }],
       });
       expectMoved(place);
       expect(result).toMatchObject({ outcome: 'migrated', withinBudget: false, ledger: clean });
@@ -378,7 +379,9 @@ describe('after a run that was terminated', () => {
     'verifyMigration',
   ] as const)('at %s the next goes forward', async (step) => {
     const place = fresh();
-    const run = await startedAt(place, step);
+    // An attempt of the last step may take minutes, so it is surely still under way.
+    const last = { step: 'verifyMigration', kind: 'slow', delay: '10s' } as const;
+    const run = await startedAt(place, step, step === last.step ? { faults: [last] } : {});
     await run.terminate();
     const next = await suite.run('migrateVm', place);
     expect(next).toMatchObject({ outcome: 'migrated', ledger: clean });

@@ -45,12 +45,12 @@ describe('a save that fails', () => {
     expect(shown).toContain('| last failure | HostStepFailed |');
     expect(shown).toContain('| message | saveVm of vm-01 failed before its effect. |');
     expect(shown).toContain('| step | saveVm |');
-    expect(shown).toMatch(/\| attempt \| [2-9]\d* \|/);
+    expect(shown).toMatch(/\| attempt \| ([2-9]|\d{2,}) \|/);
   });
 
   it('shows all its steps there, the failed one with its attempts', async () => {
     const shown = await details(handle);
-    expect(shown).toMatch(/\| saveVm \| \*\*failed\*\* \| 0\.0 \| [2-9]\d* \|/);
+    expect(shown).toMatch(/\| saveVm \| \*\*failed\*\* \| 0\.0 \| ([2-9]|\d{2,}) \|/);
     expect(shown).toMatch(/\| undo: resumeVm \| done /);
   });
 

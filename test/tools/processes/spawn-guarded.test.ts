@@ -41,8 +41,10 @@ describe('a guarded process', () => {
       output: 'pipe',
     });
     if (child.stdout === null) throw new Error('no pipe');
-    const [first] = await once(child.stdout, 'data');
-    const grandchild = Number(String(first).split('\n')[0]);
+    // Both lines: until the second it does not ignore SIGTERM yet.
+    let said = '';
+    while (!said.includes('ready')) said += String((await once(child.stdout, 'data'))[0]);
+    const grandchild = Number(said.split('\n')[0]);
     await expect(child.stop()).resolves.toEqual({ code: null, signal: 'SIGKILL' });
     await untilGone(grandchild);
   });
