@@ -9,6 +9,8 @@ module.exports = {
   // Which files run at the same time: CONTRIBUTING.md, "Tests".
   runner: '<rootDir>/test/support/runner.cjs',
   maxWorkers: availableParallelism(),
+  // Of the concurrent tests of a file. With more of them two cores are no faster, only later for every single run.
+  maxConcurrency: 3,
   reporters: ['default', '<rootDir>/test/support/summary-reporter.cjs'],
   // The SDK's native bridge needs Node's own Uint8Array; jsdom replaces it.
   testEnvironment: 'node',
