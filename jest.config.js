@@ -9,7 +9,7 @@ module.exports = {
   // Which files run at the same time: CONTRIBUTING.md, "Tests".
   runner: '<rootDir>/test/support/runner.cjs',
   maxWorkers: availableParallelism(),
-  // Of the concurrent tests of a file. With more of them two cores are no faster, only later for every single run.
+  // Concurrent tests of one file. More of them would only slow each other down: two cores are busy with these.
   maxConcurrency: 3,
   reporters: ['default', '<rootDir>/test/support/summary-reporter.cjs'],
   // The SDK's native bridge needs Node's own Uint8Array; jsdom replaces it.

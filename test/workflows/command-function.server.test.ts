@@ -197,7 +197,7 @@ describe('a remote function', () => {
   );
 
   test.concurrent(
-    'whose host nobody serves ends as unreachable, in time, and the first host is told',
+    'whose host nobody serves ends as unreachable, in time, and the first host hears of it',
     async () => {
       const { hostId, remote } = await remoteFunction();
       await send(
