@@ -1,12 +1,13 @@
 import type { ServiceHostResult } from '../../contract/results';
 import { required } from '../support/required';
 import { Suite } from '../support/suite';
+import { FleetUnderTest, over } from '../workflows/fleet/fleet-suite';
 import type { Stack } from '../../scripts/stack';
 
 /** What dies here comes back, as under a service manager, unless a test says otherwise. */
 let suite: Suite<Stack>;
 beforeAll(async () => {
-  suite = await Suite.start('crash', { hosts: 8, vms: 2 });
+  suite = await Suite.start('crash', { hosts: 12, vms: 2 });
 });
 afterAll(() => suite.stop());
 
@@ -48,33 +49,70 @@ function expectKept(result: ServiceHostResult): void {
 
 describe('the host worker killed with SIGKILL and started again', () => {
   test.each([
-    ['host-01', { vmId: 'vm-01', step: 'disableOptimizations' }],
-    ['host-02', { vmId: 'vm-01', step: 'saveVm' }],
-    ['host-03', { step: 'commitUpdate' }],
-    ['host-04', { vmId: 'vm-02', step: 'resumeSyntheticAdapter' }],
-  ] as const)(
-    'on %s in the middle of %j: the run completes and every VF is kept',
-    async (hostId, slow) => {
-      expectKept(await serviced(hostId, slow, () => kill('host')));
-      await suite.stack.ready();
-    },
-  );
+    { vmId: 'vm-01', step: 'disableOptimizations' },
+    { vmId: 'vm-01', step: 'saveVm' },
+    { step: 'commitUpdate' },
+    { vmId: 'vm-02', step: 'resumeSyntheticAdapter' },
+  ] as const)('in the middle of %j: the run completes and every VF is kept', async (slow) => {
+    expectKept(await serviced(suite.freshHost(), slow, () => kill('host')));
+    await suite.stack.ready();
+  });
+
+  test('while guests are given notice: the time that they have is not cut short', async () => {
+    const hostId = suite.freshHost();
+    const run = await suite.start('serviceHost', {
+      hostId,
+      update,
+      notice: { waitUpTo: '1h' },
+      faults: [{ vmId: 'vm-01', step: 'noticeGuests', kind: 'slow', delay: '6s' }],
+    });
+    await suite.until(hostId, 'vm-01', 'noticeGuests', 'command');
+    kill('host');
+    const result = (await run.result()) as ServiceHostResult;
+    expectKept(result);
+    expect(result.notice).toMatchObject({ acknowledged: ['vm-01', 'vm-02'], unacknowledged: [] });
+    const told = suite.journal(hostId).filter((e) => e.command === 'Guest.NoticeFreeze');
+    expect(told).toHaveLength(2);
+    await suite.stack.ready();
+  });
 });
 
 test('the orchestrator killed in a blackout hardly lengthens it', async () => {
-  const undisturbed = await serviced('host-08', { vmId: 'vm-01', step: 'saveVm' }, () => undefined);
-  const result = await serviced('host-05', { vmId: 'vm-01', step: 'saveVm' }, () =>
+  const undisturbed = await serviced(
+    suite.freshHost(),
+    { vmId: 'vm-01', step: 'saveVm' },
+    () => undefined,
+  );
+  const result = await serviced(suite.freshHost(), { vmId: 'vm-01', step: 'saveVm' }, () =>
     kill('orchestrator'),
   );
   expectKept(result);
   const blackoutMs = ({ vms }: ServiceHostResult) => vms[0]?.facts.blackoutMs ?? NaN;
   expect(blackoutMs(result)).toBeLessThan(6 * blackoutMs(undisturbed));
+  await suite.stack.ready();
+});
+
+test('an orchestrator that is killed in the middle of a wave changes nothing but the time', async () => {
+  const [a, b, c] = suite.freshHosts(3) as [string, string, string];
+  const run = await FleetUnderTest.start(suite, {
+    ...over([a, b, c], { canary: 0, maxConcurrentHosts: 2, ramp: false }),
+    faults: { [a]: [{ vmId: 'vm-01', step: 'saveVm', kind: 'slow', delay: '500ms' }] },
+  });
+  await suite.until(a, 'vm-01', 'saveVm', 'intent');
+  kill('orchestrator');
+  const result = await run.result();
+  expect(result).toMatchObject({ outcome: 'updated', counts: { updated: 3 } });
+  for (const hostId of [a, b, c]) {
+    expect(suite.stack.store.host(hostId).generation).toBe(1);
+    for (const vmId of ['vm-01', 'vm-02']) expect(suite.vm(hostId, vmId).facts.path).toBe('kept');
+  }
+  await suite.stack.ready();
 });
 
 const FROZEN_MS = 5_000;
 test('the server frozen for 5 s in a blackout hardly lengthens it, since dark steps run in place', async () => {
   const server = Number(required('HOLDFAST_TEST_SERVER_PID'));
-  const result = await serviced('host-06', { vmId: 'vm-01', step: 'saveVm' }, () => {
+  const result = await serviced(suite.freshHost(), { vmId: 'vm-01', step: 'saveVm' }, () => {
     process.kill(server, 'SIGSTOP');
     setTimeout(() => process.kill(server, 'SIGCONT'), FROZEN_MS);
   });
@@ -83,25 +121,26 @@ test('the server frozen for 5 s in a blackout hardly lengthens it, since dark st
 });
 
 test('with the host worker gone for good, the dead-man brings the VMs back by their deadline', async () => {
+  const hostId = suite.freshHost();
   const handle = await suite.start('serviceHost', {
-    hostId: 'host-07',
+    hostId,
     update,
     blackoutBudget: '2s',
     faults: [{ vmId: 'vm-01', step: 'saveVm', kind: 'slow', delay: '400ms' }],
   });
-  await suite.until('host-07', 'vm-01', 'saveVm', 'intent');
+  await suite.until(hostId, 'vm-01', 'saveVm', 'intent');
   await suite.stack.stopProcess('host', 'SIGKILL');
   for (const vmId of ['vm-01', 'vm-02']) {
-    await suite.untilPhase('host-07', vmId, 'running');
-    expect(suite.vm('host-07', vmId)).toMatchObject({
+    await suite.untilPhase(hostId, vmId, 'running');
+    expect(suite.vm(hostId, vmId)).toMatchObject({
       dataPath: 'vf',
       facts: { guestVisibleEvents: 0 },
     });
-    expect(suite.vm('host-07', vmId).facts.blackoutMs).toBeLessThan(4_000);
+    expect(suite.vm(hostId, vmId).facts.blackoutMs).toBeLessThan(4_000);
   }
   await suite.stack.startProcess('host');
   await suite.stack.ready();
   await expect(handle.result()).rejects.toThrow();
   // Nothing of the old run is left in the way.
-  expectKept(await suite.run('serviceHost', { hostId: 'host-07', update: { version: '3.0.0' } }));
+  expectKept(await suite.run('serviceHost', { hostId, update: { version: '3.0.0' } }));
 });

@@ -8,7 +8,7 @@ import { startDevServer, type DevServer } from '../../tools/temporal/dev-server'
 import { SharedStacks } from './shared-stacks';
 
 /** Fleets of a size that tests can afford are to go on in another history too. */
-const LONG_HISTORY = { 'limit.historyCount.suggestContinueAsNew': 300 };
+const LONG_HISTORY = { 'limit.historyCount.suggestContinueAsNew': 200 };
 
 /**
  * What all test files of one run of Jest have in common: a directory for everything temporary, one bundle of the workflow

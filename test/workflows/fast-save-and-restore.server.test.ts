@@ -5,7 +5,7 @@ let suite: Suite;
 /** No run of these tests gets as far as to touch it. */
 let untouched: string;
 beforeAll(async () => {
-  suite = await Suite.on({ vms: 3 }, 16);
+  suite = await Suite.on({ vms: 2 }, 16);
   untouched = suite.freshHost();
 });
 afterAll(() => suite.stop());

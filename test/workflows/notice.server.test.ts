@@ -10,7 +10,7 @@ const SECRET = `whsec_${Buffer.from('a secret of thirty-two letters..').toString
 const webhook = new Webhook(SECRET);
 let suite: Suite;
 beforeAll(async () => {
-  suite = await Suite.start('notice', { hosts: 9, env: { HOLDFAST_WEBHOOK_SECRET: SECRET } });
+  suite = await Suite.start('notice', { hosts: 9, vms: 2, env: { HOLDFAST_WEBHOOK_SECRET: SECRET } });
 });
 const servers: LocalServer[] = [];
 afterAll(async () => {
@@ -28,7 +28,7 @@ async function tenantsWho(reply: Reply): Promise<LocalServer> {
 }
 
 const update = { version: '2.0.0' };
-const ALL = ['vm-01', 'vm-02', 'vm-03'];
+const ALL = ['vm-01', 'vm-02'];
 const seq = (hostId: string, command: string) =>
   suite
     .journal(hostId)
@@ -52,7 +52,7 @@ test.concurrent('every guest acknowledges before the first VM pauses', async () 
     unacknowledged: [],
     webhook: null,
   });
-  expect(seq(hostId, 'Guest.AcknowledgeNotice')).toHaveLength(3);
+  expect(seq(hostId, 'Guest.AcknowledgeNotice')).toHaveLength(2);
   expect(Math.max(...seq(hostId, 'Guest.AcknowledgeNotice'))).toBeLessThan(
     Math.min(...seq(hostId, 'Hypervisor.SuspendVirtualProcessors')),
   );
@@ -82,7 +82,7 @@ test.concurrent(
     const result = (await handle.result()) as ServiceHostResult;
     expect(result).toMatchObject({
       outcome: 'updated',
-      notice: { acknowledged: ['vm-01', 'vm-03'], unacknowledged: ['vm-02'], webhook: null },
+      notice: { acknowledged: ['vm-01'], unacknowledged: ['vm-02'], webhook: null },
     });
     // By the host's own clock: what comes before and after takes as long as the machine needs.
     const journal = suite.journal(hostId).filter(({ step }) => step === 'noticeGuests');

@@ -4,7 +4,7 @@ import { Suite } from '../support/suite';
 
 let suite: Suite;
 beforeAll(async () => {
-  suite = await Suite.on({ vms: 3 }, 20);
+  suite = await Suite.on({ vms: 2 }, 20);
 });
 afterAll(() => suite.stop());
 
@@ -32,7 +32,7 @@ describe('when something fails', () => {
         versionAfter: '1.0.0',
         invariants: { violated: 0 },
       });
-      expect(paths(result)).toEqual(['kept', 'kept', 'kept']);
+      expect(paths(result)).toEqual(['kept', 'kept']);
       for (const { facts } of result.vms) expect(facts.identityAfter).toEqual(facts.identityBefore);
       expect(allRun(hostId)).toBe(true);
     },
@@ -48,7 +48,7 @@ describe('when something fails', () => {
       faults: [{ vmId: 'vm-02', step: 'saveVm', kind: 'fail-before', times: 1000 }],
     });
     expect(result.outcome).toBe('degraded');
-    expect(result.vms.map((vm) => vm.facts.stackVersion)).toEqual(['2.0.0', '1.0.0', '2.0.0']);
+    expect(result.vms.map((vm) => vm.facts.stackVersion)).toEqual(['2.0.0', '1.0.0']);
     expect(allRun(hostId)).toBe(true);
   });
 
@@ -67,7 +67,7 @@ describe('when something fails', () => {
       update,
       faults: [{ vmId: 'vm-01', step, kind, delay: '100ms' }],
     });
-    expect(paths(result)).toEqual(['kept', 'kept', 'kept']);
+    expect(paths(result)).toEqual(['kept', 'kept']);
     expect(result.outcome).toBe('updated');
     expect(result.invariants.violated).toBe(0);
   });
@@ -85,7 +85,7 @@ describe('when something fails', () => {
       });
       const result = ended.details as ServiceHostResult;
       expect(result).toMatchObject({ outcome: 'notUpdated', invariants: { violated: 0 } });
-      expect(paths(result)).toEqual(['kept', 'kept', 'kept']);
+      expect(paths(result)).toEqual(['kept', 'kept']);
     },
   );
 
@@ -96,12 +96,12 @@ describe('when something fails', () => {
       update,
       blackoutBudget: '3s',
       faults: [
-        { vmId: 'vm-03', step: 'restoreVirtualFunctionState', kind: 'fail-before', times: 1000 },
+        { vmId: 'vm-02', step: 'restoreVirtualFunctionState', kind: 'fail-before', times: 1000 },
       ],
     });
     expect(result.outcome).toBe('degraded');
-    expect(paths(result)).toEqual(['kept', 'kept', 'reattached']);
-    expect(result.vms[2]?.facts.blackoutMs).toBeLessThan(result.vms[2]?.facts.vfOutageMs ?? 0);
+    expect(paths(result)).toEqual(['kept', 'reattached']);
+    expect(result.vms[1]?.facts.blackoutMs).toBeLessThan(result.vms[1]?.facts.vfOutageMs ?? 0);
   });
 
   test.concurrent(
@@ -138,7 +138,7 @@ describe('when something fails', () => {
       expect(ended.type).toBe('HostNotUpdated');
       const result = ended.details as ServiceHostResult;
       expect(result.versionAfter).toBe('1.0.0');
-      expect(paths(result)).toEqual(['kept', 'kept', 'kept']);
+      expect(paths(result)).toEqual(['kept', 'kept']);
       expect(result.vms.every((vm) => vm.facts.stackVersion === '1.0.0')).toBe(true);
     },
   );
@@ -165,7 +165,7 @@ describe('when something fails', () => {
         versionAfter: '1.0.0',
         invariants: { violated: 0 },
       });
-      expect(paths(result)).toEqual(['kept', 'kept', 'kept']);
+      expect(paths(result)).toEqual(['kept', 'kept']);
       for (const { facts } of result.vms) {
         expect(facts).toMatchObject({ stackVersion: '1.0.0', guestVisibleEvents: 0 });
         expect(facts.identityAfter).toEqual(facts.identityBefore);
@@ -190,7 +190,7 @@ describe('when something fails', () => {
       });
       expect(ended.type).toBe('HostNotUpdated');
       const result = ended.details as ServiceHostResult;
-      expect(paths(result)).toEqual(['kept', 'kept', 'kept']);
+      expect(paths(result)).toEqual(['kept', 'kept']);
       for (const { facts } of result.vms) expect(facts.blackoutMs).toBeLessThan(2_500);
     },
   );
