@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import type {
+  BeginRequest,
   HostDescription,
   HostRegistration,
   HostSurvey,
@@ -16,11 +17,12 @@ import {
   HOST_STEPS,
   VM_STEP_NAMES,
   type HostStep,
+  type HostStepCall,
   type StepCall,
   type StepOutcome,
   type VmStep,
 } from '../contract/steps';
-import type { BeginRequest, HostDriver, HostStepCall } from '../hosts/host-driver';
+import type { HostDriver } from '../hosts/host-driver';
 import { answered } from './failure';
 import { findingsAt } from './probes/host-probes';
 

@@ -50,6 +50,11 @@ export const FAILURES = {
     meaning: 'A newer generation took the VM or host over; this late step changed nothing.',
     nextAction: 'Look at the run that holds it now.',
   },
+  NotSupportedByDriver: {
+    retryable: false,
+    meaning: 'The driver of the host cannot do a step that the run needs; nothing was touched.',
+    nextAction: 'Choose a mode without that step, or a host whose driver can do it.',
+  },
   AdoptRefused: {
     retryable: false,
     meaning: 'The VM cannot be taken over from the old run at this step; nothing was changed.',

@@ -4,7 +4,7 @@ import type { Component, HoldMode, Mode, StepPlacement, Update } from './inputs'
 import type { NeededFunction } from './migration';
 import type { PhysicalFunctionFacts } from './migration-fit';
 import type { DataPath, VmFacts } from './results';
-import type { VmStep } from './steps';
+import type { HostStep, VmStep } from './steps';
 
 /** How a host is registered: what a run needs to know before it touches anything. */
 export interface HostRegistration {
@@ -14,6 +14,8 @@ export interface HostRegistration {
   readonly vmWorkflowQueue: string;
   /** Whether faults can be injected. */
   readonly faults: boolean;
+  /** Steps that its driver cannot do; absent: it can do all. */
+  readonly unsupported?: readonly (VmStep | HostStep)[];
 }
 
 /** What a host says of itself and of all its VMs. */
@@ -101,6 +103,26 @@ export interface OperationSettings {
   readonly maxSavedForMs: number;
 }
 
+/** A request for the lease of a VM. Repeating it with the same holder answers with the same lease. */
+export interface BeginRequest {
+  readonly hostId: string;
+  readonly vmId: string;
+  readonly holder: Holder;
+  /** The run that started the holder, so that the host knows the VMs of its servicing run. */
+  readonly parent: Holder | null;
+  /** What the person asked for; a servicing run's own settings win over it. */
+  readonly settings: OperationSettings;
+  readonly faults: readonly Fault[];
+  /** Take the lease from this holder, whose run is known to be closed; refused if someone else holds it by now. */
+  readonly takeOverFrom?: Holder;
+  /**
+   * Go on where an older run stopped, open or not: checked and granted in one transaction, or refused (`AdoptRefused`) with
+   * nothing changed. The new generation fences the older run; record, hold and what is prepared stay. Repeating it with
+   * the same holder answers with the same lease.
+   */
+  readonly adopt?: Adoption;
+}
+
 /** The answer to `beginSave` and `beginRestore`: the lease. */
 export interface Operation {
   readonly generation: number;
@@ -158,6 +180,14 @@ export interface JournalEntry {
   readonly detail: string | null;
   /** Of a function command: the rule of the function policy that allowed or denied it. */
   readonly rule?: string;
+}
+
+export interface JournalQuery {
+  /** Entries after this sequence number; default 0. */
+  readonly afterSeq?: number;
+  readonly vmId?: string;
+  /** At most this many; default 1000. */
+  readonly limit?: number;
 }
 
 /**

@@ -149,6 +149,12 @@ export interface StepCall {
   readonly handed?: Handed;
 }
 
+/** One call of a step on a whole host. */
+export interface HostStepCall {
+  readonly hostId: string;
+  readonly generation: number;
+}
+
 /** What a host answers to a step that did not fail. `refused` and worse are typed failures instead. */
 export interface StepOutcome {
   readonly status: 'done' | 'alreadyDone' | 'notApplicable';

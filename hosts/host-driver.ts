@@ -1,52 +1,24 @@
 import type {
-  Adoption,
+  BeginRequest,
   Beginning,
   HostDescription,
   HostRegistration,
   JournalEntry,
+  JournalQuery,
   Operation,
-  OperationSettings,
   ServicingOrder,
   VmDescription,
 } from '../contract/host';
-import type { Fault } from '../contract/faults';
 import type { FunctionAnswer, FunctionCommandRequest, RemoteAnswer } from '../contract/functions';
 import type { Holder } from '../contract/ids';
 import type { MigrationOperation, MigrationRequest, ReceptionRequest } from '../contract/migration';
-import type { HostStep, StepCall, StepOutcome, VmStep } from '../contract/steps';
-
-/** A request for the lease of a VM. Repeating it with the same holder answers with the same lease. */
-export interface BeginRequest {
-  readonly hostId: string;
-  readonly vmId: string;
-  readonly holder: Holder;
-  /** The run that started the holder, so that the host knows the VMs of its servicing run. */
-  readonly parent: Holder | null;
-  /** What the person asked for; a servicing run's own settings win over it. */
-  readonly settings: OperationSettings;
-  readonly faults: readonly Fault[];
-  /** Take the lease from this holder, whose run is known to be closed; refused if someone else holds it by now. */
-  readonly takeOverFrom?: Holder;
-  /**
-   * Go on where an older run stopped, open or not: checked and granted in one transaction, or refused (`AdoptRefused`) with
-   * nothing changed. The new generation fences the older run; record, hold and what is prepared stay. Repeating it with
-   * the same holder answers with the same lease.
-   */
-  readonly adopt?: Adoption;
-}
-
-export interface HostStepCall {
-  readonly hostId: string;
-  readonly generation: number;
-}
-
-export interface JournalQuery {
-  /** Entries after this sequence number; default 0. */
-  readonly afterSeq?: number;
-  readonly vmId?: string;
-  /** At most this many; default 1000. */
-  readonly limit?: number;
-}
+import type {
+  HostStep,
+  HostStepCall,
+  StepCall,
+  StepOutcome,
+  VmStep,
+} from '../contract/steps';
 
 /**
  * All that a host must be able to do, in terms of VMs, functions, interfaces, connections and records.

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { createFleet } from '../hosts/simulator/fleet';
 import { inventoryOf } from '../hosts/simulator/inventory';
-import { HostStore } from '../hosts/simulator/store';
+import { SimulatorStore } from '../hosts/simulator/store';
 import { completeInventory } from '../workers/inventory';
 import { runMain } from '../workers/run-main';
 import { adaptersOption, wholeNumber, type AdapterMix } from './options';
@@ -37,7 +37,7 @@ async function main(): Promise<void> {
       custodyBelowVsp?: boolean;
       adapters: AdapterMix;
     }>();
-  const store = new HostStore(options.fleetDir);
+  const store = new SimulatorStore(options.fleetDir);
   const hostIds = createFleet(store, { ...options, hosts: options.hosts + options.emptyHosts });
   if (options.inventory !== undefined) completeInventory(options.inventory, inventoryOf(store));
   process.stdout.write(`${options.fleetDir}: ${hostIds.join(', ')}\n`);

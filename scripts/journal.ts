@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import Table from 'cli-table3';
 import { Command } from 'commander';
 import type { JournalEntry } from '../contract/host';
-import { HostStore } from '../hosts/simulator/store';
+import { SimulatorStore } from '../hosts/simulator/store';
 import { runMain } from '../workers/run-main';
 
 interface Options {
@@ -29,7 +29,7 @@ async function main(): Promise<void> {
     .parse();
   const [hostId = ''] = command.args;
   const { fleetDir, vm, commands, decisions, json } = command.opts<Options>();
-  const store = new HostStore(fleetDir);
+  const store = new SimulatorStore(fleetDir);
   try {
     const entries = store
       .journal(hostId, 0, Number.MAX_SAFE_INTEGER, vm)

@@ -1,6 +1,6 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 import type { JournalEntry } from '../contract/host';
-import type { HostStore } from '../hosts/simulator/store';
+import type { SimulatorStore } from '../hosts/simulator/store';
 
 /** How often the journal is read, ms. */
 const REFRESH_MS = 100;
@@ -19,7 +19,7 @@ export class LiveProgress {
   readonly #seen: Map<string, number>;
 
   constructor(
-    private readonly store: HostStore,
+    private readonly store: SimulatorStore,
     hostIds: readonly string[],
   ) {
     this.#seen = new Map(hostIds.map((hostId) => [hostId, store.host(hostId).journalSeq]));

@@ -6,7 +6,7 @@ import { temporal } from '@temporalio/proto';
 import { HOLDFAST_QUEUE, hostQueue, vmWorkflowQueue } from '../contract/queues';
 import { createFleet, type FleetShape } from '../hosts/simulator/fleet';
 import { inventoryOf } from '../hosts/simulator/inventory';
-import { HostStore } from '../hosts/simulator/store';
+import { SimulatorStore } from '../hosts/simulator/store';
 import { spawnGuarded, type GuardedProcess } from '../tools/processes/spawn-guarded';
 import { startDevServer, type DevServer } from '../tools/temporal/dev-server';
 import { runTypeScript } from '../tools/typescript/run-typescript';
@@ -15,7 +15,7 @@ import { completeInventory } from '../workers/inventory';
 import { buildWorkflowBundle } from './workflow-bundle';
 
 /** The hosts of a stack: a new fleet of this shape, or whatever `fill` puts into the store. */
-type HostsOptions = FleetShape | { readonly fill: (store: HostStore) => void };
+type HostsOptions = FleetShape | { readonly fill: (store: SimulatorStore) => void };
 
 export type StackOptions = HostsOptions & {
   /** Where hosts, logs and the workflow bundle go; made if missing. */
@@ -50,7 +50,7 @@ export class Stack {
 
   private constructor(
     private readonly options: StackOptions,
-    readonly store: HostStore,
+    readonly store: SimulatorStore,
     readonly client: Client,
     readonly address: string,
     readonly namespace: string,
@@ -63,7 +63,7 @@ export class Stack {
     const say = options.onProgress ?? (() => undefined);
     const { directory, databaseFile: dbFilename, port, uiPort } = options;
     mkdirSync(join(directory, 'logs'), { recursive: true });
-    const store = new HostStore(join(directory, 'fleet'));
+    const store = new SimulatorStore(join(directory, 'fleet'));
     if ('fill' in options) options.fill(store);
     else createFleet(store, options);
     completeInventory(inventoryFile(directory), inventoryOf(store));

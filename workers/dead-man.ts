@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { DeadMan } from '../hosts/simulator/dead-man';
+import { DeadMan } from '../hosts/engine/dead-man';
 import { runMain } from './run-main';
 import { openFleet, withFleetOptions, type FleetOptions } from './simulated-fleet';
 import { createLogger, withLogOptions, type LogOptions } from './telemetry';
@@ -23,7 +23,7 @@ async function main(): Promise<void> {
       stop.abort();
     });
   }
-  await new DeadMan(store, hosts, (line) => {
+  await new DeadMan(hosts, (line) => {
     logger.warn(line);
   }).watch(stop.signal);
   await store.close();

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { loadPolicy, type Loaded } from '../hosts/simulator/functions/policy-in-force';
-import type { HostStore } from '../hosts/simulator/store';
+import type { SimulatorStore } from '../hosts/simulator/store';
 
 /** How soon a change of the file counts, ms. */
 const LOOK_AGAIN_MS = 500;
@@ -17,7 +17,7 @@ interface Heard {
  * directory open sees it. Without a file, what the directory holds stays in force.
  */
 export async function keepFunctionPolicy(
-  store: HostStore,
+  store: SimulatorStore,
   path: string,
   heard: Heard,
   signal: AbortSignal,

@@ -60,7 +60,7 @@ async function main(): Promise<void> {
     );
   const vms = hostIds.reduce((count, hostId) => count + store.host(hostId).vmIds.length, 0);
   for (const hostId of hostIds)
-    store.updateHost(hostId, (host) => void (host.workerName = options.name));
+    store.updateHost(hostId, ({ host }) => void (host.workerName = options.name));
 
   const stopped = new AbortController();
   const metrics =

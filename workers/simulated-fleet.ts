@@ -2,7 +2,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { ensurePolicy } from '../hosts/simulator/functions/policy-in-force';
 import { loadProfile } from '../hosts/simulator/latency';
 import { SimulatedHosts } from '../hosts/simulator/simulated-host';
-import { HostStore } from '../hosts/simulator/store';
+import { SimulatorStore } from '../hosts/simulator/store';
 
 export interface FleetOptions {
   readonly fleetDir: string;
@@ -26,10 +26,10 @@ export const withFleetOptions = (command: Command): Command =>
     .option('--time-scale <factor>', 'scales the latencies of the profile; 1 = real', factor);
 
 /** Opens the hosts of a fleet directory with their latencies. */
-export function openFleet(options: FleetOptions): { store: HostStore; hosts: SimulatedHosts } {
+export function openFleet(options: FleetOptions): { store: SimulatorStore; hosts: SimulatedHosts } {
   const profile = loadProfile(options.profile);
   const timeScale = options.timeScale ?? profile.timeScale;
-  const store = new HostStore(options.fleetDir);
+  const store = new SimulatorStore(options.fleetDir);
   ensurePolicy(store);
   return { store, hosts: new SimulatedHosts(store, { ...profile, timeScale }) };
 }

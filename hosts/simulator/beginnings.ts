@@ -1,13 +1,10 @@
 import * as z from 'zod';
 import type { Beginning } from '../../contract/host';
-import type { Holder } from '../../contract/ids';
 import type { PhysicalFunctionState } from './devices/physical-function';
 import { presentPfs, presentVm } from './earlier-state';
-import { hostNowMs } from './clock';
 import type { LatencyProfile } from './latency';
-import { sameHolder } from './leases';
-import type { HostState, Objects, VmState } from './state';
-import type { HostStore } from './store';
+import type { HostState, Objects, SimulatedHost, VmState } from './state';
+import type { SimulatorStore } from './store';
 
 /** Raised when the state of hosts changes so that an older one means something else. */
 const STATE_VERSION = 2;
@@ -24,36 +21,18 @@ export interface Simulation {
   readonly vms: readonly VmState[];
 }
 
-/** The beginning of a run that takes one VM: the VM as it is now, before the run changes anything. */
-export const beginningOfVm = (o: Objects, profile: LatencyProfile): Simulation => ({
-  stateVersion: STATE_VERSION,
-  hostTimeMs: o.nowMs,
-  profile,
-  ...structuredClone({ host: { ...o.host, vmIds: [o.vm.vmId] }, pfs: o.pfs, vms: [o.vm] }),
-});
-
-/** The beginning of a run that takes the whole host, read from the store inside its transaction. */
-export const beginningOfHost = (
-  store: HostStore,
-  host: HostState,
+/** The host, or one VM of it, as it is now, before the run changes anything. */
+export function simulationNow(
+  store: SimulatorStore,
+  o: Objects | SimulatedHost,
   profile: LatencyProfile,
-): Simulation => ({
-  stateVersion: STATE_VERSION,
-  hostTimeMs: hostNowMs(),
-  profile,
-  host: structuredClone(host),
-  pfs: store.pfs(host.hostId),
-  vms: host.vmIds.map((vmId) => store.vm(host.hostId, vmId)),
-});
-
-export function readBeginnings(
-  store: HostStore,
-  hostId: string,
-  holders: readonly Holder[],
-): readonly Beginning[] {
-  return store
-    .beginnings(hostId)
-    .filter((beginning) => holders.some((holder) => sameHolder(holder, beginning.holder)));
+): Simulation {
+  const { host, nowMs } = o;
+  const now =
+    'vm' in o
+      ? { host: { ...host, vmIds: [o.vm.vmId] }, pfs: o.pfs, vms: [o.vm] }
+      : { host, pfs: store.pfs(host.hostId), vms: o.vms() };
+  return { stateVersion: STATE_VERSION, hostTimeMs: nowMs, profile, ...structuredClone(now) };
 }
 
 /** A simulated host cannot be made of what was recorded; the message says why and what to do. */

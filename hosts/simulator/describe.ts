@@ -2,7 +2,8 @@ import type { VmDescription } from '../../contract/host';
 import type { AdapterFacts, Path } from '../../contract/results';
 import { vfOutageMs } from './devices/guest';
 import { firstIdentityBefore, identityOf } from './identity';
-import { darkForMs, phaseOf } from './leases';
+import { darkForMs } from '../engine/phase';
+import { phaseOf } from './image';
 import { passthroughFunctions } from './migration/functions';
 import { eachAdapter } from './operations/each-adapter';
 import type { AdapterObjects, Objects, VmState } from './state';
@@ -57,7 +58,7 @@ export function describeVm(o: Objects): VmDescription {
     holder: vm.lease?.holder ?? null,
     generation: vm.generation,
     crossed: vm.pointOfNoReturn !== null,
-    darkForMs: darkForMs(vm, nowMs),
+    darkForMs: darkForMs(vm.partition, nowMs),
     identity,
     dataPath: (withVf[0] ?? adapters[0])?.dataPath ?? 'none',
     heartbeat: running ? (vm.guestHangs ? 'lost' : 'ok') : 'none',
@@ -71,7 +72,7 @@ export function describeVm(o: Objects): VmDescription {
       pathReason: pathReasonOf(vm),
       identityBefore: firstIdentityBefore(vm),
       identityAfter: identity,
-      blackoutMs: running ? vm.blackoutMs : darkForMs(vm, nowMs),
+      blackoutMs: running ? vm.blackoutMs : darkForMs(vm.partition, nowMs),
       vfOutageMs: Math.max(0, ...withVf.map((a) => a.vfOutageMs)),
       guestVisibleEvents: sum(adapters.map((a) => a.guestVisibleEvents)),
       droppedPackets: sum(adapters.map((a) => a.droppedPackets)),

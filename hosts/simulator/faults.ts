@@ -6,11 +6,11 @@ import { markUnassigned } from './devices/synthetic-network-adapter';
 import { losePassthrough } from './migration/functions';
 import type { AdapterObjects } from './state';
 
+/** A fault that is met, with how long it delays, ms. */
+export type Met = Fault & { readonly delayMs: number };
+
 /** The fault that this attempt of a step meets, if any; it counts down as it is met. */
-export function takeFault(
-  owner: { faults: Fault[] },
-  step: string,
-): (Fault & { readonly delayMs: number }) | undefined {
+export function takeFault(owner: { faults: Fault[] }, step: string): Met | undefined {
   const index = owner.faults.findIndex((f) => f.step === step && f.times > 0);
   const fault = owner.faults[index];
   if (fault === undefined) return undefined;

@@ -8,10 +8,10 @@ import {
   type PhysicalFunctionState,
 } from './devices/physical-function';
 import { capacityForGbps } from './devices/bandwidth';
-import { hostNowMs } from './clock';
+import { hostNowMs } from '../engine/clock';
 import { ensurePolicy } from './functions/policy-in-force';
 import type { AdapterState, HostState, VmState } from './state';
-import type { HostStore } from './store';
+import type { SimulatorStore } from './store';
 
 export interface FleetShape {
   /** Simulated hosts, 1–1000, named host-01, host-02, … */
@@ -64,7 +64,7 @@ export const vmIdsOf = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => numbered('vm', index + 1));
 
 /** Makes the hosts that do not exist yet; existing ones are left as they are, with their VMs. Answers all host ids. */
-export function createFleet(store: HostStore, shape: FleetShape): string[] {
+export function createFleet(store: SimulatorStore, shape: FleetShape): string[] {
   ensurePolicy(store);
   const existing = new Set(store.hostIds());
   const hostIds = Array.from({ length: shape.hosts }, (_, h) => numbered('host', h + 1));
@@ -73,7 +73,7 @@ export function createFleet(store: HostStore, shape: FleetShape): string[] {
   return store.hostIds();
 }
 
-function createHost(store: HostStore, hostId: string, index: number, shape: FleetShape): void {
+function createHost(store: SimulatorStore, hostId: string, index: number, shape: FleetShape): void {
   const nowMs = hostNowMs();
   const digest = (what: string) =>
     createHash('sha256')

@@ -1,6 +1,6 @@
 import { DEFAULT_VPORT, isVfOf, vfOf } from './devices/physical-function';
 import { eachAdapter } from './operations/each-adapter';
-import type { AdapterObjects, HostState, Objects } from './state';
+import type { AdapterObjects, Objects } from './state';
 
 /** One line for each invariant of the domain reference; `undefined` means that it holds. */
 type Invariants<O> = readonly (readonly [id: string, check: (o: O) => string | undefined])[];
@@ -129,13 +129,5 @@ export function checkInvariants(o: Objects, when: 'command' | 'result'): string[
   for (const of of eachAdapter(o))
     check(ofAdapter, of, adapters.length === 1 ? vmId : `${vmId}, ${of.adapter.adapterId}`);
   check(ALWAYS, o, vmId);
-  recordBreaches(o.host, breaches);
   return breaches;
-}
-
-/** A breach quarantines the host. */
-export function recordBreaches(host: HostState, breaches: readonly string[]): void {
-  if (breaches.length === 0) return;
-  host.invariants.violations.push(...breaches);
-  host.quarantine ??= `invariant breach: ${breaches.join('; ')}`;
 }

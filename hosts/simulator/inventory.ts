@@ -1,8 +1,8 @@
 import type { Inventory } from '../../contract/inventory';
-import type { HostStore } from './store';
+import type { SimulatorStore } from './store';
 
 /** The simulated hosts of a fleet directory, as an inventory of real ones would have them. */
-export const inventoryOf = (store: HostStore): Inventory => ({
+export const inventoryOf = (store: SimulatorStore): Inventory => ({
   hosts: store.hostIds().map((hostId) => {
     const { faultDomain = 'fd-1', vmIds, custodyBelowVsp } = store.host(hostId);
     return {

@@ -1,4 +1,4 @@
-import { HoldfastError } from '../../contract/failures';
+import { refused } from '../engine/refused';
 
 export type LegalMoves<State extends string> = Readonly<Record<State, readonly State[]>>;
 
@@ -14,5 +14,3 @@ export function move<State extends string>(
   throw refused(`${object} cannot go from ${from} to ${to} (legal: ${legal}).`, { from, to });
 }
 
-export const refused = (what: string, facts: Readonly<Record<string, unknown>> = {}) =>
-  new HoldfastError('Refused', what, facts);

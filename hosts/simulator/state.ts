@@ -1,14 +1,7 @@
-import type { Fault, FaultKind } from '../../contract/faults';
-import type {
-  AdoptedStep,
-  OperationSettings,
-  PastBlackout,
-  ServicingOrder,
-} from '../../contract/host';
-import type { Holder, VirtualFunctionIdentity } from '../../contract/ids';
-import type { Component } from '../../contract/inputs';
+import type { FaultKind } from '../../contract/faults';
+import type { VirtualFunctionIdentity } from '../../contract/ids';
 import type { Path } from '../../contract/results';
-import type { StepOutcome } from '../../contract/steps';
+import type { CoreHost, CoreObjects, CoreVm, HostObjects } from '../engine/state';
 import type { Medium } from './devices/guest-io';
 import type { PartitionState } from './devices/hypervisor-partition';
 import type { GuestState } from './devices/guest';
@@ -20,35 +13,6 @@ import type { WorkerProcessState } from './devices/vm-worker-process';
 import type { MigrationState } from './migration/migration-state';
 import type { VpciState } from './devices/vpci-vsp';
 import type { Readoption } from './functions/readoption';
-
-/** A step that has begun and has no result yet. It owns the VM's (and, where it needs it, the PF's) mailbox. */
-export interface Intent {
-  readonly key: string;
-  readonly step: string;
-  /** One attempt; a newer attempt of the same key supersedes the older one's. */
-  readonly token: string;
-  /** The process that performs it, so that another can tell a slow one from a dead one. */
-  readonly pid: number;
-  readonly instance: string;
-  /** The attempt failed and is waited for by nobody; its time and count stay for the next one. */
-  readonly ended: boolean;
-  readonly startedAtMs: number;
-  readonly attempts: number;
-  readonly spentMs: number;
-  /** Why the last attempt failed, for the message of the one that gives up. */
-  readonly lastFailure: string | null;
-}
-
-export interface Lease {
-  readonly generation: number;
-  readonly holder: Holder;
-  readonly kind: 'save' | 'restore' | 'recovery' | 'migration';
-  readonly settings: OperationSettings;
-  /** The generation of the save that gave this lease to its restore when the VM was down. */
-  readonly handedOnBy?: number;
-  /** The steps that its holder, a fork, does not perform again; absent for every other lease. */
-  readonly adopted?: readonly AdoptedStep[];
-}
 
 /** What can be made ready for the restore while the VM still runs: the next worker process and its adapter. */
 export interface Successor {
@@ -95,16 +59,7 @@ export interface AdapterState {
   pathReason: string | null;
 }
 
-export interface VmState {
-  readonly vmId: string;
-  /** Highest generation ever issued; anything older than the lease's is refused. */
-  generation: number;
-  lease: Lease | null;
-  /** The lease of a restore that prepares while the save still holds the VM. */
-  nextLease: Lease | null;
-  mailbox: Intent | null;
-  faults: Fault[];
-
+export interface VmState extends CoreVm {
   partition: PartitionState;
   workerProcess: WorkerProcessState;
   /** In the order of their ids; a VM may have none. */
@@ -115,58 +70,12 @@ export interface VmState {
   readoption?: Readoption;
   /** The guest answers no heartbeat any more, although its virtual processors run. */
   guestHangs: boolean;
-
-  /** Set before the first interface reset or teardown; from here on only forward. */
-  pointOfNoReturn: { readonly generation: number; readonly atMs: number } | null;
-  /** When the dead-man takes over if nobody else has brought the VM back, by the host's clock. */
-  deadlineMs: number | null;
   /** The VM's state was restored since its record was claimed. */
   vmStateRestored: boolean;
   /** The generation that gave up VFs on its way back. */
   functionsGivenUpBy: number | null;
-  blackoutMs: number;
-  withinBudget: boolean;
-  /** The latest that have ended, oldest first. Absent in hosts of before there was a ledger. */
-  blackouts?: readonly PastBlackout[];
-  /** How the VM as a whole came back; `kept` leaves the word to its adapters. */
-  path: Extract<Path, 'kept' | 'restarted' | 'stranded'>;
-  pathReason: string | null;
-  stranded: string | null;
   /** The latest migration from or to this host; absent: there was none. */
   migration?: MigrationState;
-}
-
-export interface ServicingState {
-  readonly generation: number;
-  readonly holder: Holder;
-  readonly order: ServicingOrder;
-  /** VMs that must all have finished `saveVm` before any crosses; a VM that was left out is gone from it. */
-  members: string[];
-  leftOut: { vmId: string; reason: string }[];
-  /** The commit waits for the VMs. */
-  commitArmed: boolean;
-  /** When each guest acknowledges the notice (null: never), and until when that is waited for, by the host's clock. */
-  notice: {
-    readonly untilMs: number;
-    readonly dueMs: Readonly<Record<string, number | null>>;
-  } | null;
-  /** VMs in the order in which they reached each stage. */
-  quiet: string[];
-  restoreWaiting: string[];
-  paused: string[];
-  saved: string[];
-  down: string[];
-  /** All members have crossed, or may: the host-wide barrier is open. */
-  crossed: boolean;
-  aborted: string | null;
-  update: 'armed' | 'committing' | 'committed' | 'notUpdated';
-  /** What is wrong with the update; absent: nothing is known to be. */
-  defect?: UpdateDefect;
-  /** Why the host flipped the update back by itself; absent: it did not. */
-  rejected?: string;
-  /** VMs whose restore has been let through the gate, and those of them that run again. */
-  admitted: string[];
-  resumed: string[];
 }
 
 /** What a bad update does when its stack is started. */
@@ -175,51 +84,30 @@ export type UpdateDefect = Extract<
   'fails-to-start' | 'starts-old-version' | 'fails-verification'
 >;
 
-export interface HostState {
-  readonly hostId: string;
-  readonly bootId: string;
+export interface HostState extends CoreHost {
   readonly seed: number;
   /** Absent in hosts of before there were fault domains. */
   readonly faultDomain?: string;
-  /** Which host worker process serves it; its workflow queue is named after it. */
-  workerName: string;
-  /** Those that live here; one that is on its way here, or that has left, is not among them. */
-  vmIds: readonly string[];
-  generation: number;
-  lease: { readonly generation: number; readonly holder: Holder } | null;
-  servicing: ServicingState | null;
-  versions: Record<Component, string>;
-  /** The inactive slot. */
-  staged: { component: Component; version: string; updateId: string } | null;
-  /** What the last flip replaced, so that it can be flipped back. */
-  previous: { component: Component; version: string; updateId: string } | null;
   readonly custodyBelowVsp: boolean;
   readonly switchExtensions: readonly {
     readonly extensionId: string;
     readonly dataBytes: number;
   }[];
-  mailbox: Intent | null;
-  faults: Fault[];
-  /** Why the host takes no more work after a breach; stranded VMs quarantine it too. */
-  quarantine: string | null;
-  stranded: string[];
-  journalSeq: number;
-  /** Forbidden ones, and how many of them there were when the latest servicing run was armed. */
-  commands: { forbidden: number; forbiddenBeforeServicing?: number };
-  invariants: { checked: number; violations: string[] };
   nextWorkerProcess: number;
   nextLuid: number;
+  /** What is wrong with the update of the run of this generation; absent: nothing is known to be. */
+  updateDefect?: { readonly generation: number; readonly kind: UpdateDefect };
 }
 
 /** What a command works on: the host, its PFs, and the VM it is for. Fresh copies; written back together. */
-export interface Objects {
+export interface Objects extends CoreObjects {
   readonly host: HostState;
   readonly pfs: readonly PhysicalFunctionState[];
   readonly vm: VmState;
   /** What the I/O of a VM that is migrated ends at, by adapter: the wire, or a namespace; null: nobody counts it. */
   media?: Record<string, Medium> | null;
-  /** The host's monotonic clock, ms. */
-  readonly nowMs: number;
+  /** The migration that they were read of. */
+  readonly mediaOf?: string | undefined;
 }
 
 /** The same for a command that is for one of the VM's adapters. */
@@ -229,4 +117,4 @@ export interface AdapterObjects extends Objects {
   readonly pf: PhysicalFunctionState;
 }
 
-export type RecordedOutcome = Omit<StepOutcome, 'darkForMs'>;
+export type SimulatedHost = HostObjects<HostState, VmState>;

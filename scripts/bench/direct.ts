@@ -7,7 +7,7 @@ import { VM_STEPS, type VmStep } from '../../contract/steps';
 import { createFleet } from '../../hosts/simulator/fleet';
 import { loadProfile } from '../../hosts/simulator/latency';
 import { SimulatedHosts } from '../../hosts/simulator/simulated-host';
-import { HostStore } from '../../hosts/simulator/store';
+import { SimulatorStore } from '../../hosts/simulator/store';
 
 const SETTINGS: OperationSettings = {
   mode: 'modified',
@@ -27,7 +27,7 @@ const RESTORE = performed(restoreFlow(SETTINGS));
 /** The limit: the same steps by direct driver calls, without any durable engine. Blackouts of all VMs, ms. */
 export async function directBlackouts(vms: number, rounds: number): Promise<number[]> {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
-  const store = new HostStore(directory);
+  const store = new SimulatorStore(directory);
   try {
     const [hostId = ''] = createFleet(store, { hosts: 1, vms, seed: 1 });
     const hosts = new SimulatedHosts(store, loadProfile('zero'));

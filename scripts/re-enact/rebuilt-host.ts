@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { goneOn, type Simulation } from '../../hosts/simulator/beginnings';
-import { hostNowMs } from '../../hosts/simulator/clock';
+import { hostNowMs } from '../../hosts/engine/clock';
 import { loadProfile } from '../../hosts/simulator/latency';
-import type { HostStore } from '../../hosts/simulator/store';
+import type { SimulatorStore } from '../../hosts/simulator/store';
 import { startDevServer, type DevServer } from '../../tools/temporal/dev-server';
 import { HOST_WORKER_NAME, Stack } from '../stack';
 
@@ -68,7 +68,7 @@ async function stopAll(stack: Stack, server: DevServer): Promise<void> {
   await server.stop();
 }
 
-function putHost(store: HostStore, { simulation, recordedAtMs }: Rebuild, hostMs: number): void {
+function putHost(store: SimulatorStore, { simulation, recordedAtMs }: Rebuild, hostMs: number): void {
   const wallShiftMs = recordedAtMs === null ? 0 : Date.now() - recordedAtMs;
   const { host, pfs, vms } = goneOn(simulation, { hostMs, wallShiftMs });
   store.putHost({ ...host, workerName: HOST_WORKER_NAME }, pfs, vms);

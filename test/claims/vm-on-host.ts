@@ -8,7 +8,8 @@ import type { AdapterBlocks, SavedRecord } from '../../hosts/simulator/devices/r
 import type { VfDevice } from '../../hosts/simulator/devices/vpci-vsp';
 import { SimulatedHosts } from '../../hosts/simulator/simulated-host';
 import { objectsOf } from '../../hosts/simulator/operations/each-adapter';
-import type { AdapterObjects, RecordedOutcome } from '../../hosts/simulator/state';
+import type { RecordedOutcome } from '../../hosts/engine/state';
+import type { AdapterObjects } from '../../hosts/simulator/state';
 import type { Ended, Suite } from '../support/suite';
 
 /** Commands that would take the VF from the VM, or make it another one. A modified save and restore issue none of them. */

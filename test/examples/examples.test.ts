@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createFleet } from '../../hosts/simulator/fleet';
 import { inventoryOf } from '../../hosts/simulator/inventory';
-import { HostStore } from '../../hosts/simulator/store';
+import { SimulatorStore } from '../../hosts/simulator/store';
 import { readFleet } from '../../scripts/update-fleet/fleet-file';
 import { planFromFile } from '../../scripts/update-fleet/plan';
 import { SCHEMA_FILE, fleetSchema } from '../../scripts/update-fleet/schema';
@@ -14,7 +14,7 @@ const EXAMPLES = readdirSync(join(ROOT, 'examples')).filter((name) => name.endsW
 
 test('fleet.yaml is the fleet of npm start', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-examples-'));
-  const store = new HostStore(directory);
+  const store = new SimulatorStore(directory);
   createFleet(store, { hosts: 3, vms: 4, seed: 1, faultDomains: 2 });
   const { settings } = readFleet(join(ROOT, 'examples', 'fleet.yaml'), {});
   expect(settings.inventory).toEqual(inventoryOf(store));

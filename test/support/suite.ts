@@ -20,7 +20,7 @@ import type {
   ServiceHostResult,
 } from '../../contract/results';
 import { describeVm } from '../../hosts/simulator/describe';
-import { HostStore } from '../../hosts/simulator/store';
+import { SimulatorStore } from '../../hosts/simulator/store';
 import type { Stack, StackOptions } from '../../scripts/stack';
 import { connectClient } from '../../workers/connection';
 import { required } from './required';
@@ -73,7 +73,7 @@ export class Suite<On extends Running = Running> {
     const { namespace, directory, hostIds } = lent;
     const address = required('HOLDFAST_TEST_ADDRESS');
     const client = await connectClient({ address, namespace, connectionOptions: { address } });
-    const store = new HostStore(join(directory, 'fleet'));
+    const store = new SimulatorStore(join(directory, 'fleet'));
     return new Suite({ address, client, directory, namespace, store }, hostIds, async () => {
       await client.connection.close();
       await store.close();

@@ -3,7 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BUILT_IN, readPolicy } from '../../hosts/function-policy/policy-file';
-import { HostStore } from '../../hosts/simulator/store';
+import { SimulatorStore } from '../../hosts/simulator/store';
 import { keepFunctionPolicy } from '../../workers/function-policy';
 import { SimulatedFleet } from '../hosts/simulator/simulated-fleet';
 
@@ -49,7 +49,7 @@ const until = async (length: number) => {
 };
 /** As another process sees it: the dead-man, say. */
 const inForce = async () => {
-  const other = new HostStore(fleet.directory);
+  const other = new SimulatorStore(fleet.directory);
   const { policy: found } = other.functions.inForce();
   await other.close();
   return found?.version ?? 'none';

@@ -20,7 +20,7 @@ describe('the metrics of real workers', () => {
 
   beforeAll(async () => {
     suite = await Suite.start('metrics', { hosts: 3, vms: 2 });
-    workers = await ObservedWorkers.start(suite, dirname(suite.stack.store.fleetDirectory));
+    workers = await ObservedWorkers.start(suite, dirname(suite.stack.store.directory));
     await suite.stack.ready();
     serviced = await suite.run('serviceHost', {
       hostId: 'host-01',

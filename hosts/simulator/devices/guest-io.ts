@@ -1,6 +1,6 @@
 import type { FunctionKind, IoLedger } from '../../../contract/migration';
 import { HoldfastError } from '../../../contract/failures';
-import { refused } from '../legal-moves';
+import { refused } from '../../engine/refused';
 
 /**
  * The commands that a guest has under way at one of its functions while it is migrated: packets to send, or reads and

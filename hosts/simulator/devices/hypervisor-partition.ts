@@ -1,4 +1,5 @@
-import { move, refused, type LegalMoves } from '../legal-moves';
+import { refused } from '../../engine/refused';
+import { move, type LegalMoves } from '../legal-moves';
 
 /**
  * The hypervisor partition: virtual processors, guest memory map, IOMMU domain. It outlives the worker process: while

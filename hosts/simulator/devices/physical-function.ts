@@ -1,6 +1,6 @@
 import { HoldfastError } from '../../../contract/failures';
 import type { FunctionKind } from '../../../contract/migration';
-import type { Intent } from '../state';
+import type { Intent } from '../../engine/state';
 import { DEFAULT_SHARE_GBPS, ledgerOf } from './bandwidth';
 
 export type { FunctionKind };

@@ -1,4 +1,5 @@
-import { move, refused, type LegalMoves } from '../legal-moves';
+import { refused } from '../../engine/refused';
+import { move, type LegalMoves } from '../legal-moves';
 
 /** An adapter's NIC at the VM switch. It stays connected through a modified save; only the VDEV goes. */
 export interface SwitchNicState {

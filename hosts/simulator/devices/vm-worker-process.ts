@@ -1,4 +1,5 @@
-import { move, refused, type LegalMoves } from '../legal-moves';
+import { refused } from '../../engine/refused';
+import { move, type LegalMoves } from '../legal-moves';
 
 /** The VM worker process (VMWP): one per VM, from a stack of a version. */
 export interface WorkerProcessState {

@@ -1,6 +1,7 @@
 import { HoldfastError } from '../../../contract/failures';
 import type { HoldMode } from '../../../contract/inputs';
-import { move, refused, type LegalMoves } from '../legal-moves';
+import { refused } from '../../engine/refused';
+import { move, type LegalMoves } from '../legal-moves';
 
 /**
  * The VPCI VSP's view of one VM: the VF device (LUID, assigned or not), the bus *connection* (IOMMU attach, MMIO,

@@ -5,9 +5,10 @@ import type {
   FunctionDecision,
   RemoteAnswer,
 } from '../../../contract/functions';
-import { issueCommand } from '../commands';
-import type { HostState } from '../state';
-import type { HostStore } from '../store';
+import { issueCommand } from '../../engine/commands';
+import type { Port } from '../../engine/port';
+import type { HostState, Objects } from '../state';
+import type { SimulatorStore } from '../store';
 import { compositeDescription, partOf } from './composite';
 import type { Allowed } from './decision';
 import { entryOf } from './entries';
@@ -24,7 +25,10 @@ const STEP = 'commandFunction';
  * asks the policy, and forwards it to the PF or VF, or says at which other host the device is. Repeated by the same run it
  * answers as before.
  */
-export function commandFunction(store: HostStore, request: FunctionCommandRequest): FunctionAnswer {
+export function commandFunction(
+  { store, port }: { readonly store: SimulatorStore; readonly port: Port<Objects> },
+  request: FunctionCommandRequest,
+): FunctionAnswer {
   const { hostId, command, sender } = request;
   const key = keyOf(request);
   const known = store.functions.answer(hostId, key);
@@ -97,10 +101,11 @@ export function commandFunction(store: HostStore, request: FunctionCommandReques
       const { ownerVmId } = entry;
       if (ownerVmId === null) throw new TypeError(`${entry.functionId} has no owner`);
       const by = sent();
-      const target = { hostId, vmId: ownerVmId, step: STEP, generation: 0, by, note: said(by) };
+      const target = { hostId, vmId: ownerVmId, step: STEP, generation: 0, by };
       const issued = commandOf(command.operation, kindOfDevice(store, hostId, entry));
-      return issueCommand(store, target, null, issued, (o, decision) => {
-        if (decision === undefined) throw new TypeError(`${issued} was not decided on`);
+      return issueCommand({ store, port }, target, null, issued, (o, says, decision) => {
+        says(said(by));
+        if (decision?.effect !== 'allow') throw new TypeError(`${issued} was not decided on`);
         return performed(onFunction(store, o, by, input), decision);
       });
     }
@@ -108,13 +113,13 @@ export function commandFunction(store: HostStore, request: FunctionCommandReques
 }
 
 /** The answer of another host on its way back to the caller: written down here, and put where the caller wants it. */
-export function returnRemoteAnswer(store: HostStore, answer: RemoteAnswer): FunctionAnswer {
+export function returnRemoteAnswer(store: SimulatorStore, answer: RemoteAnswer): FunctionAnswer {
   const { hostId, command, outcome, deviceHostId } = answer;
   const key = `${keyOf(answer)}/returned`;
   const known = store.functions.answer(hostId, key);
   if (known !== undefined) return known;
   const { ownerVmId } = entryOf(store, hostId, command.functionId);
-  return store.updateHost(hostId, (host) => {
+  return store.updateHost(hostId, ({ host }) => {
     const returned = 'output' in outcome;
     store.append(host, {
       vmId: ownerVmId,
@@ -132,7 +137,7 @@ export function returnRemoteAnswer(store: HostStore, answer: RemoteAnswer): Func
   });
 }
 
-const kindOfDevice = (store: HostStore, hostId: string, { deviceId }: FunctionEntry) =>
+const kindOfDevice = (store: SimulatorStore, hostId: string, { deviceId }: FunctionEntry) =>
   store.pfs(hostId).find(({ pfId }) => pfId === deviceId)?.kind;
 
 /** Under which a command is answered once. */
@@ -140,7 +145,7 @@ export const keyOf = ({ run, sender }: Pick<FunctionCommandRequest, 'run' | 'sen
   `${run.workflowId}/${run.runId}${sender.kind === 'remoteHost' ? `/for ${sender.hostId}` : ''}`;
 
 /** The VM whose private command channel it came through: that is the caller's identity, whatever the command says. */
-function channelOf(store: HostStore, { hostId, sender }: FunctionCommandRequest): string | null {
+function channelOf(store: SimulatorStore, { hostId, sender }: FunctionCommandRequest): string | null {
   switch (sender.kind) {
     case 'operator':
       return null;
@@ -162,7 +167,7 @@ const said = ({ caller, callerHost, callerVmId, entry, operation }: SentCommand)
 
 /** Asks the policy about a function without a VF on this host, and goes on in the same transaction. */
 function consulted<T>(
-  store: HostStore,
+  store: SimulatorStore,
   { hostId, command }: Pick<FunctionCommandRequest, 'hostId' | 'command'>,
   sent: SentCommand,
   goOn: (host: HostState, decision: Allowed) => T,
@@ -183,7 +188,7 @@ function consulted<T>(
   let rule = '';
   let answer: { readonly value: T } | { readonly error: HoldfastError };
   try {
-    answer = store.updateHost(hostId, (host) => {
+    answer = store.updateHost(hostId, ({ host }) => {
       const decision = intermediaryOfSent(store, null, sent, issued);
       ({ rule } = decision);
       if (decision.effect === 'deny') {
@@ -195,7 +200,7 @@ function consulted<T>(
       return { value };
     });
   } catch (error) {
-    store.updateHost(hostId, (host) => {
+    store.updateHost(hostId, ({ host }) => {
       journal(host, 'refused', error instanceof Error ? error.message : String(error), rule);
     });
     throw error;

@@ -1,6 +1,6 @@
 import { HoldfastError } from '../../../contract/failures';
 import type { FunctionOperation } from '../../../contract/functions';
-import type { HostStore } from '../store';
+import type { SimulatorStore } from '../store';
 import { shareGbps } from '../devices/bandwidth';
 import { entryOf } from './entries';
 import type { FunctionEntry } from './function-database';
@@ -8,7 +8,7 @@ import type { CommandInput } from './values';
 
 /** The part that a command to a composite function is for: the one it names, or the only one that has what it wants. */
 export function partOf(
-  store: HostStore,
+  store: SimulatorStore,
   hostId: string,
   { functionId, parts }: FunctionEntry,
   operation: FunctionOperation,
@@ -32,17 +32,17 @@ export function partOf(
 }
 
 /** Where the device is elsewhere, only its own host knows. */
-const hasVf = (store: HostStore, hostId: string, entry: FunctionEntry, vfId: number): boolean =>
+const hasVf = (store: SimulatorStore, hostId: string, entry: FunctionEntry, vfId: number): boolean =>
   entry.kind === 'remote' || vfsOf(store, hostId, entry).some((vf) => vf.vfId === vfId);
 
-const vfsOf = (store: HostStore, hostId: string, { deviceId, ownerVmId }: FunctionEntry) =>
+const vfsOf = (store: SimulatorStore, hostId: string, { deviceId, ownerVmId }: FunctionEntry) =>
   store
     .pfs(hostId)
     .filter(({ pfId }) => pfId === deviceId)
     .flatMap(({ vfs }) => vfs.filter((vf) => vf.ownerVmId === ownerVmId));
 
 /** Functions of several devices, shown as the one that its VM sees: no device is named. */
-export function compositeDescription(store: HostStore, hostId: string, entry: FunctionEntry) {
+export function compositeDescription(store: SimulatorStore, hostId: string, entry: FunctionEntry) {
   const parts = entry.parts.map(({ part, functionId }) => ({
     part,
     of: entryOf(store, hostId, functionId),

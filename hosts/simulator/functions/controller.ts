@@ -1,6 +1,6 @@
 import { addressOf, type FunctionInput, type FunctionOperation } from '../../../contract/functions';
-import { refused } from '../legal-moves';
-import type { HostStore } from '../store';
+import { refused } from '../../engine/refused';
+import type { SimulatorStore } from '../store';
 import { entryOf } from './entries';
 import type { FunctionEntry } from './function-database';
 import { inputOf, type CommandInput } from './values';
@@ -16,7 +16,7 @@ type Change = Extract<
 
 /** Makes, changes and removes the functions of a host that are not made of one device of its own (¶62). */
 export function changeFunctions(
-  store: HostStore,
+  store: SimulatorStore,
   hostId: string,
   operation: Change,
   raw: CommandInput,
@@ -36,7 +36,7 @@ export function changeFunctions(
 }
 
 function createRemote(
-  store: HostStore,
+  store: SimulatorStore,
   hostId: string,
   input: FunctionInput<'createRemoteFunction'>,
 ): FunctionEntry {
@@ -58,7 +58,7 @@ function createRemote(
 }
 
 function changeRemote(
-  store: HostStore,
+  store: SimulatorStore,
   hostId: string,
   input: FunctionInput<'changeRemoteFunction'>,
 ): FunctionEntry {
@@ -76,7 +76,7 @@ function changeRemote(
 }
 
 function createComposite(
-  store: HostStore,
+  store: SimulatorStore,
   hostId: string,
   { name, ownerVmId, parts, policy }: FunctionInput<'createCompositeFunction'>,
 ): FunctionEntry {
@@ -110,7 +110,7 @@ function createComposite(
   });
 }
 
-function remove(store: HostStore, hostId: string, functionId: string) {
+function remove(store: SimulatorStore, hostId: string, functionId: string) {
   const { kind } = entryOf(store, hostId, functionId);
   if (kind !== 'remote' && kind !== 'composite')
     throw refused(`${functionId} is a ${kind} function, which stays as long as its device.`);
@@ -122,7 +122,7 @@ function remove(store: HostStore, hostId: string, functionId: string) {
   return { removed: functionId };
 }
 
-function put(store: HostStore, hostId: string, entry: FunctionEntry): FunctionEntry {
+function put(store: SimulatorStore, hostId: string, entry: FunctionEntry): FunctionEntry {
   store.functions.putEntry(hostId, entry);
   return entry;
 }
@@ -135,7 +135,7 @@ function locationOf(hostId: string, functionId: string): FunctionEntry['location
 }
 
 /** A name that the policy in force does not have would deny every command to the function. */
-function knownPolicy(store: HostStore, name: string): string {
+function knownPolicy(store: SimulatorStore, name: string): string {
   const { policy } = store.functions.inForce();
   if (policy !== null && !policy.has(name))
     throw refused(`The function policy in force has none named "${name}".`);

@@ -1,28 +1,17 @@
 import { HoldfastError } from '../../../contract/failures';
+import type { Decision } from '../../engine/port';
 import type { Question } from '../../function-policy/decide';
-import type { HostStore } from '../store';
+import type { SimulatorStore } from '../store';
 
 /** What came of asking the policy: for the journal, and for who asked. */
-export type Decision = Allowed | Denied;
-export interface Allowed {
-  readonly effect: 'allow';
-  readonly rule: string;
-  readonly policyVersion: string;
-}
-export interface Denied {
-  readonly effect: 'deny';
-  readonly rule: string;
-  readonly policyVersion: string;
-  readonly error: HoldfastError;
-  /** The VF that it was about is held: somebody tried what would lose it. */
-  readonly held: boolean;
-}
+export type Allowed = Extract<Decision, { readonly effect: 'allow' }>;
+type Denied = Extract<Decision, { readonly effect: 'deny' }>;
 
 /** There is no valid policy: nothing is allowed. */
 export const UNAVAILABLE = 'policy-unavailable';
 
 /** Asks the policy in force. `command` is what would be issued, for the message. */
-export function decide(store: HostStore, asked: Question, command: string): Decision {
+export function decide(store: SimulatorStore, asked: Question, command: string): Decision {
   const inForce = store.functions.inForce();
   if (inForce.policy === null) {
     const { version, why } = inForce;

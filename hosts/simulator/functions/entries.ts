@@ -7,7 +7,7 @@ import {
   emulatedFunctionOf,
 } from '../../../contract/functions';
 import type { VmState } from '../state';
-import type { HostStore } from '../store';
+import type { SimulatorStore } from '../store';
 import type { FunctionEntry } from './function-database';
 
 /** The PFs that a VM has a function of, the first one first. */
@@ -18,7 +18,7 @@ const pfsOf = ({ adapters }: VmState): string[] => [...new Set(adapters.map(({ p
  * before there were entries, so what is not stored yet is derived. Without `pfId`: on the first PF; undefined: it has none.
  */
 export function entryOfVm(
-  store: HostStore,
+  store: SimulatorStore,
   hostId: string,
   vm: VmState,
   pfId = vm.adapters[0]?.pfId,
@@ -44,7 +44,7 @@ export function entryOfVm(
 }
 
 /** All emulated physical functions of a VM. */
-export const entriesOfVm = (store: HostStore, hostId: string, vm: VmState): FunctionEntry[] =>
+export const entriesOfVm = (store: SimulatorStore, hostId: string, vm: VmState): FunctionEntry[] =>
   pfsOf(vm).flatMap((pfId) => entryOfVm(store, hostId, vm, pfId) ?? []);
 
 const controllerEntry = (hostId: string): FunctionEntry => ({
@@ -67,7 +67,7 @@ const controllerEntry = (hostId: string): FunctionEntry => ({
 
 /** The entry of an id, or a failure that names the functions that there are: of this VM, or (null) all of them. */
 export function entryOf(
-  store: HostStore,
+  store: SimulatorStore,
   hostId: string,
   functionId: string,
   ownerVmId: string | null = null,
@@ -88,7 +88,7 @@ export function entryOf(
   );
 }
 
-function findEntry(store: HostStore, hostId: string, functionId: string) {
+function findEntry(store: SimulatorStore, hostId: string, functionId: string) {
   if (functionId === controllerOf(hostId)) return controllerEntry(hostId);
   const { name } = addressOf(functionId);
   const derived = name.startsWith('evf-')
@@ -104,7 +104,7 @@ function findEntry(store: HostStore, hostId: string, functionId: string) {
 }
 
 /** All functions of the host: the controller, those of its VMs with their VFs, remote and composite ones. */
-export function entriesOf(store: HostStore, hostId: string): FunctionEntry[] {
+export function entriesOf(store: SimulatorStore, hostId: string): FunctionEntry[] {
   const physical = store
     .host(hostId)
     .vmIds.flatMap((vmId) => entriesOfVm(store, hostId, store.vm(hostId, vmId)));
@@ -113,7 +113,7 @@ export function entriesOf(store: HostStore, hostId: string): FunctionEntry[] {
 }
 
 /** The emulated virtual functions are what is allocated just now: a command names the physical one, and them by number. */
-function virtualEntries(store: HostStore, hostId: string): FunctionEntry[] {
+function virtualEntries(store: SimulatorStore, hostId: string): FunctionEntry[] {
   return store.pfs(hostId).flatMap(({ pfId, vfs }) =>
     vfs.map(({ vfId, ownerVmId }) => {
       const functionId = `local:${hostId}/evf-${pfId}-${String(vfId)}`;

@@ -2,12 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { toMs } from '../../../contract/durations';
 import { HoldfastError } from '../../../contract/failures';
 import type { FunctionCommandRequest } from '../../../contract/functions';
-import type { HostStore } from '../store';
+import type { SimulatorStore } from '../store';
 import { keyOf } from './command-function';
 
 /** Lets an attempt meet the faults of its command; the answer loses the reply where that is one of them. */
 export async function meetFaults(
-  store: HostStore,
+  store: SimulatorStore,
   request: FunctionCommandRequest,
 ): Promise<() => void> {
   const { hostId, command, faults } = request;

@@ -7,8 +7,9 @@ import { functionOf, movedOf } from '../migration/functions';
 import { underWay } from '../migration/migration-state';
 import { eachAdapter, objectsOf } from '../operations/each-adapter';
 import type { AdapterObjects, Objects, VmState } from '../state';
-import type { HostStore } from '../store';
-import { decide, denied, type Decision } from './decision';
+import type { SimulatorStore } from '../store';
+import type { Decision } from '../../engine/port';
+import { decide, denied } from './decision';
 import { entryOfVm } from './entries';
 import type { FunctionEntry } from './function-database';
 import { operationOfCommand } from './host-commands';
@@ -40,7 +41,7 @@ interface HostCommand {
  * function. Call it in the transaction of the command, so that nothing changes between decision and effect.
  */
 export function intermediary(
-  store: HostStore,
+  store: SimulatorStore,
   o: Objects,
   { command, by, adapterId }: HostCommand,
 ): Decision | undefined {
@@ -70,7 +71,7 @@ export function intermediary(
 
 /** The same for a command from outside. `o`: the VM that owns the function, if its device is on this host. */
 export function intermediaryOfSent(
-  store: HostStore,
+  store: SimulatorStore,
   o: Objects | null,
   sent: SentCommand,
   command: string,

@@ -5,10 +5,10 @@ import { guestLosesVf, guestKnowsVf } from '../devices/guest';
 import { allocateVf, freeVf, resetVf, startRing, vfOf } from '../devices/physical-function';
 import { markUnassigned } from '../devices/synthetic-network-adapter';
 import { unassignDevice } from '../devices/vpci-vsp';
-import { describeHolder } from '../leases';
-import { refused } from '../legal-moves';
+import { describeHolder } from '../../engine/phase';
+import { refused } from '../../engine/refused';
 import type { AdapterObjects, Objects } from '../state';
-import type { HostStore } from '../store';
+import type { SimulatorStore } from '../store';
 import { changeFunctions } from './controller';
 import { entriesOf } from './entries';
 import type { FunctionEntry } from './function-database';
@@ -17,7 +17,7 @@ import { inputOf, type CommandInput, type Output } from './values';
 
 /** Performs a command on PF or VF of a function of this host, inside its transaction. The policy has allowed it. */
 export function onFunction(
-  store: HostStore,
+  store: SimulatorStore,
   o: Objects,
   sent: SentCommand,
   raw: CommandInput,
@@ -89,7 +89,7 @@ function withVf(of: AdapterObjects) {
 
 /** The same for the controller of a host, which has no device. */
 export function onController(
-  store: HostStore,
+  store: SimulatorStore,
   hostId: string,
   operation: FunctionOperation,
   raw: CommandInput,
@@ -151,7 +151,7 @@ function describe(o: Objects, entry: FunctionEntry): Output {
 }
 
 /** A VM sees its own only. */
-function list(store: HostStore, hostId: string, vmId: string | null): Output {
+function list(store: SimulatorStore, hostId: string, vmId: string | null): Output {
   const seen = entriesOf(store, hostId).filter(
     ({ ownerVmId }) => vmId === null || ownerVmId === vmId,
   );

@@ -5,10 +5,10 @@ import {
   versionOf,
   type PolicyRecord,
 } from '../../function-policy/policy-file';
-import type { HostStore } from '../store';
+import type { SimulatorStore } from '../store';
 
 /** A directory that holds no policy, since none was given and it is new or of before there were any, gets the built-in one. */
-export function ensurePolicy(store: HostStore): void {
+export function ensurePolicy(store: SimulatorStore): void {
   const record = store.functions.record();
   const isWithout = record === undefined || ('unavailable' in record && record.source === BUILT_IN);
   if (isWithout) loadPolicy(store, BUILT_IN);
@@ -23,7 +23,7 @@ export type Loaded =
  * Puts a policy file in force for all processes that serve hosts of the directory: as a whole, or not at all. A broken one
  * leaves the policy that a person gave before; the built-in one is not what they wanted, so then there is none.
  */
-export function loadPolicy(store: HostStore, path: string): Loaded {
+export function loadPolicy(store: SimulatorStore, path: string): Loaded {
   const before = store.functions.record();
   try {
     const record = readPolicy(path);

@@ -1,8 +1,9 @@
 import type { PolicedOperation } from '../../../contract/functions';
 import { vfOf } from '../devices/physical-function';
 import type { AdapterObjects, Objects, VmState } from '../state';
-import type { HostStore } from '../store';
-import { decide, type Decision } from './decision';
+import type { SimulatorStore } from '../store';
+import type { Decision } from '../../engine/port';
+import { decide } from './decision';
 import { entriesOfVm } from './entries';
 
 /** What brings a held VF back to its VM, forward or by an undo. */
@@ -41,7 +42,7 @@ export const AUTHORISED_AT_BEGIN_SAVE = 'authorised-at-begin-save';
  * VM: a policy that is changed or unavailable later strands no paused VM. Answers the denial where there is one; then nothing
  * has begun. VFs that are held already keep what was said when they were taken.
  */
-export function authoriseReadoption(store: HostStore, o: Objects): Decision | undefined {
+export function authoriseReadoption(store: SimulatorStore, o: Objects): Decision | undefined {
   const { vm, host } = o;
   const isHeld = vm.adapters.some(({ heldFunction }) => heldFunction != null);
   if (vm.partition.state !== 'running' || isHeld) return undefined;

@@ -7,7 +7,7 @@ import {
   type FunctionSender,
 } from '../../../contract/functions';
 import { z } from '../../../contract/zod';
-import type { HostStore } from '../store';
+import type { SimulatorStore } from '../store';
 
 /** Any operation's input. */
 export type CommandInput = Readonly<Record<string, unknown>> & {
@@ -24,7 +24,7 @@ const SCHEMAS: Schemas = FUNCTION_INPUTS;
 
 /** A command's input, by value or out of a buffer of its caller, validated for the operation. */
 export function readInput(
-  store: HostStore,
+  store: SimulatorStore,
   { hostId, command, sender }: FunctionCommandRequest,
 ): CommandInput {
   const { inputLocation, operation } = command;
@@ -52,7 +52,7 @@ export const inputOf = <Operation extends FunctionOperation>(
 
 /** An output by value is the answer; by location it goes there, and the answer is null. */
 export function deliver(
-  store: HostStore,
+  store: SimulatorStore,
   { hostId, command, sender }: Pick<FunctionCommandRequest, 'hostId' | 'command' | 'sender'>,
   output: Output,
 ): Output | null {

@@ -10,20 +10,13 @@ import type {
 } from '../../../contract/migration';
 import { fit } from '../../../contract/migration-fit';
 import { startIo } from '../devices/guest-io';
-import {
-  issueLease,
-  noteBefore,
-  operationOf,
-  quarantineOf,
-  refuseIfHeld,
-  refuseQuarantined,
-  refuseUnready,
-  sameHolder,
-  servicingOf,
-} from '../leases';
-import { emptyMailboxes } from '../mailbox';
-import type { Lease, Objects, VmState } from '../state';
-import type { HostStore } from '../store';
+import { emptyMailboxes, issueLease, noteBefore, operationOf, quarantineOf, refuseIfHeld, refuseQuarantined, servicingOf } from '../../engine/leases';
+import type { Port } from '../../engine/port';
+import { refuseUnready } from '../identity';
+import { sameHolder } from '../../engine/phase';
+import type { Lease } from '../../engine/state';
+import type { Objects, VmState } from '../state';
+import type { SimulatorStore } from '../store';
 import { eachAdapter } from '../operations/each-adapter';
 import {
   arriveWithout,
@@ -45,17 +38,21 @@ const settingsOf = ({ blackoutBudgetMs }: { readonly blackoutBudgetMs: number })
   }) as const satisfies OperationSettings;
 
 /** The lease of the VM at its source, with what the destination must have. */
-export function beginMigration(o: Objects, request: MigrationRequest): MigrationOperation {
+export function beginMigration(
+  port: Port<Objects>,
+  o: Objects,
+  request: MigrationRequest,
+): MigrationOperation {
   const { vm, host } = o;
   const { migration } = vm;
   if (vm.lease !== null && migration !== undefined && sameHolder(vm.lease.holder, request.holder)) {
-    return answer(o, vm.lease, migration.relinquished === null ? 'new' : 'relinquished');
+    return answer(port, o, vm.lease, migration.relinquished === null ? 'new' : 'relinquished');
   }
   const isThere = migration?.relinquished != null && migration.peer === request.toHostId;
   if (migration?.gone === true && migration.role === 'source' && isThere) {
     // Nothing is left here that could be leased; the destination may not have been told.
     const lease = { generation: vm.generation, ...leaseOf(request) };
-    return answer(o, lease, 'released');
+    return answer(port, o, lease, 'released');
   }
   refuseUnlessHere(host, vm);
   servicingOf(o, request);
@@ -66,11 +63,11 @@ export function beginMigration(o: Objects, request: MigrationRequest): Migration
     refuseQuarantined(host);
     refuseUnmovable(o);
   }
-  emptyMailboxes(o);
+  emptyMailboxes(port, o);
   vm.lease = issueLease(o, { ...request, settings: settingsOf(request) }, 'migration');
-  if (left === null) startMigration(o, request);
+  if (left === null) startMigration(port, o, request);
   const stage = left === null ? 'new' : left.relinquished === null ? 'underWay' : 'relinquished';
-  return answer(o, vm.lease, stage);
+  return answer(port, o, vm.lease, stage);
 }
 
 const leaseOf = (request: Pick<MigrationRequest, 'holder' | 'blackoutBudgetMs'>) => ({
@@ -79,10 +76,15 @@ const leaseOf = (request: Pick<MigrationRequest, 'holder' | 'blackoutBudgetMs'>)
   settings: settingsOf(request),
 });
 
-function answer(o: Objects, lease: Lease, stage: MigrationStage): MigrationOperation {
+function answer(
+  port: Port<Objects>,
+  o: Objects,
+  lease: Lease,
+  stage: MigrationStage,
+): MigrationOperation {
   const { migration } = o.vm;
   if (migration === undefined) throw new RangeError('a lease of a migration without a migration');
-  return { ...operationOf(o, lease), stage, manifest: migration.manifest };
+  return { ...operationOf(port, o, lease), stage, manifest: migration.manifest };
 }
 
 /** A VM that stands in the middle of something else must come out of that first. */
@@ -108,10 +110,10 @@ const NOTHING_YET = {
   over: null,
 } as const satisfies Partial<MigrationState>;
 
-function startMigration(o: Objects, request: MigrationRequest): void {
+function startMigration(port: Port<Objects>, o: Objects, request: MigrationRequest): void {
   const { vm, host, nowMs } = o;
   const { method, toHostId, drainTimeLimitMs } = request;
-  noteBefore(o);
+  noteBefore(port, o);
   const functions = passthroughFunctions(o);
   const withEmulated = eachAdapter(o)
     .filter((of) => functionOf(of, 'emulated') !== undefined)
@@ -151,19 +153,22 @@ function startMigration(o: Objects, request: MigrationRequest): void {
 }
 
 /** The check of the destination, and the lease of a VM that is to come. */
-export function beginReception(store: HostStore, request: ReceptionRequest): MigrationOperation {
+export function beginReception(
+  { store, port }: { readonly store: SimulatorStore; readonly port: Port<Objects> },
+  request: ReceptionRequest,
+): MigrationOperation {
   const { hostId, vmId, manifest } = request;
-  return store.updateHost(hostId, (host, nowMs) => {
+  return store.updateHost(hostId, ({ host, nowMs }) => {
     const known = store.findVm(hostId, vmId);
     const pfs = store.pfs(hostId);
     const vm = known ?? placeFor(manifest, {});
     const o: Objects = { host, pfs, vm, nowMs };
     const isSame = known?.migration?.migrationId === manifest.migrationId && !known.migration.gone;
     if (isSame && vm.lease !== null && sameHolder(vm.lease.holder, request.holder)) {
-      return answer(o, vm.lease, stageOf(o));
+      return answer(port, o, vm.lease, stageOf(o));
     }
     if (isSame && stageOf(o) === 'over') {
-      return answer(o, { generation: vm.generation, ...leaseOf(request) }, 'over');
+      return answer(port, o, { generation: vm.generation, ...leaseOf(request) }, 'over');
     }
     // What has begun here goes on, whatever else the host is at.
     if (!isSame) servicingOf(o, request);
@@ -174,7 +179,7 @@ export function beginReception(store: HostStore, request: ReceptionRequest): Mig
     const placed: Objects = { ...o, vm: here };
     here.lease = issueLease(placed, { ...request, settings: settingsOf(request) }, 'migration');
     store.putVm(hostId, here);
-    const operation = answer(placed, here.lease, stageOf(placed));
+    const operation = answer(port, placed, here.lease, stageOf(placed));
     store.append(host, {
       vmId,
       step: 'beginReception',

@@ -6,10 +6,10 @@ import * as vdev from '../devices/synthetic-network-adapter';
 import { custodianName, prepareWorkerProcess } from '../devices/vm-worker-process';
 import { describeVm } from '../describe';
 import { identityOf } from '../identity';
-import { refused } from '../legal-moves';
+import { blackoutEnds } from '../../engine/leases';
+import { refused } from '../../engine/refused';
 import { eachAdapter, ofEachAdapter } from '../operations/each-adapter';
 import type { AdapterCommandRunner, CommandRunner, StepOperation } from '../operations/operation';
-import { withBlackout } from '../operations/resume';
 import type { AdapterObjects, Objects } from '../state';
 import {
   addFilter,
@@ -56,7 +56,7 @@ export const reserveFunctions: StepOperation = {
       return c.look(vfIds);
     },
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 const vfIds = (o: AdapterObjects) => ({
@@ -75,12 +75,12 @@ export const exposeFunctions: StepOperation = {
       return c.look((o) => ({ ...vfIds(o), namespace: movedOf(o)?.namespace ?? null }));
     },
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 /** 516: everything of the VM is here, and it stays suspended: only with the source's word that it let go may it run. */
 export const receiveVm: StepOperation = {
-  usesPf: true,
+  usesDevices: true,
   inPlace: ({ vm }) => vm.migration?.package != null && vm.workerProcess.state === 'running',
   observed: (o) => ({ receipt: receiptOf(migrationOf(o)) }),
   effect: (c) => {
@@ -164,9 +164,7 @@ export const resumeMigratedVm: StepOperation = {
       }
       for (const adapter of vm.adapters) vdev.resume(adapter.vdev);
       for (const { guest } of vm.adapters) guestResumed(guest, undefined, nowMs);
-      vm.blackoutMs = resumeVirtualProcessors(vm.partition, nowMs);
-      vm.withinBudget = vm.blackoutMs <= (vm.lease?.settings.blackoutBudgetMs ?? Infinity);
-      vm.blackouts = withBlackout(vm.blackouts ?? [], vm.blackoutMs);
+      blackoutEnds(o, resumeVirtualProcessors(vm.partition, nowMs));
       vm.guestHangs = false;
       for (const { io } of migration.functions) resumeIo(io, nowMs);
       host.vmIds = [...new Set([...host.vmIds, vm.vmId])].sort();
@@ -184,7 +182,7 @@ export const plugPassthrough: StepOperation = {
       return c.look((o) => ({ identity: identityOf(o) }));
     },
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 /** 518: I/O moves to it. */
@@ -200,7 +198,7 @@ export const switchToPassthrough: StepOperation = {
       });
     },
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 /** 520: the end of the emulated path. */
@@ -213,7 +211,7 @@ export const unplugEmulatedPath: StepOperation = {
       return {};
     },
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 /** The guest's commands are counted, the functions compared, and the lease is given back. */

@@ -39,7 +39,7 @@ import {
   unassignDevice,
 } from '../devices/vpci-vsp';
 import { identityOf } from '../identity';
-import { refused } from '../legal-moves';
+import { refused } from '../../engine/refused';
 import { eachAdapter } from '../operations/each-adapter';
 import type { AdapterCommandRunner } from '../operations/operation';
 import type { AdapterObjects, AdapterState, HostState, Objects, VmState } from '../state';

@@ -1,5 +1,4 @@
 import { HoldfastError } from '../../../contract/failures';
-import type { VmPhase } from '../../../contract/host';
 import type {
   IoLedger,
   Manifest,
@@ -57,15 +56,6 @@ export const drainedOf = (drain: Drain | null) =>
 /** The migration that is under way, which nothing else may be done to the VM meanwhile. */
 export function underWay({ migration }: VmState): MigrationState | null {
   return migration === undefined || migration.over !== null || migration.gone ? null : migration;
-}
-
-/** Where the VM stands at the end of a migration that does not run it. */
-export function migratingPhase({ migration, partition }: VmState): VmPhase | undefined {
-  if (migration === undefined || partition.state === 'running') return undefined;
-  if (migration.role === 'source') {
-    return migration.relinquished === null ? undefined : 'relinquished';
-  }
-  return migration.over === null ? 'incoming' : undefined;
 }
 
 export function refuseMigrating(vm: VmState): void {

@@ -8,7 +8,7 @@ import {
   preferPath,
   unplugPath,
 } from '../devices/guest-io';
-import { refused } from '../legal-moves';
+import { refused } from '../../engine/refused';
 import type { AdapterCommandRunner } from '../operations/operation';
 import type { AdapterObjects, Objects } from '../state';
 import {

@@ -15,7 +15,8 @@ import { guestPaused } from '../devices/guest';
 import { suspendVirtualProcessors } from '../devices/hypervisor-partition';
 import * as vdev from '../devices/synthetic-network-adapter';
 import { exitWorkerProcess } from '../devices/vm-worker-process';
-import { refused } from '../legal-moves';
+import { blackoutBegins } from '../../engine/leases';
+import { refused } from '../../engine/refused';
 import { eachAdapter, ofEachAdapter, runOnEach } from '../operations/each-adapter';
 import type { StepOperation } from '../operations/operation';
 import type { Objects } from '../state';
@@ -62,7 +63,7 @@ export const plugEmulatedPath: StepOperation = {
       });
     },
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 /** 506, 606: from here on no new command goes to the passthrough path; new ones wait until the earlier ones are done. */
@@ -79,7 +80,7 @@ export const switchToEmulatedPath: StepOperation = {
         return { access: { passthrough: passthrough?.access, emulated: emulated?.access } };
       }),
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 /** How often the hypervisor looks whether the path is drained, ms: at first, and at most. */
@@ -156,7 +157,7 @@ export const unplugPassthrough: StepOperation = {
       return {};
     },
   }),
-  usesPf: true,
+  usesDevices: true,
   ownLatency: true,
 };
 
@@ -199,7 +200,7 @@ export const suspendVm: StepOperation = {
       suspendVirtualProcessors(vm.partition, nowMs);
       for (const adapter of vm.adapters) vdev.pause(adapter.vdev);
       for (const of of eachMoved(o)) suspendIo(...ioOf(of), nowMs);
-      vm.deadlineMs = nowMs + (vm.lease?.settings.blackoutBudgetMs ?? 0);
+      blackoutBegins(o);
     });
     c.run('EmulatedDevice.SaveState', saveAll);
     return c.run('Hypervisor.PackVm', (o) => {
@@ -250,7 +251,7 @@ function relinquished({ relinquished: word, peer, manifest }: MigrationState) {
 
 /** What the VM had here is given back; of the VM only the note stays that it has left. */
 export const releaseMigratedVm: StepOperation = {
-  usesPf: true,
+  usesDevices: true,
   releasesLease: true,
   inPlace: (o) => migrationOf(o).gone && o.vm.lease === null,
   effect: (c) => {

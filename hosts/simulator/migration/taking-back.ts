@@ -1,14 +1,12 @@
-import { DEAD_MAN } from '../../../contract/ids';
 import { guestResumed } from '../devices/guest';
 import { chosenPath, resumeIo } from '../devices/guest-io';
 import { resumeVirtualProcessors } from '../devices/hypervisor-partition';
 import * as vdev from '../devices/synthetic-network-adapter';
 import { identityOf } from '../identity';
-import { sameHolder } from '../leases';
-import { refused } from '../legal-moves';
+import { blackoutEnds } from '../../engine/leases';
+import { refused } from '../../engine/refused';
 import { runOnEach } from '../operations/each-adapter';
 import type { AdapterCommandRunner, StepOperation } from '../operations/operation';
-import { withBlackout } from '../operations/resume';
 import type { Objects } from '../state';
 import {
   dropFilter,
@@ -51,21 +49,17 @@ export const resumeAtSource: StepOperation = {
       for (const adapter of vm.adapters)
         if (adapter.vdev.state === 'Paused') vdev.resume(adapter.vdev);
       for (const { guest } of vm.adapters) guestResumed(guest, undefined, nowMs);
-      vm.blackoutMs = resumeVirtualProcessors(vm.partition, nowMs);
-      vm.withinBudget = vm.blackoutMs <= (vm.lease?.settings.blackoutBudgetMs ?? Infinity);
-      vm.blackouts = withBlackout(vm.blackouts ?? [], vm.blackoutMs);
+      blackoutEnds(o, resumeVirtualProcessors(vm.partition, nowMs));
       const migration = migrationOf(o);
       migration.package = null;
       for (const { io } of migration.functions) resumeIo(io, nowMs);
-      // The dead-man keeps its deadline until it has given the lease back: it may die before that.
-      if (!sameHolder(vm.lease?.holder, DEAD_MAN)) vm.deadlineMs = null;
       return { blackoutMs: vm.blackoutMs };
     }),
 };
 
 /** Passthrough comes back, I/O moves to it, the emulated path goes: the VM is as it was, and the count is told. */
 export const takeBackMigration: StepOperation = {
-  usesPf: true,
+  usesDevices: true,
   notApplicable: nothingToTakeBack,
   inPlace: ({ vm }) => underWay(vm) === null,
   effect: async (c) => {
@@ -115,7 +109,7 @@ async function takeBack(c: AdapterCommandRunner): Promise<void> {
 
 /** The destination's part of the undo. A VM that was resumed here stays. */
 export const cancelReservation: StepOperation = {
-  usesPf: true,
+  usesDevices: true,
   releasesLease: true,
   inPlace: (o) => migrationOf(o).gone && o.vm.lease === null,
   effect: (c) => {

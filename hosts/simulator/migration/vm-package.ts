@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from '../../../contract/zod';
 import type { VmPackage } from '../../../contract/migration';
 import { shiftClocks } from '../beginnings';
-import { refused } from '../legal-moves';
+import { refused } from '../../engine/refused';
 import type { Objects, VmState } from '../state';
 
 /** What the simulator puts into a package: the whole VM, since it is small. */

@@ -19,8 +19,8 @@ import {
 } from '../devices/physical-function';
 import * as vdev from '../devices/synthetic-network-adapter';
 import { unassignDevice } from '../devices/vpci-vsp';
-import { refused } from '../legal-moves';
-import { isNextToPrepare, isNotedQuiet, markQuiet } from '../servicing';
+import { refused } from '../../engine/refused';
+import { isNextToPrepare, isNotedQuiet, markQuiet } from '../../engine/gates';
 import type { AdapterObjects } from '../state';
 import { ofEachAdapter } from './each-adapter';
 import type { StepOperation } from './operation';
@@ -89,7 +89,7 @@ export const moveFiltersToDefaultVPort: StepOperation = {
       return {};
     },
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 export const deleteVPort: StepOperation = {
@@ -103,7 +103,7 @@ export const deleteVPort: StepOperation = {
       return {};
     },
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 export const resetVirtualFunction: StepOperation = {
@@ -117,7 +117,7 @@ export const resetVirtualFunction: StepOperation = {
       return {};
     },
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 const freeAdapter = ofEachAdapter({
@@ -136,7 +136,7 @@ const freeAdapter = ofEachAdapter({
 });
 
 export const freeVirtualFunction: StepOperation = {
-  usesPf: true,
+  usesDevices: true,
   inPlace: (o, generation) => freeAdapter.inPlace(o, generation) && isNotedQuiet(o),
   effect: async (c) => {
     const evidence = await freeAdapter.effect(c);
@@ -157,7 +157,7 @@ export const allocateVirtualFunction: StepOperation = {
         return { vfId, rid };
       }),
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 export const createVPort: StepOperation = {
@@ -169,7 +169,7 @@ export const createVPort: StepOperation = {
         vportId: createVPortOnSwitch(o.pf, neededVf(o).vfId).vportId,
       })),
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 const vportOf = (o: AdapterObjects) => o.pf.vports.find((p) => p.vfId === vfOf(o)?.vfId);
@@ -194,7 +194,7 @@ export const moveFiltersToVirtualFunction: StepOperation = {
       return {};
     },
   }),
-  usesPf: true,
+  usesDevices: true,
 };
 
 /** The VMBus offer: the second thing that the guest sees. */

@@ -1,6 +1,7 @@
-import { refused } from '../legal-moves';
+import type { Evidence } from '../../engine/operation';
+import { refused } from '../../engine/refused';
 import type { AdapterObjects, Objects } from '../state';
-import type { AdapterCommandRunner, CommandRunner, Evidence, StepOperation } from './operation';
+import type { AdapterCommandRunner, CommandRunner, StepOperation } from './operation';
 
 /** How a step is performed on one adapter of the VM. */
 export interface AdapterOperation {

@@ -1,4 +1,5 @@
 import type { VmStep } from '../../../contract/steps';
+import type { GateStep, LeaseStep } from '../../engine/port';
 import * as conventional from './conventional';
 import * as destination from '../migration/destination';
 import * as source from '../migration/source';
@@ -9,21 +10,23 @@ import * as resume from './resume';
 import * as save from './save';
 import * as tearDown from './tear-down';
 import * as undo from './undo';
-import * as waits from './waits';
 import * as waysBack from './ways-back';
 
 /** How the simulator performs each step. */
-export const OPERATIONS: Readonly<Record<VmStep, StepOperation>> = {
+export const OPERATIONS: Readonly<
+  Record<Exclude<VmStep, GateStep | LeaseStep>, StepOperation>
+> = {
   ...save,
   ...tearDown,
-  ...waits,
   ...restore,
-  ...resume,
+  connectSyntheticAdapter: resume.connectSyntheticAdapter,
+  resumeSyntheticAdapter: resume.resumeSyntheticAdapter,
+  resumeVm: resume.resumeVm,
+  enableOptimizations: resume.enableOptimizations,
   ...undo,
   detachHeldFunction: waysBack.detachHeldFunction,
   recreateSyntheticAdapter: waysBack.recreateSyntheticAdapter,
   coldStartVm: waysBack.coldStartVm,
-  strandVm: waysBack.strandVm,
   ...conventional,
   ...source,
   ...destination,

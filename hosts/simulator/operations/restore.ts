@@ -16,8 +16,8 @@ import {
   startWorkerProcess,
 } from '../devices/vm-worker-process';
 import { identityOf } from '../identity';
-import { refused } from '../legal-moves';
-import { nextStackVersion } from '../servicing';
+import { refused } from '../../engine/refused';
+import { nextStackVersion } from '../../engine/gates';
 import type { AdapterObjects, Objects } from '../state';
 import { ofEachAdapter, runOnEach, type AdapterOperation } from './each-adapter';
 import type { AdapterCommandRunner, StepOperation } from './operation';

@@ -1,7 +1,4 @@
 import { HoldfastError } from '../../../contract/failures';
-import type { PastBlackout } from '../../../contract/host';
-import { DEAD_MAN } from '../../../contract/ids';
-import { describeVm } from '../describe';
 import { guestResumed } from '../devices/guest';
 import { resumeVirtualProcessors } from '../devices/hypervisor-partition';
 import { vfOf } from '../devices/physical-function';
@@ -15,9 +12,9 @@ import {
 } from '../devices/vm-switch';
 import { releaseHold } from '../devices/vpci-vsp';
 import { identityOf } from '../identity';
-import { sameHolder } from '../leases';
-import { refused } from '../legal-moves';
-import { markResumed } from '../servicing';
+import { blackoutEnds } from '../../engine/leases';
+import { refused } from '../../engine/refused';
+import type { Objects } from '../state';
 import { eachAdapter, ofEachAdapter } from './each-adapter';
 import type { StepOperation } from './operation';
 import { hasNoNic, isRunning, noVfToRestore, recordOf } from './saved-vm';
@@ -65,11 +62,6 @@ export const resumeSyntheticAdapter = ofEachAdapter({
   },
 });
 
-/** How many past blackouts a VM's ledger keeps. */
-const LEDGER = 64;
-export const withBlackout = (ledger: readonly PastBlackout[], ms: number): PastBlackout[] =>
-  [...ledger, { endedAtMs: Date.now(), ms }].slice(-LEDGER);
-
 /** Ends the blackout: of a restore, where the record is consumed, or of a save that is undone. */
 export const resumeVm: StepOperation = {
   inPlace: isRunning,
@@ -95,15 +87,9 @@ export const resumeVm: StepOperation = {
         if (state !== 'Running') throw refused(`The VM cannot resume: its adapter is ${state}.`);
         guestResumed(of.adapter.guest, vfOf(of), nowMs);
       }
-      vm.blackoutMs = resumeVirtualProcessors(vm.partition, nowMs);
-      vm.withinBudget = vm.blackoutMs <= (vm.lease?.settings.blackoutBudgetMs ?? Infinity);
-      vm.blackouts = withBlackout(vm.blackouts ?? [], vm.blackoutMs);
+      blackoutEnds(o, resumeVirtualProcessors(vm.partition, nowMs));
       // Whatever hung in it, a guest whose devices came back anew gets on again.
       vm.guestHangs = false;
-      // The dead-man keeps its deadline until it has given the lease back: it may die before that.
-      if (!sameHolder(vm.lease?.holder, DEAD_MAN)) vm.deadlineMs = null;
-      vm.pointOfNoReturn = null;
-      markResumed(o.host, vm.vmId);
       for (const adapter of vm.adapters) {
         const saved = vm.record?.blocks.adapters[adapter.adapterId];
         const vfGone = adapter.vfAbandoned ?? saved?.withoutVf ?? null;
@@ -138,34 +124,19 @@ export const enableOptimizations = ofEachAdapter({
   },
 });
 
-/** Identity after equals identity before, the guest saw nothing; then the lease is given back. */
-export const verifyRestore: StepOperation = {
-  releasesLease: true,
-  inPlace: ({ vm }, generation) => vm.lease?.generation !== generation,
-  observed: (o) => ({ vm: describeVm(o) }),
-  effect: (c) =>
-    c.run('Lease.Release', (o) => {
-      const { vm } = o;
-      if (vm.partition.state !== 'running')
-        throw refused(`${vm.vmId} is ${vm.partition.state}: there is nothing to verify yet.`);
-      if (vm.adapters.some(({ custody }) => custody !== null))
-        throw refused(`The VF of ${vm.vmId} is still held; its lease cannot be given back.`);
-      const kept = vm.path === 'kept' ? eachAdapter(o) : [];
-      for (const of of kept.filter(({ adapter }) => adapter.path === 'kept')) {
-        const [before, after] = [of.adapter.identityBefore, identityOf(of)];
-        const events = of.adapter.guest.events.length - of.adapter.before.events;
-        if (JSON.stringify(before) !== JSON.stringify(after) || events > 0) {
-          throw new HoldfastError(
-            'InvariantBreach',
-            `I2/I3: the VF of ${vm.vmId} is not what it was: ${JSON.stringify(before)} before, ${JSON.stringify(after)} after; the guest saw ${String(events)} events.`,
-          );
-        }
-      }
-      o.host.stranded = o.host.stranded.filter((id) => id !== vm.vmId);
-      o.host.invariants.checked += 2;
-      vm.lease = null;
-      vm.nextLease = null;
-      vm.faults = [];
-      return { vm: describeVm(o) };
-    }),
-};
+/** Identity after equals identity before, and the guest saw nothing. */
+export function verify(o: Objects): void {
+  const { vm } = o;
+  const kept = vm.path === 'kept' ? eachAdapter(o) : [];
+  for (const of of kept.filter(({ adapter }) => adapter.path === 'kept')) {
+    const [before, after] = [of.adapter.identityBefore, identityOf(of)];
+    const events = of.adapter.guest.events.length - of.adapter.before.events;
+    if (JSON.stringify(before) !== JSON.stringify(after) || events > 0) {
+      throw new HoldfastError(
+        'InvariantBreach',
+        `I2/I3: the VF of ${vm.vmId} is not what it was: ${JSON.stringify(before)} before, ${JSON.stringify(after)} after; the guest saw ${String(events)} events.`,
+      );
+    }
+  }
+  o.host.invariants.checked += 2;
+}

@@ -13,8 +13,9 @@ import * as vdev from '../devices/synthetic-network-adapter';
 import { completeNicSave, issueNicSave, startNicSave } from '../devices/vm-switch';
 import { setHold } from '../devices/vpci-vsp';
 import { identityOf } from '../identity';
-import { refused } from '../legal-moves';
-import { isNextToPrepare, isNotedQuiet, markPaused, markQuiet, markSaved } from '../servicing';
+import { blackoutBegins } from '../../engine/leases';
+import { refused } from '../../engine/refused';
+import { isNextToPrepare, isNotedQuiet, markQuiet, markSaved } from '../../engine/gates';
 import type { AdapterObjects, AdapterState, Objects } from '../state';
 import { eachAdapter, ofEachAdapter } from './each-adapter';
 import type { StepOperation } from './operation';
@@ -126,10 +127,7 @@ export const pauseVm: StepOperation = {
       for (const of of eachAdapter(o)) guestPaused(of.adapter.guest, vfOf(of), nowMs);
       suspendVirtualProcessors(vm.partition, nowMs);
       for (const adapter of vm.adapters) vdev.pause(adapter.vdev);
-      markPaused(o.host, vm.vmId);
-      const budgetMs = vm.lease?.settings.blackoutBudgetMs ?? 0;
-      vm.deadlineMs = nowMs + budgetMs;
-      return { pausedAtMs: nowMs, deadlineMs: vm.deadlineMs, bootId: o.host.bootId };
+      return { pausedAtMs: nowMs, deadlineMs: blackoutBegins(o), bootId: o.host.bootId };
     });
   },
 };

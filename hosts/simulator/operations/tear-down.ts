@@ -1,11 +1,10 @@
-import { wallTime } from '../clock';
 import { handPartitionTo } from '../devices/hypervisor-partition';
 import * as vdev from '../devices/synthetic-network-adapter';
 import { deleteNic, disconnectNic } from '../devices/vm-switch';
 import { resetBusInterface } from '../devices/vpci-vsp';
 import { exitWorkerProcess } from '../devices/vm-worker-process';
-import { refused } from '../legal-moves';
-import { markDown, memberOf } from '../servicing';
+import { refused } from '../../engine/refused';
+import { markDown } from '../../engine/gates';
 import type { VmState } from '../state';
 import { ofEachAdapter, runOnEach } from './each-adapter';
 import type { StepOperation } from './operation';
@@ -81,26 +80,4 @@ export const tearDownSyntheticAdapter: StepOperation = {
       return { exitDetail: detail };
     });
   },
-};
-
-/** A save on its own leaves the VM dark: the lease is given back, and the dead-man restores it when the time is up. */
-export const concludeSave: StepOperation = {
-  releasesLease: true,
-  notApplicable: (o) =>
-    memberOf(o) === undefined ? undefined : 'the restore of the servicing run holds the VM',
-  inPlace: ({ vm }, generation) => vm.lease?.generation !== generation,
-  observed: ({ vm, nowMs }) => ({
-    restoredByHostAt: wallTime(Math.max(0, (vm.deadlineMs ?? nowMs) - nowMs)),
-  }),
-  effect: (c) =>
-    c.run('Lease.Release', ({ vm, nowMs }) => {
-      if (vm.workerProcess.state !== 'exited' || vm.record?.state !== 'committed') {
-        throw refused(`${vm.vmId} is not saved and torn down; its lease cannot be given back.`);
-      }
-      const maxSavedForMs = vm.lease?.settings.maxSavedForMs ?? 0;
-      vm.deadlineMs = nowMs + maxSavedForMs;
-      vm.lease = null;
-      vm.faults = [];
-      return { restoredByHostAt: wallTime(maxSavedForMs) };
-    }),
 };

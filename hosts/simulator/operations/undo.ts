@@ -3,7 +3,7 @@ import { discardRecord } from '../devices/runtime-repository';
 import * as vdev from '../devices/synthetic-network-adapter';
 import { abandonNicSave } from '../devices/vm-switch';
 import { custodianName } from '../devices/vm-worker-process';
-import { refused } from '../legal-moves';
+import { refused } from '../../engine/refused';
 import type { Objects } from '../state';
 import { ofEachAdapter } from './each-adapter';
 import type { StepOperation } from './operation';
@@ -50,28 +50,6 @@ export const discardSavedState: StepOperation = {
     c.run('Repository.Discard', (o) => {
       refuseAfterCrossing(o);
       if (o.vm.record?.state === 'writing') discardRecord(o.vm.record);
-    });
-    return {};
-  },
-};
-
-/** The lease is given back; what was prepared for a restore is not needed. */
-export const endOperation: StepOperation = {
-  releasesLease: true,
-  inPlace: ({ vm }, generation) => vm.lease?.generation !== generation,
-  effect: (c) => {
-    c.run('Lease.Release', ({ host, vm }) => {
-      if (vm.partition.state !== 'running')
-        throw refused(`${vm.vmId} is ${vm.partition.state}; its lease cannot be given back.`);
-      if (vm.adapters.some(({ custody }) => custody !== null))
-        throw refused(`The VF of ${vm.vmId} is still held; its lease cannot be given back.`);
-      // The dead-man ends a restore of a stranded VM in this way too, when the run that tried it is gone.
-      host.stranded = host.stranded.filter((id) => id !== vm.vmId);
-      vm.lease = null;
-      vm.deadlineMs = null;
-      vm.nextLease = null;
-      vm.successor = null;
-      vm.faults = [];
     });
     return {};
   },

@@ -15,11 +15,11 @@ import * as vdev from '../devices/synthetic-network-adapter';
 import { releaseHold, unassignDevice } from '../devices/vpci-vsp';
 import { createAndConnectNic } from '../devices/vm-switch';
 import { custodianName, prepareWorkerProcess } from '../devices/vm-worker-process';
-import { refused } from '../legal-moves';
-import { markResumed } from '../servicing';
+import type { Evidence } from '../../engine/operation';
+import { refused } from '../../engine/refused';
 import type { AdapterObjects, Objects } from '../state';
 import { eachAdapter, ofEachAdapter } from './each-adapter';
-import type { AdapterCommandRunner, CommandRunner, Evidence, StepOperation } from './operation';
+import type { AdapterCommandRunner, CommandRunner, StepOperation } from './operation';
 import { checkIdentity } from './restore';
 import { noVfToRestore } from './saved-vm';
 
@@ -100,7 +100,7 @@ function giveUpFunctions(o: Objects): void {
 }
 
 export const detachHeldFunction: StepOperation = {
-  usesPf: true,
+  usesDevices: true,
   inPlace: ({ vm }, generation) => vm.functionsGivenUpBy === generation,
   effect: (c) => {
     c.run('Hypervisor.ReadPartition', ({ vm }) => {
@@ -146,7 +146,7 @@ export const recreateSyntheticAdapter = ofEachAdapter({
 
 /** Guest memory is lost: the VM starts from nothing, on the synthetic path. */
 export const coldStartVm: StepOperation = {
-  usesPf: true,
+  usesDevices: true,
   inPlace: ({ vm }) => vm.path === 'restarted' && vm.vmStateRestored,
   effect: (c) => {
     c.run('PointOfNoReturn.Read', refuseBeforeCrossing);
@@ -180,26 +180,6 @@ export const coldStartVm: StepOperation = {
       vm.vmStateRestored = true;
       vm.path = 'restarted';
       vm.pathReason = 'the saved state of the VM could not be used; guest memory is lost';
-    });
-    return {};
-  },
-};
-
-/** No way forward is known to be safe: the VM stays held and paused, and the host takes no more work. */
-export const strandVm: StepOperation = {
-  inPlace: ({ vm }) => vm.stranded !== null,
-  effect: (c) => {
-    c.run('Host.Quarantine', ({ host, vm }) => {
-      vm.stranded = `no safe way forward after generation ${String(c.generation)}`;
-      vm.path = 'stranded';
-      vm.pathReason = vm.stranded;
-      vm.deadlineMs = null;
-      vm.lease = null;
-      vm.nextLease = null;
-      // Nobody waits for it any more: its place at the gate of the restores is free.
-      markResumed(host, vm.vmId);
-      // The restore of this very VM lifts the quarantine again.
-      if (!host.stranded.includes(vm.vmId)) host.stranded.push(vm.vmId);
     });
     return {};
   },

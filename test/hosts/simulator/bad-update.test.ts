@@ -86,6 +86,7 @@ it.each(BAD)(
     ]);
     await expectKeptOnTheOldVersion();
     expect(await hostCommands()).toEqual([
+      ['Stack.Stage', 'done', null],
       ['Stack.Flip', 'done', 'vmWorkerProcess 2.0.0'],
       ['Stack.Start', 'failed', expect.stringMatching(says)],
       ['Stack.FlipBack', 'done', 'vmWorkerProcess 1.0.0'],
@@ -104,6 +105,7 @@ it('a good update says that its stack started', async () => {
   await host.perform('stageUpdate');
   await serviceAll(host, await host.beginAll());
   expect((await hostCommands()).map(([command, status]) => [command, status])).toEqual([
+    ['Stack.Stage', 'done'],
     ['Stack.Flip', 'done'],
     ['Stack.Start', 'done'],
   ]);

@@ -7,9 +7,10 @@ import {
   simulationOf,
   type Simulation,
 } from '../../../hosts/simulator/beginnings';
-import { hostNowMs } from '../../../hosts/simulator/clock';
-import { darkForMs, phaseOf } from '../../../hosts/simulator/leases';
-import { isAbandoned, newIntent } from '../../../hosts/simulator/mailbox';
+import { hostNowMs } from '../../../hosts/engine/clock';
+import { darkForMs } from '../../../hosts/engine/phase';
+import { phaseOf } from '../../../hosts/simulator/image';
+import { isAbandoned, newIntent } from '../../../hosts/engine/mailbox';
 import { HOST, HostRun, RESTORE, SAVE, SimulatedFleet, VmRun } from './simulated-fleet';
 
 let fleet: SimulatedFleet;
@@ -37,7 +38,7 @@ it('goes on with the same times since and until, on a clock that stands elsewher
   const [vm] = vms;
   if (vm === undefined || before === undefined) throw new Error('no VM was kept');
   expect(before.partition.pausedAtMs).not.toBeNull();
-  expect(darkForMs(vm, hostMs)).toBeCloseTo(darkForMs(before, was.hostTimeMs), 3);
+  expect(darkForMs(vm.partition, hostMs)).toBeCloseTo(darkForMs(before.partition, was.hostTimeMs), 3);
   expect(vm.deadlineMs).toBeCloseTo((before.deadlineMs ?? NaN) + HOUR, 3);
   expect(vm.pointOfNoReturn?.atMs).toBeCloseTo((before.pointOfNoReturn?.atMs ?? NaN) + HOUR, 3);
   const downSinceMs = (of: typeof vm) => of.adapters[0]?.guest.vfPathDownSinceMs ?? NaN;
@@ -53,7 +54,7 @@ it('goes on with the same times since and until, on a clock that stands elsewher
 
 it('shifts the moments of a servicing run that was taken over, and by the wall clock when blackouts ended', async () => {
   const first = await HostRun.arm(fleet);
-  fleet.store.updateHost(HOST, ({ servicing }) => {
+  fleet.store.updateHost(HOST, ({ host: { servicing } }) => {
     if (servicing !== null) servicing.notice = { untilMs: 100, dueMs: { a: 50, b: null } };
   });
   fleet.change(({ vm }) => (vm.blackouts = [{ endedAtMs: 1_000, ms: 7 }]));

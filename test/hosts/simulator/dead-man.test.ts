@@ -1,7 +1,7 @@
 /** The dead-man brings a dark VM back when nobody else does: undone before the mark, restored after it, and fenced. */
 import { DEAD_MAN } from '../../../contract/ids';
 import { DETACH_VIRTUAL_FUNCTION, type VmStep } from '../../../contract/steps';
-import { DeadMan } from '../../../hosts/simulator/dead-man';
+import { DeadMan } from '../../../hosts/engine/dead-man';
 import {
   HostRun,
   RESTORE,
@@ -31,7 +31,7 @@ async function watchUntilBack(
   withinMs = 8_000,
 ): Promise<void> {
   const stop = new AbortController();
-  const watching = new DeadMan(fleet.store, fleet.hosts, (line) => said.push(line)).watch(
+  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(
     stop.signal,
   );
   const back = () =>
@@ -54,7 +54,7 @@ it('leaves a VM alone whose deadline has not passed', async () => {
   const save = await VmRun.save(fleet);
   await save.performAll(['disableOptimizations', 'pauseVm']);
   const stop = new AbortController();
-  const watching = new DeadMan(fleet.store, fleet.hosts, (line) => said.push(line)).watch(
+  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(
     stop.signal,
   );
   await deadManLooks(fleet.store, 3);
@@ -186,7 +186,7 @@ it('strands a VM that it cannot bring back, instead of trying for ever', async (
   });
   overdue();
   const stop = new AbortController();
-  const watching = new DeadMan(fleet.store, fleet.hosts, (line) => said.push(line)).watch(
+  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(
     stop.signal,
   );
   for (const until = Date.now() + 8_000; fleet.objects('vm-01').vm.stranded === null;) {

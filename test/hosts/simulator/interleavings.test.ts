@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { HoldfastError } from '../../../contract/failures';
 import type { VmStep } from '../../../contract/steps';
-import { DeadMan } from '../../../hosts/simulator/dead-man';
+import { DeadMan } from '../../../hosts/engine/dead-man';
 import { RESTORE, SAVE, SimulatedFleet, VmRun, fault } from './simulated-fleet';
 
 const VMS = ['vm-01', 'vm-02'] as const;
@@ -166,7 +166,7 @@ async function bringAllBack(fleet: SimulatedFleet): Promise<void> {
   }
   const said: string[] = [];
   const stop = new AbortController();
-  const watching = new DeadMan(fleet.store, fleet.hosts, (line) => said.push(line)).watch(
+  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(
     stop.signal,
   );
   try {

@@ -1,6 +1,6 @@
 /** What a host remembers of its VMs beyond one operation: past blackouts, whether the guest answers, forbidden commands. */
 import { UNDO_SAVE } from '../../../contract/steps';
-import { DeadMan } from '../../../hosts/simulator/dead-man';
+import { DeadMan } from '../../../hosts/engine/dead-man';
 import {
   HostRun,
   RESTORE,
@@ -70,7 +70,7 @@ describe('the ledger of blackouts', () => {
       vm.deadlineMs = 1;
     });
     const stop = new AbortController();
-    const watching = new DeadMan(fleet.store, fleet.hosts, () => undefined).watch(stop.signal);
+    const watching = new DeadMan(fleet.hosts, () => undefined).watch(stop.signal);
     for (const until = Date.now() + 8_000; (await ledger()).length === 0 && Date.now() < until;)
       await new Promise((resolve) => setTimeout(resolve, 10));
     stop.abort();

@@ -429,8 +429,8 @@ it.each([
   [
     'a host that is quarantined',
     () => {
-      fleet.store.updateHost('host-01', (h) => {
-        h.quarantine = 'for the test';
+      fleet.store.updateHost('host-01', ({ host }) => {
+        host.quarantine = 'for the test';
       });
       return Promise.resolve();
     },

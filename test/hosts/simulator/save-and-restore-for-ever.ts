@@ -4,7 +4,7 @@
  */
 import { loadProfile } from '../../../hosts/simulator/latency';
 import { SimulatedHosts } from '../../../hosts/simulator/simulated-host';
-import { HostStore } from '../../../hosts/simulator/store';
+import { SimulatorStore } from '../../../hosts/simulator/store';
 import type { VmStep } from '../../../contract/steps';
 
 const SAVE: readonly VmStep[] = [
@@ -42,7 +42,7 @@ const settings = {
   maxSavedForMs: 300_000,
 } as const;
 
-const store = new HostStore(process.env['FLEET'] ?? '');
+const store = new SimulatorStore(process.env['FLEET'] ?? '');
 const hosts = new SimulatedHosts(store, loadProfile('zero'));
 const [hostId] = store.hostIds();
 if (hostId === undefined) throw new Error('no host');

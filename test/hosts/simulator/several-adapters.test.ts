@@ -1,5 +1,5 @@
 /** VMs with several adapters: two NICs on two PFs or on one, an NVMe controller, some without a VF, none with one. */
-import { issueCommand } from '../../../hosts/simulator/commands';
+import { issueCommand } from '../../../hosts/engine/commands';
 import { identityOf } from '../../../hosts/simulator/identity';
 import { eachAdapter } from '../../../hosts/simulator/operations/each-adapter';
 import {
@@ -258,7 +258,7 @@ test('the hold of one adapter does not forbid what is for another', async () => 
   );
   const free = (adapterId: string) => () => {
     issueCommand(
-      fleet.store,
+      fleet.hosts,
       { hostId: HOST, vmId: 'vm-03', adapterId, step: 'test', generation: 1 },
       null,
       'OID_SRIOV_RESET_VF',

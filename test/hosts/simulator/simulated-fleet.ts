@@ -23,7 +23,7 @@ import type { LatencyProfile } from '../../../hosts/simulator/latency';
 import { SimulatedHosts } from '../../../hosts/simulator/simulated-host';
 import { objectsOf } from '../../../hosts/simulator/operations/each-adapter';
 import type { AdapterObjects } from '../../../hosts/simulator/state';
-import { HostStore } from '../../../hosts/simulator/store';
+import { SimulatorStore } from '../../../hosts/simulator/store';
 
 export const HOST = 'host-01';
 export const NO_LATENCY: LatencyProfile = { timeScale: 1, operations: {} };
@@ -111,7 +111,7 @@ export const CONVENTIONAL_RESTORE = [
 export const settledSoon = (ms = 40) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Waits until the dead-man of this store has looked so often: at each look it asks for the hosts. */
-export async function deadManLooks(store: HostStore, times: number): Promise<void> {
+export async function deadManLooks(store: SimulatorStore, times: number): Promise<void> {
   const asking = jest.spyOn(store, 'hostIds');
   while (asking.mock.calls.length < times) await settledSoon(5);
   asking.mockRestore();
@@ -122,7 +122,7 @@ export const patient = (): AbortSignal => new AbortController().signal;
 /** One directory of simulated hosts, gone when it is closed. */
 export class SimulatedFleet {
   readonly directory = mkdtempSync(join(tmpdir(), 'holdfast-hosts-'));
-  readonly store = new HostStore(this.directory);
+  readonly store = new SimulatorStore(this.directory);
   readonly hosts: SimulatedHosts;
 
   constructor(shape: Partial<FleetShape> = {}, profile: LatencyProfile = NO_LATENCY) {

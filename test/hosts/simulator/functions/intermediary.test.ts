@@ -8,10 +8,10 @@ import {
   readPolicy,
   type PolicyFile,
 } from '../../../../hosts/function-policy/policy-file';
-import { issueCommand } from '../../../../hosts/simulator/commands';
+import { issueCommand } from '../../../../hosts/engine/commands';
 import { ensurePolicy, loadPolicy } from '../../../../hosts/simulator/functions/policy-in-force';
 import { SimulatedHosts } from '../../../../hosts/simulator/simulated-host';
-import { HostStore } from '../../../../hosts/simulator/store';
+import { SimulatorStore } from '../../../../hosts/simulator/store';
 import {
   NO_LATENCY,
   RESTORE,
@@ -139,7 +139,8 @@ test('every function command of a save and a restore is in the journal with the 
 test('a command to a function that nobody has classified is denied', () => {
   const target = { hostId: 'host-01', vmId: 'vm-01', step: 'test', generation: 0 };
   const issue = (command: string) => () =>
-    issueCommand(fleet.store, target, null, command, () => 'done');
+    issueCommand(
+      fleet.hosts, target, null, command, () => 'done');
   expect(issue('VPCI.Teleport')).toThrow(/denied by rule "unknown-command"/);
   expect(issue('Repository.ReadSettings')()).toBe('done');
 });
@@ -277,7 +278,7 @@ describe('a policy that goes away later strands no paused VM:', () => {
 
 describe('the policy in force', () => {
   test('is seen at once by every process that has the directory open', async () => {
-    const other = new HostStore(fleet.directory);
+    const other = new SimulatorStore(fleet.directory);
     const hosts = new SimulatedHosts(other, NO_LATENCY);
     const ask = (runId: string) =>
       hosts.commandFunction({
@@ -325,7 +326,7 @@ describe('the policy in force', () => {
 
   test('is the built-in one where a directory never had any', async () => {
     const directory = join(fleet.directory, 'other');
-    const store = new HostStore(directory);
+    const store = new SimulatorStore(directory);
     expect(store.functions.inForce()).toMatchObject({ policy: null });
     ensurePolicy(store);
     expect(store.functions.inForce()).toMatchObject({ source: BUILT_IN });

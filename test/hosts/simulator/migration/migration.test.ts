@@ -1,8 +1,8 @@
 /** Migration by direct driver calls: the two variants, every crash, what is refused, and what the dead-man does. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { DeadMan } from '../../../../hosts/simulator/dead-man';
-import { hostNowMs } from '../../../../hosts/simulator/clock';
-import { darkForMs } from '../../../../hosts/simulator/leases';
+import { DeadMan } from '../../../../hosts/engine/dead-man';
+import { hostNowMs } from '../../../../hosts/engine/clock';
+import { darkForMs } from '../../../../hosts/engine/phase';
 import { deadManLooks, failsAs, fault } from '../simulated-fleet';
 import { Died, FROM, Move, TO, TwoHosts } from './two-hosts';
 
@@ -242,7 +242,7 @@ describe('what is refused', () => {
 describe('a destination that does not fit is told all that is wrong, and nothing is changed', () => {
   test('a VM of this name, an older stack, no free function', async () => {
     fleet = new TwoHosts({ emptyHosts: 0 });
-    fleet.store.updateHost(FROM, (host) => {
+    fleet.store.updateHost(FROM, ({ host }) => {
       host.versions.vmWorkerProcess = '2.0.0';
     });
     fleet.store.update(FROM, 'vm-01', ({ vm }) => {
@@ -289,7 +289,7 @@ describe('a destination that does not fit is told all that is wrong, and nothing
 /** The dead-man of both hosts looks until something has come about. */
 async function withDeadMan(until: () => boolean): Promise<void> {
   const stop = new AbortController();
-  const watching = new DeadMan(fleet.store, fleet.hosts, () => undefined).watch(stop.signal);
+  const watching = new DeadMan(fleet.hosts, () => undefined).watch(stop.signal);
   const deadline = Date.now() + 10_000;
   while (!until()) {
     if (Date.now() > deadline) throw new Error('the dead-man has not done it');
@@ -320,8 +320,8 @@ describe('a run that is gone', () => {
     const move = await Move.begin(fleet, { blackoutBudgetMs: 100 });
     await move.go({ before: 'resumeMigratedVm' });
     const stop = new AbortController();
-    const watching = new DeadMan(fleet.store, fleet.hosts, () => undefined).watch(stop.signal);
-    while (darkForMs(fleet.objects(FROM).vm, hostNowMs()) <= 100) await delay(10);
+    const watching = new DeadMan(fleet.hosts, () => undefined).watch(stop.signal);
+    while (darkForMs(fleet.objects(FROM).vm.partition, hostNowMs()) <= 100) await delay(10);
     await deadManLooks(fleet.store, 3);
     stop.abort();
     await watching;

@@ -25,7 +25,7 @@ import { describeVm } from '../../../../hosts/simulator/describe';
 import { createFleet, type FleetShape } from '../../../../hosts/simulator/fleet';
 import { SimulatedHosts } from '../../../../hosts/simulator/simulated-host';
 import type { Objects } from '../../../../hosts/simulator/state';
-import { HostStore } from '../../../../hosts/simulator/store';
+import { SimulatorStore } from '../../../../hosts/simulator/store';
 import { NO_LATENCY, patient } from '../simulated-fleet';
 
 export const FROM = 'host-01';
@@ -33,7 +33,7 @@ export const TO = 'host-02';
 type End = 'source' | 'destination';
 
 /** The process that had it open is gone at some write: that one and all later ones are not made. */
-class DyingStore extends HostStore {
+class DyingStore extends SimulatorStore {
   writesLeft = Infinity;
   override update<T>(hostId: string, vmId: string, change: (o: Objects) => T): T {
     this.writesLeft -= 1;

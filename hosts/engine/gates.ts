@@ -1,17 +1,18 @@
-import type { HostState, Objects, ServicingState, VmState } from './state';
+import { refused } from './refused';
+import type { CoreHost, CoreObjects, CoreVm, ServicingState } from './state';
 
 /**
  * The gates of a servicing run, kept by the host so that no hop of the durable engine lies between the VMs:
  * all prepared → all pause; all saved → all cross; update decided → all restore, darkest first.
  */
-export function memberOf(o: Pick<Objects, 'host' | 'vm'>): ServicingState | undefined {
+export function memberOf(o: Pick<CoreObjects, 'host' | 'vm'>): ServicingState | undefined {
   const { servicing } = o.host;
   return servicing?.members.includes(o.vm.vmId) === true ? servicing : undefined;
 }
 
 const reached =
   (stage: 'quiet' | 'restoreWaiting' | 'paused' | 'saved' | 'admitted' | 'resumed') =>
-  (host: HostState, vmId: string): void => {
+  (host: CoreHost, vmId: string): void => {
     const { servicing } = host;
     if (servicing?.members.includes(vmId) === true && !servicing[stage].includes(vmId)) {
       servicing[stage].push(vmId);
@@ -20,7 +21,7 @@ const reached =
 /** The save has the network optimizations off. */
 export const markQuiet = reached('quiet');
 /** At most `parallelism` VMs are prepared at a time, in the order in which the run names them. */
-export function isNextToPrepare(o: Pick<Objects, 'host' | 'vm'>): boolean {
+export function isNextToPrepare(o: Pick<CoreObjects, 'host' | 'vm'>): boolean {
   const servicing = memberOf(o);
   if (servicing === undefined || servicing.aborted !== null) return true;
   const { order, members, quiet } = servicing;
@@ -29,7 +30,7 @@ export function isNextToPrepare(o: Pick<Objects, 'host' | 'vm'>): boolean {
 }
 
 /** Whether the host knows that the VM is quiet, or does not ask. A take-over finds a VM quiet that the run has not noted. */
-export const isNotedQuiet = (o: Pick<Objects, 'host' | 'vm'>): boolean =>
+export const isNotedQuiet = (o: Pick<CoreObjects, 'host' | 'vm'>): boolean =>
   memberOf(o)?.quiet.includes(o.vm.vmId) !== false;
 
 /** The restore has prepared all it can and waits at its gate. */
@@ -45,7 +46,7 @@ export const isPrepared = (s: ServicingState): boolean =>
   s.commitArmed && s.members.every((id) => s.quiet.includes(id) && s.restoreWaiting.includes(id));
 
 /** The VM is down: from here the lease is its restore's. */
-export function markDown(host: HostState, vm: VmState): void {
+export function markDown(host: CoreHost, vm: CoreVm): void {
   const { servicing } = host;
   if (servicing?.members.includes(vm.vmId) === true && !servicing.down.includes(vm.vmId)) {
     servicing.down.push(vm.vmId);
@@ -60,11 +61,16 @@ export function markDown(host: HostState, vm: VmState): void {
 export const isDecided = (s: ServicingState): boolean =>
   s.update === 'committed' || s.update === 'notUpdated';
 
+export function servicingOfHost({ hostId, servicing }: CoreHost): ServicingState {
+  if (servicing === null) throw refused(`Host ${hostId} has no servicing run.`);
+  return servicing;
+}
+
 export const updateIdOf = (hostId: string, { generation }: ServicingState): string =>
   `${hostId}/${String(generation)}`;
 
 /** Puts the stack back that the run's update has replaced, if it has. */
-export function flipBack(host: HostState): void {
+export function flipBack(host: CoreHost): void {
   const { servicing, previous } = host;
   if (servicing === null || previous?.updateId !== updateIdOf(host.hostId, servicing)) return;
   host.versions[previous.component] = previous.version;
@@ -72,7 +78,7 @@ export function flipBack(host: HostState): void {
 }
 
 /** An update that is not decided is given up: the gates open for the old stack, also if the new one was just to start. */
-export function giveUpUpdate(host: HostState): void {
+export function giveUpUpdate(host: CoreHost): void {
   const { servicing } = host;
   if (servicing === null || isDecided(servicing)) return;
   flipBack(host);
@@ -80,7 +86,7 @@ export function giveUpUpdate(host: HostState): void {
 }
 
 /** The stack that the next worker process comes from: the staged one as long as the update may still come. */
-export const nextStackVersion = ({ servicing, staged, versions }: HostState): string =>
+export const nextStackVersion = ({ servicing, staged, versions }: CoreHost): string =>
   servicing !== null && !isDecided(servicing) && staged?.component === 'vmWorkerProcess'
     ? staged.version
     : versions.vmWorkerProcess;
@@ -88,18 +94,15 @@ export const nextStackVersion = ({ servicing, staged, versions }: HostState): st
 /** Part of a blackout budget that is kept for the restore: the update must have come by then. */
 const RESTORE_RESERVE = { share: 0.2, atMostMs: 2000 };
 
-/** Whether waiting longer for the update would leave too little of the VM's budget for its restore. */
-export function isTooLate(o: Objects): boolean {
-  const { vm } = o;
-  if (vm.deadlineMs === null) return false;
-  const budgetMs = vm.lease?.settings.blackoutBudgetMs ?? 0;
-  return (
-    o.nowMs > vm.deadlineMs - Math.min(RESTORE_RESERVE.atMostMs, budgetMs * RESTORE_RESERVE.share)
-  );
+/** Until when the update is waited for: later it would leave too little of the VM's budget for its restore. */
+export function updateDueByMs({ deadlineMs, lease }: CoreVm): number | null {
+  if (deadlineMs === null) return null;
+  const budgetMs = lease?.settings.blackoutBudgetMs ?? 0;
+  return deadlineMs - Math.min(RESTORE_RESERVE.atMostMs, budgetMs * RESTORE_RESERVE.share);
 }
 
 /** At most `parallelism` restores at a time, in the order in which the VMs went dark. */
-export function isNextToRestore(o: Objects, s: ServicingState): boolean {
+export function isNextToRestore(o: CoreObjects, s: ServicingState): boolean {
   if (s.admitted.includes(o.vm.vmId)) return true;
   const underWay = s.admitted.filter((id) => !s.resumed.includes(id)).length;
   const darkest = s.paused.find((id) => s.down.includes(id) && !s.admitted.includes(id));
@@ -114,7 +117,7 @@ export const leavesOut = ({ order }: ServicingState): boolean =>
  * Takes a VM out of a run that has not crossed: by policy it alone is left out, where the update is per VM, or no VM
  * crosses. Where the run has crossed it changes nothing.
  */
-export function breakBarrier(host: HostState, vmId: string, reason: string): void {
+export function breakBarrier(host: CoreHost, vmId: string, reason: string): void {
   const { servicing } = host;
   if (servicing === null || servicing.crossed || !servicing.members.includes(vmId)) return;
   if (leavesOut(servicing)) {

@@ -1,11 +1,15 @@
 import { HoldfastError } from '../../contract/failures';
-import type { StepCall } from '../../contract/steps';
-import { darkForMs } from './leases';
-import type { StepOperation } from './operations/operation';
-import type { Objects } from './state';
+import type { HostStepCall, StepCall } from '../../contract/steps';
+import type { Operation } from './operation';
+import type { CoreHost, CoreObjects } from './state';
 
 /** Refuses a call of a generation that does not hold the VM (any more). */
-export function admit(operation: StepOperation, step: string, o: Objects, call: StepCall): void {
+export function admit<O extends CoreObjects>(
+  operation: Operation<O>,
+  step: string,
+  o: O,
+  call: StepCall,
+): void {
   const { lease, nextLease, vmId } = o.vm;
   if (operation.anyGeneration === true || lease?.generation === call.generation) return;
   if (operation.preparation === true && nextLease?.generation === call.generation) return;
@@ -16,7 +20,7 @@ export function admit(operation: StepOperation, step: string, o: Objects, call: 
   if (
     operation.handsLeaseOn === true &&
     lease?.handedOnBy === call.generation &&
-    operation.inPlace(o, call.generation)
+    operation.inPlace?.(o, call.generation) === true
   )
     return;
   throw new HoldfastError(
@@ -27,10 +31,14 @@ export function admit(operation: StepOperation, step: string, o: Objects, call: 
 }
 
 /** The step's share of the blackout is used up: the run must choose another way now. */
-export function refuseIfTooDark(step: string, o: Objects, call: StepCall): void {
-  const dark = darkForMs(o.vm, o.nowMs);
+export function refuseIfTooDark(
+  step: string,
+  { vm }: CoreObjects,
+  call: StepCall,
+  dark: number,
+): void {
   if (call.latestDarkMs === undefined || dark <= call.latestDarkMs) return;
-  const { attempts, lastFailure } = o.vm.mailbox ?? { attempts: 0, lastFailure: null };
+  const { attempts, lastFailure } = vm.mailbox ?? { attempts: 0, lastFailure: null };
   const tried =
     attempts === 0
       ? ''
@@ -38,5 +46,18 @@ export function refuseIfTooDark(step: string, o: Objects, call: StepCall): void 
   throw new HoldfastError(
     'BlackoutBudgetSpent',
     `${step} of ${call.vmId} was given up${tried}: the VM has been dark for ${dark.toFixed(0)} ms.`,
+  );
+}
+
+/** The same for a step of the whole host. */
+export function admitHost(
+  host: CoreHost,
+  { generation }: Pick<HostStepCall, 'generation'>,
+  step: string,
+): void {
+  if (host.lease?.generation === generation) return;
+  throw new HoldfastError(
+    'Fenced',
+    `${step} of ${host.hostId} has generation ${String(generation)}, but ${host.lease === null ? 'nobody holds the host' : `${host.lease.holder.workflowId} holds it`}.`,
   );
 }

@@ -3,16 +3,13 @@ import { FAILURES, HoldfastError, type FailureType } from '../../contract/failur
 import { lacksVf } from '../../contract/results';
 import {
   ATTACH_VIRTUAL_FUNCTION,
-  UNDO_MIGRATION,
-  UNDO_SAVE,
   type StepCall,
   type VmStep,
 } from '../../contract/steps';
 import { hostNowMs } from './clock';
-import { describeVm } from './describe';
-import { underWay } from './migration/migration-state';
-import type { SimulatedHosts } from './simulated-host';
-import type { HostStore } from './store';
+import { reasonOf } from './commands';
+import type { EngineHosts } from './engine-hosts';
+import type { CoreObjects } from './state';
 
 /** How often deadlines are looked at, ms. */
 const LOOK_EVERY_MS = 100;
@@ -26,12 +23,11 @@ const ATTEMPTS = 5;
  * Before the point of no return it undoes the save, after it it restores, on whichever stack is active. It fences
  * first, so that late steps of the run it replaces have no effect.
  */
-export class DeadMan {
+export class DeadMan<O extends CoreObjects> {
   readonly #busy = new Set<string>();
 
   constructor(
-    private readonly store: HostStore,
-    private readonly hosts: SimulatedHosts,
+    private readonly hosts: EngineHosts<O>,
     private readonly say: (line: string) => void,
   ) {}
 
@@ -46,17 +42,19 @@ export class DeadMan {
 
   #overdue(): { hostId: string; vmId: string }[] {
     const nowMs = hostNowMs();
-    return this.store.hostIds().flatMap((hostId) =>
-      this.store
+    const { store, port } = this.hosts;
+    const pausedAtMs = (vm: O['vm']) => port.image(vm).pausedAtMs ?? 0;
+    return store.hostIds().flatMap((hostId) =>
+      store
         .host(hostId)
-        .vmIds.map((vmId) => this.store.vm(hostId, vmId))
+        .vmIds.map((vmId) => store.vm(hostId, vmId))
         .filter(
           (vm) =>
             vm.deadlineMs !== null &&
             vm.deadlineMs < nowMs &&
             !this.#busy.has(`${hostId}/${vm.vmId}`),
         )
-        .sort((a, b) => (a.partition.pausedAtMs ?? 0) - (b.partition.pausedAtMs ?? 0))
+        .sort((a, b) => pausedAtMs(a) - pausedAtMs(b))
         .map((vm) => ({ hostId, vmId: vm.vmId })),
     );
   }
@@ -72,19 +70,20 @@ export class DeadMan {
       if (crossed) {
         this.hosts.giveUpUpdate(hostId);
         await this.#restore(name, perform);
-      } else if (underWay(this.store.vm(hostId, vmId)) !== null) {
-        await perform(UNDO_MIGRATION, 'undo');
-      } else await perform(UNDO_SAVE, 'undo');
+      } else {
+        const { store, port } = this.hosts;
+        await perform(port.undoSteps(store.vm(hostId, vmId)), 'undo');
+      }
       await perform(['enableOptimizations']);
-      if (lacksVf(describeVm(this.store.objects(hostId, vmId)).facts)) {
+      if (lacksVf((await this.hosts.describeVm(hostId, vmId)).facts)) {
         await perform(ATTACH_VIRTUAL_FUNCTION).catch((error: unknown) => {
-          this.say(`${name}: no VF could be attached: ${reason(error)}`);
+          this.say(`${name}: no VF could be attached: ${reasonOf(error)}`);
         });
       }
       await perform(['endOperation']);
       this.say(`${name}: runs again`);
     } catch (error) {
-      this.say(`${name}: ${reason(error)}`);
+      this.say(`${name}: ${reasonOf(error)}`);
     } finally {
       this.#busy.delete(name);
     }
@@ -99,7 +98,7 @@ export class DeadMan {
         await perform(RESTORE_VF, 'forward');
       } catch (error) {
         if (isFailure(error, 'Fenced') || isFailure(error, 'VmStateLost')) throw error;
-        this.say(`${name}: ${reason(error)}; giving its VF up`);
+        this.say(`${name}: ${reasonOf(error)}; giving its VF up`);
         // Of several VFs only the one that failed goes.
         await perform([
           'detachHeldFunction',
@@ -116,7 +115,7 @@ export class DeadMan {
         await perform(['strandVm']);
         throw error;
       }
-      this.say(`${name}: ${reason(error)}; starting it cold`);
+      this.say(`${name}: ${reasonOf(error)}; starting it cold`);
       await perform(['coldStartVm', 'resumeVm']);
     }
   }
@@ -163,4 +162,3 @@ const RESTORE_VM = [
 
 const isFailure = (error: unknown, type: FailureType) =>
   error instanceof HoldfastError && error.type === type;
-const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,103 @@
+import { HoldfastError } from '../../../contract/failures';
+import {
+  giveUpUpdate,
+  isDecided,
+  isNextToRestore,
+  isPrepared,
+  markAdmitted,
+  markRestoreWaiting,
+  memberOf,
+  updateDueByMs,
+} from '../gates';
+import type { Operation } from '../operation';
+import type { Port } from '../port';
+import type { CoreObjects } from '../state';
+
+const alone = 'the VM is not part of a servicing run';
+
+const refuseAborted = ({ host, vm }: CoreObjects, what: 'pause' | 'cross'): void => {
+  const servicing = memberOf({ host, vm });
+  if (servicing?.aborted == null || servicing.crossed) return;
+  throw new HoldfastError('BarrierBroken', `${vm.vmId} does not ${what}: ${servicing.aborted}.`);
+};
+
+/** The run was stopped before this VM's save had begun: nobody is there to undo it, and none will come. */
+function neverSaved(o: CoreObjects): boolean {
+  const servicing = memberOf(o);
+  return servicing?.aborted != null && !servicing.crossed && o.vm.lease === null;
+}
+
+/** The steps of a VM that wait for the others of its servicing run, whatever hypervisor they have. */
+export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
+  ({
+    /** All VMs of a servicing run are prepared before the first one pauses, so that they are dark together and briefly. */
+    awaitPause: {
+      notApplicable: (o) => (memberOf(o) === undefined ? alone : undefined),
+      ready: (o) => {
+        const servicing = memberOf(o);
+        if (servicing === undefined) return true;
+        refuseAborted(o, 'pause');
+        return isPrepared(servicing);
+      },
+      effect: () => ({}),
+    },
+
+    /** The host-wide barrier and the durable mark: no VM crosses until all have finished `saveVm`. */
+    crossPointOfNoReturn: {
+      ready: (o) => {
+        const servicing = memberOf(o);
+        if (servicing === undefined || servicing.crossed) return true;
+        refuseAborted(o, 'cross');
+        return servicing.members.every((id) => servicing.saved.includes(id));
+      },
+      inPlace: ({ vm }) => vm.pointOfNoReturn !== null,
+      effect: (c) =>
+        c.run('PointOfNoReturn.Cross', (o) => {
+          // Only forward from there, and without these there is no way forward.
+          port.refuseUncrossable(o.vm);
+          refuseAborted(o, 'cross');
+          const servicing = memberOf(o);
+          if (servicing !== undefined) servicing.crossed = true;
+          o.vm.pointOfNoReturn = { generation: c.generation, atMs: o.nowMs };
+          return {};
+        }),
+    },
+
+    /** Waits for the update and for the VM's turn: who has been dark longest goes first. */
+    awaitUpdate: {
+      anyGeneration: true,
+      arrive: ({ host, vm }) => {
+        markRestoreWaiting(host, vm.vmId);
+      },
+      notApplicable: (o, generation) => {
+        const { lease, nextLease } = o.vm;
+        const undone = lease?.generation !== generation && nextLease?.generation !== generation;
+        if (undone || neverSaved(o)) return 'saveUndone';
+        return memberOf(o) === undefined ? alone : undefined;
+      },
+      ready: (o, generation) => {
+        const servicing = memberOf(o);
+        if (servicing === undefined) return true;
+        const isOpen = isDecided(servicing) || o.nowMs > (updateDueByMs(o.vm) ?? Infinity);
+        return isOpen && o.vm.lease?.generation === generation && isNextToRestore(o, servicing);
+      },
+      readyAtMs: ({ vm }) => updateDueByMs(vm),
+      effect: (c) =>
+        c.run('Servicing.AdmitRestore', (o) => {
+          const servicing = memberOf(o);
+          if (servicing === undefined) return {};
+          // The budget decides for the old stack: the update did not come in time.
+          giveUpUpdate(o.host);
+          markAdmitted(o.host, o.vm.vmId);
+          return { update: servicing.update };
+        }),
+    },
+
+    /** The save ends only when its VM runs again: its last hops would cost the restores of the host their time. */
+    awaitResume: {
+      notApplicable: (o) => (memberOf(o) === undefined ? alone : undefined),
+      ready: ({ vm }) => port.image(vm).running || vm.stranded !== null,
+      anyGeneration: true,
+      effect: () => ({}),
+    },
+  }) as const satisfies Record<string, Operation<O>>;

@@ -1,0 +1,163 @@
+import { HoldfastError } from '../../../contract/failures';
+import type { Component } from '../../../contract/inputs';
+import { flipBack, giveUpUpdate, servicingOfHost, updateIdOf } from '../gates';
+import type { Operation } from '../operation';
+import { phaseOf } from '../phase';
+import type { HostObjectsOf, Port, UpdateStep } from '../port';
+import type { CoreHost, CoreObjects, HostObjects } from '../state';
+
+const updateId = (host: CoreHost) => updateIdOf(host.hostId, servicingOfHost(host));
+const isFlipped = (host: CoreHost) => host.previous?.updateId === updateId(host);
+
+/** The steps of an update of the host's software: version slots that are flipped, and flipped back. */
+export const updateSteps = <O extends CoreObjects>(
+  port: Port<O>,
+): Record<UpdateStep, Operation<HostObjectsOf<O>>> => ({
+  /** Into the inactive slot; the active stack goes on running VMs. */
+  stageUpdate: {
+    inPlace: ({ host }) => host.staged?.updateId === updateId(host),
+    effect: (c) =>
+      c.run('Stack.Stage', ({ host }) => {
+        const { update } = servicingOfHost(host).order;
+        host.staged = { ...update, updateId: updateId(host) };
+        return { staged: update.version };
+      }),
+  },
+
+  /**
+   * Armed before the first pause; flips the slots in one step when every member is down, and sees that the new stack
+   * starts. If it does not, the slots are flipped back at once, inside the blackout and without a word from anyone: no VM
+   * was restored yet, so the old stack reads the records that it wrote.
+   */
+  commitUpdate: {
+    notApplicable: ({ host }) => {
+      const servicing = servicingOfHost(host);
+      if (servicing.update === 'notUpdated') {
+        if (servicing.rejected !== undefined) throw updateRejected(host, servicing.rejected);
+        return 'notUpdated';
+      }
+      if (servicing.aborted !== null && !servicing.crossed) return 'aborted';
+      // A host whose VMs have all left has none either, and is updated.
+      const isLeft = servicing.members.length > 0 || servicing.order.vms.length === 0;
+      return isLeft ? undefined : 'no VM is left to service';
+    },
+    ready: ({ host }) => {
+      const servicing = servicingOfHost(host);
+      return servicing.members.every((id) => servicing.down.includes(id));
+    },
+    arrive: ({ host }) => {
+      servicingOfHost(host).commitArmed = true;
+    },
+    begin: ({ host }) => {
+      const servicing = servicingOfHost(host);
+      if (servicing.update === 'armed') servicing.update = 'committing';
+    },
+    effect: (c) => {
+      const flipped = c.look(({ host }) => isFlipped(host))
+        ? c.look(({ host }) => evidenceOf(host))
+        : c.run('Stack.Flip', (o, says) => {
+            const { host } = o;
+            const servicing = servicingOfHost(host);
+            const { staged } = host;
+            if (servicing.update !== 'committing' || staged?.updateId !== updateId(host))
+              return { flipped: false };
+            refuseWithVmsRunning(port, o, staged.component);
+            const { component, version } = staged;
+            host.previous = { ...staged, version: host.versions[component] };
+            host.versions[component] = version;
+            host.staged = null;
+            says(`${component} ${version}`);
+            return evidenceOf(host);
+          });
+      c.run('Stack.Start', ({ host }, says) => {
+        const servicing = servicingOfHost(host);
+        if (servicing.update !== 'committing' || !isFlipped(host) || host.previous === null) return;
+        const { component, version } = host.previous;
+        servicing.rejected = whatIsWrong(port, host, component, version);
+        if (servicing.rejected === undefined) servicing.update = 'committed';
+        else says(servicing.rejected, 'failed');
+      });
+      if (c.look(isToBeFlippedBack))
+        c.run('Stack.FlipBack', ({ host }, says) => {
+          const { component = '', version = '' } = host.previous ?? {};
+          giveUpUpdate(host);
+          says(`${component} ${version}`);
+        });
+      return flipped;
+    },
+    failure: ({ host }) => {
+      const { rejected } = servicingOfHost(host);
+      return rejected === undefined ? undefined : updateRejected(host, rejected);
+    },
+    answerable: ({ host: { servicing } }) =>
+      servicing === null || servicing.members.every((id) => servicing.resumed.includes(id)),
+  },
+
+  /** Back to what was, or giving the update up before it came: the gates open for a restore on the old stack. */
+  rollBackUpdate: {
+    notApplicable: ({ host: { servicing } }) =>
+      servicing?.update === 'committed' && servicing.admitted.length > 0
+        ? `${servicing.admitted.join(', ')} came back on the new version already`
+        : undefined,
+    inPlace: ({ host }) => host.servicing?.update === 'notUpdated' && host.staged === null,
+    effect: (c) =>
+      c.run('Stack.FlipBack', ({ host }) => {
+        flipBack(host);
+        host.staged = null;
+        servicingOfHost(host).update = 'notUpdated';
+        return {};
+      }),
+  },
+
+  verifyHost: {
+    looks: true,
+    effect: (c) =>
+      c.look(({ host, vms }) => ({
+        notRunning: vms()
+          .filter((vm) => phaseOf(vm, port.image(vm)) !== 'running')
+          .map(({ vmId }) => vmId),
+        update: host.servicing?.update ?? 'notUpdated',
+      })),
+  },
+});
+
+const isToBeFlippedBack = ({ host }: HostObjects) =>
+  host.servicing?.rejected !== undefined && host.servicing.update !== 'notUpdated';
+
+const evidenceOf = ({ previous, versions }: CoreHost) =>
+  previous === null
+    ? { flipped: false }
+    : { flipped: true, component: previous.component, version: versions[previous.component] };
+
+/** What all VMs share is flipped only while none of them runs. */
+function refuseWithVmsRunning<O extends CoreObjects>(
+  port: Port<O>,
+  { vms }: HostObjectsOf<O>,
+  component: Component,
+): void {
+  if (component === 'vmWorkerProcess') return;
+  const running = vms().filter((vm) => port.image(vm).running);
+  if (running.length === 0) return;
+  throw new HoldfastError(
+    'Refused',
+    `${component} is host-wide and ${running.map(({ vmId }) => vmId).join(', ')} run.`,
+  );
+}
+
+const updateRejected = (host: CoreHost, wrong: string) =>
+  new HoldfastError('UpdateFailed', `${host.hostId} is back on the old version: ${wrong}.`);
+
+/** What is seen of the stack that was just made active, if it is not as it should be. */
+function whatIsWrong<O extends CoreObjects>(
+  port: Port<O>,
+  host: O['host'],
+  component: Component,
+  before: string,
+): string | undefined {
+  const now = host.versions[component];
+  const { version, isSound } = port.startStack(host, component, { before, now });
+  if (version === null) return `${component} ${now} did not start`;
+  if (version !== now)
+    return `what started says that it is ${component} ${version}, not ${now}`;
+  return isSound ? undefined : `${component} ${now} started, but its own checks failed`;
+}

@@ -1,0 +1,323 @@
+import { EventEmitter } from 'node:events';
+import { open, type Database, type RootDatabase } from 'lmdb';
+import { HoldfastError } from '../../contract/failures';
+import type { Beginning, JournalEntry } from '../../contract/host';
+import { hostNowMs } from './clock';
+import type { CoreObjects, HostObjects, RecordedOutcome } from './state';
+
+/** Journal entries kept for each host; older ones are dropped. */
+const JOURNAL_LIMIT = 50_000;
+
+/** Beginnings of runs kept for each host. */
+const BEGINNINGS_LIMIT = 16;
+
+/** How often the writes of other processes (the dead-man's) are looked for, ms, while anybody waits. */
+const LOOK_EVERY_MS = 20;
+
+export type Key = (string | number)[];
+
+/**
+ * Objects of one shape share its description: half the time of every transaction. By default 32 shapes are shared, fewer
+ * than hosts have by now, and reading those beyond took a fifth of it.
+ */
+const RECORDS = {
+  encoding: 'msgpack',
+  sharedStructuresKey: Symbol.for('structures'),
+  maxSharedStructures: 256,
+} as const;
+
+/** What a step waits for a change of: one VM, the gates of its host's servicing run, or the devices of the host. */
+export type Topic =
+  | { readonly hostId: string; readonly vmId: string }
+  | { readonly hostId: string; readonly of: 'gates' | 'devices' };
+
+const nameOf = (topic: Topic): string =>
+  `${topic.hostId}/${'vmId' in topic ? `vm/${topic.vmId}` : topic.of}`;
+
+/**
+ * The state of the hosts of one directory, which any number of processes may open: the engine's and the driver's, in one
+ * LMDB environment. Transactions are synchronous and survive SIGKILL of any process; `noSync` gives up only what a power
+ * failure of the machine would lose. A driver that keeps more than hosts and VMs extends it.
+ */
+export abstract class HostStore<O extends CoreObjects> {
+  protected readonly root: RootDatabase;
+  protected readonly db: Database<unknown, Key>;
+  readonly #changes = new EventEmitter().setMaxListeners(0);
+  /** How often each topic has changed, as far as this process knows. */
+  readonly #seen = new Map<string, number>();
+  /** The number of the latest write of each host that this process knows of. */
+  readonly #writes = new Map<string, number>();
+
+  constructor(readonly directory: string) {
+    this.root = open({ path: directory, noSync: true, mapSize: 4 * 2 ** 30 });
+    this.db = this.table('hosts');
+  }
+
+  protected table(name: string): Database<unknown, Key> {
+    return this.root.openDB<unknown, Key>({ name, ...RECORDS });
+  }
+
+  /** What a VM's steps work on beside the VM and its host, read with them. */
+  protected abstract objectsOf(host: O['host'], vm: O['vm'], nowMs: number): O;
+  /** Writes that back. */
+  protected abstract putObjects(o: O): void;
+  /** Of what steps of other VMs wait for a change; asked before a change of `o` and after it. */
+  protected abstract devicesMark(o: O): unknown;
+
+  async close(): Promise<void> {
+    await this.root.close();
+  }
+
+  hostIds(): string[] {
+    return [...this.db.getKeys({ start: ['host', ''], end: ['host', '\uffff'] })].map((key) =>
+      String(key[1]),
+    );
+  }
+
+  protected putNewHost(host: O['host'], vms: readonly O['vm'][]): void {
+    this.db.putSync(['host', host.hostId], host);
+    for (const vm of vms) this.putVm(host.hostId, vm);
+  }
+
+  host(hostId: string): O['host'] {
+    const host = this.db.get(['host', hostId]);
+    if (host === undefined) {
+      const known = this.hostIds();
+      throw new HoldfastError(
+        'UnknownHost',
+        `There is no host "${hostId}" here (known: ${known.length === 0 ? 'none' : known.join(', ')}).`,
+        { hostId },
+      );
+    }
+    return host as O['host'];
+  }
+
+  vm(hostId: string, vmId: string): O['vm'] {
+    const vm = this.findVm(hostId, vmId);
+    if (vm === undefined) {
+      const { vmIds } = this.host(hostId);
+      throw new HoldfastError(
+        'UnknownVm',
+        `Host ${hostId} has no VM "${vmId}" (it has ${vmIds.length === 0 ? 'none' : vmIds.join(', ')}).`,
+        { hostId, vmId },
+      );
+    }
+    return vm;
+  }
+
+  /** Whether the store has anything of this VM, also one that has left or is on its way. */
+  findVm(hostId: string, vmId: string): O['vm'] | undefined {
+    return this.db.get(['vm', hostId, vmId]) as O['vm'] | undefined;
+  }
+
+  objects(hostId: string, vmId: string): O {
+    return this.objectsOf(this.host(hostId), this.vm(hostId, vmId), hostNowMs());
+  }
+
+  hostObjects(hostId: string): HostObjects<O['host'], O['vm']> {
+    const host = this.host(hostId);
+    return {
+      host,
+      nowMs: hostNowMs(),
+      vms: () => host.vmIds.map((vmId) => this.vm(hostId, vmId)),
+      putVm: (vm) => {
+        this.putVm(hostId, vm);
+      },
+    };
+  }
+
+  /** Reads, changes and writes host and VM in one transaction; nothing is written if `change` throws. */
+  update<T>(hostId: string, vmId: string, change: (o: O) => T): T {
+    let gates = false;
+    let devices = false;
+    const result = this.root.transactionSync(() => {
+      const o = this.objects(hostId, vmId);
+      const before = gatesMark(o.host);
+      const devicesBefore = this.devicesMark(o);
+      const answer = change(o);
+      gates = gatesMark(o.host) !== before;
+      devices = this.devicesMark(o) !== devicesBefore;
+      this.db.putSync(['host', hostId], o.host);
+      this.putObjects(o);
+      this.putVm(hostId, o.vm);
+      this.#noteWrite(hostId);
+      return answer;
+    });
+    this.#tell({ hostId, vmId });
+    if (gates) this.#tell({ hostId, of: 'gates' });
+    if (devices) this.#tell({ hostId, of: 'devices' });
+    return result;
+  }
+
+  updateHost<T>(hostId: string, change: (o: HostObjects<O['host'], O['vm']>) => T): T {
+    const result = this.root.transactionSync(() => {
+      const o = this.hostObjects(hostId);
+      const answer = change(o);
+      this.db.putSync(['host', hostId], o.host);
+      this.#noteWrite(hostId);
+      return answer;
+    });
+    this.#tellAll(hostId);
+    return result;
+  }
+
+  /** Writes one VM beside the host, inside a transaction. */
+  putVm(hostId: string, vm: O['vm']): void {
+    this.db.putSync(['vm', hostId, vm.vmId], vm);
+  }
+
+  /** Appends to the host's journal; call it inside a transaction, so that the entry stands or falls with its effect. */
+  append(host: O['host'], entry: Omit<JournalEntry, 'seq' | 'hostTimeMs'>): void {
+    host.journalSeq += 1;
+    const stored: JournalEntry = { seq: host.journalSeq, hostTimeMs: hostNowMs(), ...entry };
+    this.db.putSync(['journal', host.hostId, host.journalSeq], stored);
+    if (host.journalSeq > JOURNAL_LIMIT) {
+      this.db.removeSync(['journal', host.hostId, host.journalSeq - JOURNAL_LIMIT]);
+    }
+  }
+
+  journal(hostId: string, afterSeq: number, limit: number, vmId?: string): JournalEntry[] {
+    this.host(hostId);
+    const entries: JournalEntry[] = [];
+    const range = this.db.getRange({
+      start: ['journal', hostId, afterSeq + 1],
+      end: ['journal', hostId, Number.MAX_SAFE_INTEGER],
+    });
+    for (const { value } of range) {
+      const entry = value as JournalEntry;
+      if (vmId === undefined || entry.vmId === vmId) entries.push(entry);
+      if (entries.length >= limit) break;
+    }
+    return entries;
+  }
+
+  /** Keeps how the host was when a run took it; call it inside a transaction. */
+  keepBeginning(hostId: string, beginning: Beginning): void {
+    this.db.putSync(
+      ['beginning', hostId, beginning.journalSeq, beginning.vmId ?? '', beginning.generation],
+      beginning,
+    );
+    const keys = [...this.db.getKeys(beginningsOf(hostId))];
+    for (const old of keys.slice(0, -BEGINNINGS_LIMIT)) this.db.removeSync(old);
+  }
+
+  /** Oldest first. */
+  beginnings(hostId: string): Beginning[] {
+    this.host(hostId);
+    return [...this.db.getRange(beginningsOf(hostId))].map(({ value }) => value as Beginning);
+  }
+
+  result(hostId: string, key: string): RecordedOutcome | undefined {
+    return this.db.get(['result', hostId, key]) as RecordedOutcome | undefined;
+  }
+
+  putResult(hostId: string, key: string, outcome: RecordedOutcome): void {
+    this.db.putSync(['result', hostId, key], outcome);
+  }
+
+  /** What `changed` is to be asked with; taken before looking, so that no change in between is missed. */
+  seen(topics: readonly Topic[]): number {
+    return topics.reduce((sum, topic) => sum + (this.#seen.get(nameOf(topic)) ?? 0), 0);
+  }
+
+  /** Waits for a change of one of the topics since `seen`, by whichever process, or until that moment of the host's clock. */
+  async changed(
+    topics: readonly Topic[],
+    seen: number,
+    signal: AbortSignal,
+    untilMs: number | null = null,
+  ): Promise<void> {
+    if (signal.aborted || this.seen(topics) !== seen) return;
+    const names = topics.map(nameOf);
+    const watched = [...new Set(topics.map(({ hostId }) => hostId))];
+    const timer = new AbortController();
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        resolve();
+      };
+      for (const name of names) this.#changes.once(name, done);
+      signal.addEventListener('abort', done, { once: true, signal: timer.signal });
+      const due =
+        untilMs === null
+          ? undefined
+          : setTimeout(done, Math.max(1, Math.ceil(untilMs - hostNowMs())));
+      for (const hostId of watched) this.#watch(hostId);
+      timer.signal.addEventListener('abort', () => {
+        clearTimeout(due);
+        for (const name of names) this.#changes.off(name, done);
+        for (const hostId of watched) this.#unwatch(hostId);
+      });
+    }).finally(() => {
+      timer.abort();
+    });
+  }
+
+  #tell(topic: Topic): void {
+    const name = nameOf(topic);
+    this.#seen.set(name, (this.#seen.get(name) ?? 0) + 1);
+    this.#changes.emit(name);
+  }
+
+  /** A change of the whole host, or by another process, may be of anything. */
+  #tellAll(hostId: string): void {
+    this.#tell({ hostId, of: 'gates' });
+    this.#tell({ hostId, of: 'devices' });
+    for (const name of this.#changes.eventNames())
+      if (typeof name === 'string' && name.startsWith(`${hostId}/vm/`))
+        this.#tell({ hostId, vmId: name.slice(`${hostId}/vm/`.length) });
+  }
+
+  /** Numbers each write of a host, so that other processes see that there was one. */
+  #noteWrite(hostId: string): void {
+    const number = this.#writeOf(hostId) + 1;
+    this.db.putSync(['write', hostId], number);
+    const known = this.#writes.get(hostId);
+    // One in between that was not ours is left to the watch.
+    if (known === undefined || known === number - 1) this.#writes.set(hostId, number);
+  }
+
+  #writeOf(hostId: string): number {
+    return (this.db.get(['write', hostId]) as number | undefined) ?? 0;
+  }
+
+  /** One watch for each host that anybody here waits for a change of. */
+  readonly #watches = new Map<string, { waiters: number; timer: NodeJS.Timeout }>();
+
+  #watch(hostId: string): void {
+    const watch = this.#watches.get(hostId);
+    if (watch !== undefined) {
+      watch.waiters += 1;
+      return;
+    }
+    const timer = setInterval(() => {
+      const number = this.#writeOf(hostId);
+      if (number === this.#writes.get(hostId)) return;
+      this.#writes.set(hostId, number);
+      this.#tellAll(hostId);
+    }, LOOK_EVERY_MS);
+    this.#watches.set(hostId, { waiters: 1, timer });
+  }
+
+  #unwatch(hostId: string): void {
+    const watch = this.#watches.get(hostId);
+    if (watch === undefined) return;
+    watch.waiters -= 1;
+    if (watch.waiters > 0) return;
+    clearInterval(watch.timer);
+    this.#watches.delete(hostId);
+  }
+}
+
+const beginningsOf = (hostId: string) => ({
+  start: ['beginning', hostId, 0],
+  end: ['beginning', hostId, Number.MAX_SAFE_INTEGER],
+});
+
+/** Of all that a waiting step of another VM may read of the host: its lists only grow, but for the members. */
+function gatesMark({ servicing, lease }: CoreObjects['host']): string {
+  if (servicing === null) return `${lease?.generation}`;
+  const { members, quiet, restoreWaiting, paused, saved, down, admitted, resumed } = servicing;
+  const lists = [members, quiet, restoreWaiting, paused, saved, down, admitted, resumed];
+  const { generation, commitArmed, crossed, aborted, update } = servicing;
+  return `${lease?.generation} ${generation} ${lists.map(({ length }) => length).join(' ')} ${commitArmed} ${crossed} ${update} ${aborted !== null}`;
+}

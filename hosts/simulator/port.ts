@@ -1,0 +1,129 @@
+import { UNDO_MIGRATION, UNDO_SAVE } from '../../contract/steps';
+import type { Operation } from '../engine/operation';
+import type { Port, Started } from '../engine/port';
+import { refused } from '../engine/refused';
+import { attemptOf } from './attempts';
+import { simulationNow } from './beginnings';
+import { FORBIDDEN_IN_CUSTODY } from './custody';
+import { describeVm } from './describe';
+import { READABLE_RECORD_VERSIONS } from './devices/runtime-repository';
+import {
+  intermediary,
+  intermediaryOfSent,
+  noteHold,
+  type SentCommand,
+} from './functions/intermediary';
+import { authoriseReadoption } from './functions/readoption';
+import { firstIdentityBefore, noteBefore, refuseUnready } from './identity';
+import { imageOf } from './image';
+import { checkInvariants } from './invariants';
+import type { LatencyProfile } from './latency';
+import { freeFunctions } from './migration/functions';
+import { refuseMigrating, refuseUnlessHere, underWay } from './migration/migration-state';
+import { noticeGuests } from './notice-guests';
+import { OPERATIONS } from './operations';
+import type { StepOperation } from './operations/operation';
+import { verify } from './operations/resume';
+import { runnerOf, type Pace } from './runner';
+import type { HostState, Objects, VmState } from './state';
+import type { SimulatorStore } from './store';
+
+/** What the engine asks of simulated hosts: a Hyper-V-like stack, with faults and latencies as data. */
+export function simulatorPort(store: SimulatorStore, profile: LatencyProfile): Port<Objects> {
+  const pace: Pace = { profile, seedOf: (hostId) => store.host(hostId).seed };
+  const operations = Object.fromEntries(
+    Object.entries<StepOperation>(OPERATIONS).map(([step, operation]) => [
+      step,
+      { ...operation, effect: (c) => operation.effect(runnerOf(c, pace)) } satisfies Operation<Objects>,
+    ]),
+  ) as Port<Objects>['operations'];
+  return {
+    driver: 'simulator',
+    faults: true,
+    operations,
+    hostOperations: { noticeGuests: noticeGuests(store, pace) },
+    image: imageOf,
+    describe: describeVm,
+    identityBefore: firstIdentityBefore,
+    undoSteps: (vm) => (underWay(vm) === null ? UNDO_SAVE : UNDO_MIGRATION),
+    discardSuccessor: (vm) => {
+      vm.successor = null;
+    },
+    refuseUnready,
+    refuseUncrossable,
+    refuseUnlessHere: ({ host, vm }) => {
+      refuseUnlessHere(host, vm);
+    },
+    refuseElsewhere: refuseMigrating,
+    noteBefore,
+    authorise: (o) => {
+      const decision = authoriseReadoption(store, o);
+      return decision?.effect === 'deny' ? decision.error : undefined;
+    },
+    adoptRecord,
+    beginning: (o) => simulationNow(store, o, profile),
+    describeHost: ({ host }) => ({
+      capabilities: {
+        custodyBelowVsp: host.custodyBelowVsp,
+        recordVersions: READABLE_RECORD_VERSIONS,
+      },
+      physicalFunctions: freeFunctions(store.pfs(host.hostId)),
+    }),
+    verify,
+    startStack,
+    attempt: (step, o) => {
+      const operation = (OPERATIONS as Partial<Record<string, StepOperation>>)[step];
+      return attemptOf(step, o, pace, operation?.ownLatency === true || step === 'noticeGuests');
+    },
+    devices: ({ pfs, vm }) =>
+      pfs.filter(({ pfId }) => vm.adapters.some((adapter) => adapter.pfId === pfId)),
+    forbidden: FORBIDDEN_IN_CUSTODY,
+    holdOf: ({ adapters }, adapterId) =>
+      adapters
+        .filter((adapter) => adapterId === undefined || adapter.adapterId === adapterId)
+        .map(({ custody }) => custody)
+        .find((custody) => custody !== null && !custody.lost) ?? undefined,
+    hasSeveralAdapters: ({ adapters }) => adapters.length > 1,
+    decide: (o, { by = 'host', adapterId }, command) =>
+      typeof by === 'string'
+        ? intermediary(store, o, { command, by, adapterId })
+        : intermediaryOfSent(store, o, by as SentCommand, command),
+    carriedOut: ({ vm }, { adapterId }, command) => {
+      noteHold(vm, adapterId, command);
+    },
+    check: checkInvariants,
+  };
+}
+
+function refuseUncrossable({ vmId, record, adapters }: VmState): void {
+  const unsaved = adapters.find(({ vdev }) => vdev.state !== 'Saved');
+  if (record?.state === 'committed' && unsaved === undefined) return;
+  throw refused(
+    `${vmId} cannot cross: its record is ${record?.state ?? 'missing'}, its adapter ${unsaved?.vdev.state ?? 'Saved'}.`,
+  );
+}
+
+/** What is known under the older generation becomes the new one's, so that its blocks and its claim stay good. */
+function adoptRecord(vm: VmState, from: number, to: number): void {
+  const { record } = vm;
+  if (record === null || record.generation > from) return;
+  vm.record = {
+    ...record,
+    generation: record.state === 'writing' || record.state === 'committed' ? to : record.generation,
+    claimedBy: record.claimedBy === null ? null : to,
+  };
+}
+
+function startStack(
+  { servicing, updateDefect }: HostState,
+  _component: unknown,
+  { before, now }: { readonly before: string; readonly now: string },
+): Started {
+  const kind =
+    updateDefect?.generation === servicing?.generation ? updateDefect?.kind : undefined;
+  return {
+    version: kind === 'fails-to-start' ? null : kind === 'starts-old-version' ? before : now,
+    isSound: kind !== 'fails-verification',
+  };
+}
+
