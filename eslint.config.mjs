@@ -80,6 +80,9 @@ const packageOtherThan = (packages) =>
 const list = (names, none = 'nothing of ours') =>
   names.length === 0 ? none : names.map((name) => `${name}/`).join(', ');
 
+const ONE_DOOR =
+  'A driver is named in hosts/open-hosts.ts only: ask a HostDriver, so that the hosts may be any (docs/architecture.md).';
+
 /** The refusals that one row of the table comes to: a regular expression over import paths, and what to say. */
 function refusals(folder) {
   const { ours, typesOnly = [], packages } = LAYERS[folder];
@@ -87,6 +90,7 @@ function refusals(folder) {
   const may = `${folder}/ may import ${list(ours)}${typesOnly.length > 0 ? ` and types of ${list(typesOnly)}` : ''}`;
 
   const found = [{ regex: pathInto(refused), message: `${may} (docs/architecture.md).` }];
+  if (folder !== 'hosts') found.push({ regex: pathInto(['hosts/simulator']), message: ONE_DOOR });
   if (typesOnly.length > 0) {
     found.push({ regex: pathInto(typesOnly), message: `${may}: use "import type".`, types: true });
   }
@@ -105,31 +109,43 @@ function refusals(folder) {
  * Two rules from each row, because `no-restricted-imports` sees only static imports:
  * a dynamic `import()` would reach round the layers unseen.
  */
-const layerRules = Object.keys(LAYERS).map((folder) => ({
-  name: `holdfast/layers/${folder}`,
-  files: [`${folder}/**/*.ts`],
-  rules: {
-    '@typescript-eslint/no-restricted-imports': [
-      'error',
-      {
-        patterns: refusals(folder).map(({ regex, message, types = false }) => ({
-          regex,
+const importRules = (refused, isReplayed = false) => ({
+  '@typescript-eslint/no-restricted-imports': [
+    'error',
+    {
+      patterns: refused.map(({ regex, message, types = false }) => ({
+        regex,
+        message,
+        allowTypeImports: types,
+      })),
+    },
+  ],
+  'no-restricted-syntax': [
+    'error',
+    ...(isReplayed
+      ? REPLAYED_SYNTAX
+      : refused.map(({ regex, message }) => ({
+          selector: `ImportExpression[source.value=/${regex.replaceAll('/', '\\/')}/]`,
           message,
-          allowTypeImports: types,
-        })),
-      },
-    ],
-    'no-restricted-syntax': [
-      'error',
-      ...(REPLAYED.includes(folder)
-        ? REPLAYED_SYNTAX
-        : refusals(folder).map(({ regex, message }) => ({
-            selector: `ImportExpression[source.value=/${regex.replaceAll('/', '\\/')}/]`,
-            message,
-          }))),
-    ],
+        }))),
+  ],
+});
+const layerRules = [
+  ...Object.keys(LAYERS).map((folder) => ({
+    name: `holdfast/layers/${folder}`,
+    files: [`${folder}/**/*.ts`],
+    rules: importRules(refusals(folder), REPLAYED.includes(folder)),
+  })),
+  {
+    name: 'holdfast/layers/hosts without a driver',
+    files: ['hosts/**/*.ts'],
+    ignores: ['hosts/simulator/**', 'hosts/open-hosts.ts'],
+    rules: importRules([
+      ...refusals('hosts'),
+      { regex: '^\\.{1,2}/(?:\\.\\./)*simulator(?:/|$)', message: ONE_DOOR },
+    ]),
   },
-}));
+];
 
 export default defineConfig(
   globalIgnores(['dist/', 'coverage/', '.holdfast/', 'test/histories/']),

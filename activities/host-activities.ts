@@ -98,6 +98,7 @@ const surveyOf = (host: HostDescription): HostSurvey => ({
   capabilities: host.capabilities,
   quarantine: host.quarantine,
   describedAtMs: host.describedAtMs,
+  ...(host.unsupported === undefined ? {} : { unsupported: host.unsupported }),
   vms: host.vms.map(({ vmId, phase, blackouts, passthrough }) => ({
     ...{ vmId, phase, blackouts },
     ...(passthrough === undefined ? {} : { passthrough }),

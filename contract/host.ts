@@ -33,6 +33,8 @@ export interface HostDescription extends HostRegistration {
   readonly vms: readonly VmDescription[];
   /** What VMs that come to it can get. Absent: hosts of before did not say. */
   readonly physicalFunctions?: readonly PhysicalFunctionFacts[];
+  /** The number of the latest entry of its journal; 0: there is none. */
+  readonly journalSeq: number;
   readonly forbiddenCommands: number;
   /** Of these, since the latest servicing run was armed. */
   readonly forbiddenSinceServicing: number;
@@ -86,7 +88,7 @@ export interface PastBlackout {
 /** As much of a host's description as a plan needs. */
 export type HostSurvey = Pick<
   HostDescription,
-  'hostId' | 'versions' | 'capabilities' | 'quarantine' | 'describedAtMs'
+  'hostId' | 'versions' | 'capabilities' | 'quarantine' | 'describedAtMs' | 'unsupported'
 > & {
   readonly vms: readonly Pick<VmDescription, 'vmId' | 'phase' | 'blackouts' | 'passthrough'>[];
   /** Absent: a host of before, which no VM can be planned to go to. */

@@ -12,13 +12,7 @@ import type {
 import type { FunctionAnswer, FunctionCommandRequest, RemoteAnswer } from '../contract/functions';
 import type { Holder } from '../contract/ids';
 import type { MigrationOperation, MigrationRequest, ReceptionRequest } from '../contract/migration';
-import type {
-  HostStep,
-  HostStepCall,
-  StepCall,
-  StepOutcome,
-  VmStep,
-} from '../contract/steps';
+import type { HostStep, HostStepCall, StepCall, StepOutcome, VmStep } from '../contract/steps';
 
 /**
  * All that a host must be able to do, in terms of VMs, functions, interfaces, connections and records.

@@ -1,3 +1,4 @@
+import { restoreFlow, saveFlow } from '../contract/flows';
 import type { HostSurvey } from '../contract/host';
 import type { Component, Mode, ServiceHostSettings } from '../contract/inputs';
 import type { Verdict, VmVerdict } from '../contract/results';
@@ -38,7 +39,7 @@ const COMPONENT_RULES: Readonly<
 };
 
 type Wish = Pick<ServiceHostSettings, 'update' | 'mode' | 'onCannotKeep'>;
-type Host = Pick<HostSurvey, 'capabilities'> & {
+type Host = Pick<HostSurvey, 'capabilities' | 'unsupported'> & {
   readonly vms: readonly Pick<HostSurvey['vms'][number], 'vmId' | 'phase'>[];
 };
 
@@ -58,13 +59,26 @@ function verdictFor(vm: Host['vms'][number], host: Host, wish: Wish): Omit<VmVer
   }
   const keeps =
     rule.keeps === 'always' || (rule.keeps === 'with-custody' && host.capabilities.custodyBelowVsp);
-  if (keeps && wish.mode === 'modified') return { verdict: 'keep', reason: rule.why };
-  if (rule.conventional && wish.mode === 'conventional')
+  const missing = unsupportedSteps(host, wish.mode);
+  const why = missing.length === 0 ? rule.why : `the host's driver cannot do ${missing.join(', ')}`;
+  if (keeps && wish.mode === 'modified' && missing.length === 0)
+    return { verdict: 'keep', reason: why };
+  const conventional = rule.conventional && unsupportedSteps(host, 'conventional').length === 0;
+  if (conventional && wish.mode === 'conventional')
     return { verdict: 'conventional', reason: 'asked for by mode' };
-  if (wish.onCannotKeep === 'migrate') return { verdict: 'migrate', reason: rule.why };
-  return rule.conventional && wish.onCannotKeep === 'conventional'
-    ? { verdict: 'conventional', reason: rule.why }
-    : { verdict: 'blocked', reason: rule.why };
+  if (wish.onCannotKeep === 'migrate') return { verdict: 'migrate', reason: why };
+  return conventional && wish.onCannotKeep === 'conventional'
+    ? { verdict: 'conventional', reason: why }
+    : { verdict: 'blocked', reason: why };
+}
+
+/** The steps of a save and its restore that the host's driver cannot do. */
+export function unsupportedSteps({ unsupported = [] }: Pick<Host, 'unsupported'>, mode: Mode) {
+  const needed = [
+    ...saveFlow({ mode }),
+    ...restoreFlow({ mode, virtualFunctionRestore: 'step-by-step' }),
+  ];
+  return needed.filter((step) => unsupported.includes(step));
 }
 
 /** VMs that are saved and restored where they are. */

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { loadProfile } from '../hosts/simulator/latency';
+import { loadProfile } from '../hosts/open-hosts';
 import { comparisonPage, comparisonTable } from './compare/as-text';
 import { comparison, type Comparison } from './compare/comparison';
 import { comparisonPlot } from './compare/plot';
@@ -56,7 +56,7 @@ async function measure({ vms, seed, profile, timeScale, rate }: Options): Promis
       onProgress: say,
     });
     try {
-      const { vmIds } = stack.store.host('host-01');
+      const vmIds = stack.hosts.vmIds('host-01');
       const measured = new Map<Way, readonly VmFigures[]>();
       for (const way of WAY_NAMES) {
         say(`${WAYS[way]} …`);

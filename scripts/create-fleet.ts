@@ -1,7 +1,5 @@
 import { Command } from 'commander';
-import { createFleet } from '../hosts/simulator/fleet';
-import { inventoryOf } from '../hosts/simulator/inventory';
-import { SimulatorStore } from '../hosts/simulator/store';
+import { Hosts } from '../hosts/open-hosts';
 import { completeInventory } from '../workers/inventory';
 import { runMain } from '../workers/run-main';
 import { adaptersOption, wholeNumber, type AdapterMix } from './options';
@@ -37,11 +35,11 @@ async function main(): Promise<void> {
       custodyBelowVsp?: boolean;
       adapters: AdapterMix;
     }>();
-  const store = new SimulatorStore(options.fleetDir);
-  const hostIds = createFleet(store, { ...options, hosts: options.hosts + options.emptyHosts });
-  if (options.inventory !== undefined) completeInventory(options.inventory, inventoryOf(store));
+  const fleet = Hosts.open(options.fleetDir, { profile: 'default' });
+  const hostIds = fleet.create({ ...options, hosts: options.hosts + options.emptyHosts });
+  if (options.inventory !== undefined) completeInventory(options.inventory, fleet.inventory());
   process.stdout.write(`${options.fleetDir}: ${hostIds.join(', ')}\n`);
-  await store.close();
+  await fleet.close();
 }
 
 runMain('create-fleet', main);

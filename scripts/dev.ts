@@ -59,7 +59,8 @@ async function main(): Promise<void> {
   });
   try {
     await Promise.race([seedExamples(stack), stopRequested]);
-    const empty = stack.store.hostIds().find((id) => stack.store.host(id).vmIds.length === 0);
+    const { hosts } = stack;
+    const empty = hosts.hostIds().find((id) => hosts.vmIds(id).length === 0);
     say(links(stack, hostsWithVms(stack), empty));
     await stopRequested;
     say('stopping');
@@ -68,8 +69,8 @@ async function main(): Promise<void> {
   }
 }
 
-const hostsWithVms = ({ store }: Stack): string[] =>
-  store.hostIds().filter((hostId) => store.host(hostId).vmIds.length > 0);
+const hostsWithVms = ({ hosts }: Stack): string[] =>
+  hosts.hostIds().filter((hostId) => hosts.vmIds(hostId).length > 0);
 
 /**
  * Runs each example once, for the forms to prefill from; a database that has them is left as it is. Without a summary,

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import Table from 'cli-table3';
 import { Command } from 'commander';
 import type { JournalEntry } from '../contract/host';
-import { SimulatorStore } from '../hosts/simulator/store';
+import { Hosts } from '../hosts/open-hosts';
 import { runMain } from '../workers/run-main';
 
 interface Options {
@@ -29,20 +29,23 @@ async function main(): Promise<void> {
     .parse();
   const [hostId = ''] = command.args;
   const { fleetDir, vm, commands, decisions, json } = command.opts<Options>();
-  const store = new SimulatorStore(fleetDir);
+  const hosts = Hosts.open(fleetDir, { profile: 'default' });
   try {
-    const entries = store
-      .journal(hostId, 0, Number.MAX_SAFE_INTEGER, vm)
-      .filter((entry) =>
-        decisions === true
-          ? entry.rule !== undefined
-          : commands === true || entry.kind !== 'command' || entry.status !== 'done',
-      );
+    const query = vm === undefined ? {} : { vmId: vm };
+    const all = await hosts.driver.readJournal(hostId, {
+      ...query,
+      limit: Number.MAX_SAFE_INTEGER,
+    });
+    const entries = all.filter((entry) =>
+      decisions === true
+        ? entry.rule !== undefined
+        : commands === true || entry.kind !== 'command' || entry.status !== 'done',
+    );
     const text =
       json === true ? entries.map((entry) => JSON.stringify(entry)).join('\n') : asTable(entries);
     process.stdout.write(`${text}\n`);
   } finally {
-    await store.close();
+    await hosts.close();
   }
 }
 

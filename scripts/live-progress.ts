@@ -1,6 +1,8 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 import type { JournalEntry } from '../contract/host';
-import type { SimulatorStore } from '../hosts/simulator/store';
+import type { HostDriver } from '../hosts/host-driver';
+
+type Driver = Pick<HostDriver, 'describe' | 'readJournal'>;
 
 /** How often the journal is read, ms. */
 const REFRESH_MS = 100;
@@ -15,14 +17,14 @@ export class LiveProgress {
   readonly #bars: MultiBar | undefined;
   readonly #barOf = new Map<string, SingleBar>();
   readonly #timer: NodeJS.Timeout;
-  /** How much of each host's journal was shown. */
-  readonly #seen: Map<string, number>;
 
-  constructor(
-    private readonly store: SimulatorStore,
-    hostIds: readonly string[],
+  #reading: Promise<void> = Promise.resolve();
+
+  private constructor(
+    private readonly driver: Driver,
+    /** How much of each host's journal was shown. */
+    private readonly seen: Map<string, number>,
   ) {
-    this.#seen = new Map(hostIds.map((hostId) => [hostId, store.host(hostId).journalSeq]));
     this.#bars = process.stderr.isTTY
       ? new MultiBar(
           {
@@ -35,20 +37,34 @@ export class LiveProgress {
         )
       : undefined;
     this.#timer = setInterval(() => {
-      this.#read();
+      this.#readNext();
     }, REFRESH_MS);
   }
 
-  stop(): void {
+  /** From what these hosts do from now on. */
+  static async start(driver: Driver, hostIds: readonly string[]): Promise<LiveProgress> {
+    const seen = hostIds.map(
+      async (hostId) => [hostId, (await driver.describe(hostId)).journalSeq] as const,
+    );
+    return new LiveProgress(driver, new Map(await Promise.all(seen)));
+  }
+
+  async stop(): Promise<void> {
     clearInterval(this.#timer);
-    this.#read();
+    this.#readNext();
+    await this.#reading;
     this.#bars?.stop();
   }
 
-  #read(): void {
-    for (const [hostId, seen] of this.#seen) {
-      for (const entry of this.store.journal(hostId, seen, 10_000)) {
-        this.#seen.set(hostId, entry.seq);
+  /** One reading after the other: none shows what another has shown. */
+  #readNext(): void {
+    this.#reading = this.#reading.then(() => this.#read());
+  }
+
+  async #read(): Promise<void> {
+    for (const [hostId, afterSeq] of this.seen) {
+      for (const entry of await this.driver.readJournal(hostId, { afterSeq, limit: 10_000 })) {
+        this.seen.set(hostId, entry.seq);
         if (this.#bars === undefined) line(hostId, entry);
         else this.#advance(this.#bars, hostId, entry);
       }

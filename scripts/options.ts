@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { parseFault, type FaultInput } from '../contract/faults';
 import { fastSaveInput } from '../contract/inputs';
 import { z } from '../contract/zod';
-import { ADAPTER_MIXES, type FleetShape } from '../hosts/simulator/fleet';
+import { ADAPTER_MIXES, type FleetShape } from '../hosts/open-hosts';
 
 export type AdapterMix = NonNullable<FleetShape['adapters']>;
 

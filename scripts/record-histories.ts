@@ -101,7 +101,7 @@ async function record(directory: string, only: string): Promise<File[]> {
     seed: 1,
     profile: 'zero',
   });
-  const free = stack.store.hostIds();
+  const free = [...stack.hosts.hostIds()];
   const empty = free.splice(free.length - emptyHosts);
   const hostIds = new Map(scenarios.map((each) => [each, free.splice(0, each.hosts ?? 1)]));
   const emptyIds = new Map(scenarios.map((each) => [each, empty.splice(0, each.emptyHosts ?? 0)]));

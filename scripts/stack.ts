@@ -4,9 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
 import { HOLDFAST_QUEUE, hostQueue, vmWorkflowQueue } from '../contract/queues';
-import { createFleet, type FleetShape } from '../hosts/simulator/fleet';
-import { inventoryOf } from '../hosts/simulator/inventory';
-import { SimulatorStore } from '../hosts/simulator/store';
+import { Hosts, type FleetShape } from '../hosts/open-hosts';
 import { spawnGuarded, type GuardedProcess } from '../tools/processes/spawn-guarded';
 import { startDevServer, type DevServer } from '../tools/temporal/dev-server';
 import { runTypeScript } from '../tools/typescript/run-typescript';
@@ -14,8 +12,8 @@ import { connectClient, isClusterConfigured, loadConnection } from '../workers/c
 import { completeInventory } from '../workers/inventory';
 import { buildWorkflowBundle } from './workflow-bundle';
 
-/** The hosts of a stack: a new fleet of this shape, or whatever `fill` puts into the store. */
-type HostsOptions = FleetShape | { readonly fill: (store: SimulatorStore) => void };
+/** The hosts of a stack: a new fleet of this shape, or whatever `fill` makes. */
+type HostsOptions = FleetShape | { readonly fill: (hosts: Hosts) => void };
 
 export type StackOptions = HostsOptions & {
   /** Where hosts, logs and the workflow bundle go; made if missing. */
@@ -50,7 +48,7 @@ export class Stack {
 
   private constructor(
     private readonly options: StackOptions,
-    readonly store: SimulatorStore,
+    readonly hosts: Hosts,
     readonly client: Client,
     readonly address: string,
     readonly namespace: string,
@@ -63,10 +61,10 @@ export class Stack {
     const say = options.onProgress ?? (() => undefined);
     const { directory, databaseFile: dbFilename, port, uiPort } = options;
     mkdirSync(join(directory, 'logs'), { recursive: true });
-    const store = new SimulatorStore(join(directory, 'fleet'));
-    if ('fill' in options) options.fill(store);
-    else createFleet(store, options);
-    completeInventory(inventoryFile(directory), inventoryOf(store));
+    const hosts = Hosts.open(join(directory, 'fleet'), options);
+    if ('fill' in options) options.fill(hosts);
+    else hosts.create(options);
+    completeInventory(inventoryFile(directory), hosts.inventory());
     const bundling =
       options.workflowBundle === undefined
         ? buildWorkflowBundle(join(directory, 'workflow-bundle.js'))
@@ -92,7 +90,7 @@ export class Stack {
       say(server === undefined ? `using Temporal at ${address}` : `Temporal is up at ${address}`);
       const stack = new Stack(
         options,
-        store,
+        hosts,
         client,
         address,
         namespace,
@@ -114,7 +112,7 @@ export class Stack {
     } catch (error) {
       await bundling.catch(() => undefined);
       await server?.stop();
-      await store.close();
+      await hosts.close();
       throw error;
     }
   }
@@ -194,7 +192,7 @@ export class Stack {
     await this.#polled(HOLDFAST_QUEUE, WORKFLOW);
     await this.#polled(vmWorkflowQueue(HOST_WORKER_NAME), WORKFLOW);
     // One after the other: asking for hundreds of hosts at a time would keep the server from serving their workers.
-    for (const hostId of this.store.hostIds()) await this.#polled(hostQueue(hostId), ACTIVITY);
+    for (const hostId of this.hosts.hostIds()) await this.#polled(hostQueue(hostId), ACTIVITY);
   }
 
   async #polled(queue: string, taskQueueType: temporal.api.enums.v1.TaskQueueType): Promise<void> {
@@ -224,7 +222,7 @@ export class Stack {
     await Promise.all(running.map((child) => child.stop()));
     await this.client.connection.close();
     await this.server?.stop();
-    await this.store.close();
+    await this.hosts.close();
   }
 }
 

@@ -17,8 +17,7 @@ import type { UpdateFleetInput } from '../contract/fleet-input';
 import type { FleetDryRun, FleetResult } from '../contract/fleet-results';
 import { HOLDFAST_QUEUE, serviceHostId, updateFleetId } from '../contract/queues';
 import type { ServiceHostResult } from '../contract/results';
-import { vmIdsOf } from '../hosts/simulator/fleet';
-import { loadProfile } from '../hosts/simulator/latency';
+import { loadProfile, vmIdsOf } from '../hosts/open-hosts';
 import type { updateFleet } from '../workflows';
 import { runMain } from '../workers/run-main';
 import { LiveProgress } from './live-progress';
@@ -134,13 +133,13 @@ async function main(): Promise<void> {
   const started = Stack.start({ ...options, directory, onProgress: say });
   try {
     const stack = await Promise.race([started, interrupted]);
-    const hostIds = stack.store.hostIds();
-    const progress = new LiveProgress(stack.store, hostIds);
+    const hostIds = stack.hosts.hostIds();
+    const progress = await LiveProgress.start(stack.hosts.driver, hostIds);
     let runs: HostRun[];
     try {
       runs = await Promise.race([updateHosts(stack, hostIds, waiting.signal), interrupted]);
     } finally {
-      progress.stop();
+      await progress.stop();
     }
     const link = uiLink(stack);
     if (options.json) {

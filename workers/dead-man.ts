@@ -1,7 +1,6 @@
 import { Command } from 'commander';
-import { DeadMan } from '../hosts/engine/dead-man';
 import { runMain } from './run-main';
-import { openFleet, withFleetOptions, type FleetOptions } from './simulated-fleet';
+import { openFleet, withFleetOptions, type FleetOptions } from './fleet-options';
 import { createLogger, withLogOptions, type LogOptions } from './telemetry';
 
 type Options = LogOptions & FleetOptions;
@@ -16,17 +15,17 @@ async function main(): Promise<void> {
     .parse()
     .opts<Options>();
   const logger = createLogger('dead-man', options);
-  const { store, hosts } = openFleet(options);
+  const hosts = openFleet(options);
   const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       stop.abort();
     });
   }
-  await new DeadMan(hosts, (line) => {
+  await hosts.watchDeadlines((line) => {
     logger.warn(line);
-  }).watch(stop.signal);
-  await store.close();
+  }, stop.signal);
+  await hosts.close();
 }
 
 runMain('dead-man', main);

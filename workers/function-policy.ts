@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { loadPolicy, type Loaded } from '../hosts/simulator/functions/policy-in-force';
-import type { SimulatorStore } from '../hosts/simulator/store';
+import type { Hosts, Loaded } from '../hosts/open-hosts';
 
 /** How soon a change of the file counts, ms. */
 const LOOK_AGAIN_MS = 500;
@@ -17,7 +16,7 @@ interface Heard {
  * directory open sees it. Without a file, what the directory holds stays in force.
  */
 export async function keepFunctionPolicy(
-  store: SimulatorStore,
+  hosts: Pick<Hosts, 'loadFunctionPolicy'>,
   path: string,
   heard: Heard,
   signal: AbortSignal,
@@ -26,7 +25,7 @@ export async function keepFunctionPolicy(
     const text = textOf(path);
     if (text !== before) {
       before = text;
-      tell(loadPolicy(store, path), heard);
+      tell(hosts.loadFunctionPolicy(path), heard);
     }
     await delay(LOOK_AGAIN_MS, undefined, { signal }).catch(() => undefined);
   }

@@ -8,7 +8,7 @@ import { connectWorker, loadConnection } from './connection';
 import { keepFunctionPolicy } from './function-policy';
 import { lookAtHosts, sampleHosts } from './host-sampler';
 import { runMain } from './run-main';
-import { openFleet, withFleetOptions, type FleetOptions } from './simulated-fleet';
+import { openFleet, withFleetOptions, type FleetOptions } from './fleet-options';
 import {
   createLogger,
   installRuntime,
@@ -52,15 +52,15 @@ async function main(): Promise<void> {
   const logger = createLogger(options.name, options);
   installRuntime(logger, options);
 
-  const { store, hosts } = openFleet(options);
-  const hostIds = options.hosts ?? store.hostIds();
+  const hosts = openFleet(options);
+  const { driver } = hosts;
+  const hostIds = options.hosts ?? hosts.hostIds();
   if (hostIds.length === 0)
     throw new Error(
       `There is no host in ${options.fleetDir}: make some with "npm run create-fleet".`,
     );
-  const vms = hostIds.reduce((count, hostId) => count + store.host(hostId).vmIds.length, 0);
-  for (const hostId of hostIds)
-    store.updateHost(hostId, ({ host }) => void (host.workerName = options.name));
+  const vms = hostIds.reduce((count, hostId) => count + hosts.vmIds(hostId).length, 0);
+  hosts.served(hostIds, options.name);
 
   const stopped = new AbortController();
   const metrics =
@@ -72,7 +72,7 @@ async function main(): Promise<void> {
     functionPolicy === undefined
       ? undefined
       : keepFunctionPolicy(
-          store,
+          hosts,
           functionPolicy,
           {
             onLoaded: (version) => {
@@ -90,17 +90,17 @@ async function main(): Promise<void> {
           },
           stopped.signal,
         );
-  metrics?.functionPolicy({ inForce: store.functions.inForce().policy !== null, rejected: false });
+  metrics?.functionPolicy({ inForce: hosts.hasFunctionPolicy(), rejected: false });
 
-  if (metrics !== undefined) await lookAtHosts(hostIds, hosts, metrics, logger);
+  if (metrics !== undefined) await lookAtHosts(hostIds, driver, metrics, logger);
 
   const configuration = loadConnection();
   const connection = await connectWorker(configuration);
   const tracing = await startTracing(options, options.name, logger);
-  const performed = createHostActivities(hosts);
+  const performed = createHostActivities(driver);
   const activities = {
     ...(metrics?.around(performed) ?? performed),
-    ...createHostRecords(hosts),
+    ...createHostRecords(driver),
   };
   const common = {
     connection,
@@ -132,7 +132,7 @@ async function main(): Promise<void> {
   const sampling =
     metrics === undefined
       ? undefined
-      : sampleHosts(hostIds, hosts, metrics, logger, stopped.signal);
+      : sampleHosts(hostIds, driver, metrics, logger, stopped.signal);
   try {
     await Promise.all(workers.map((worker) => worker.run()));
   } finally {
@@ -141,7 +141,7 @@ async function main(): Promise<void> {
   await Promise.all([sampling, keepingPolicy]);
   await tracing?.stop();
   await connection.close();
-  await store.close();
+  await hosts.close();
 }
 
 runMain('host', main);

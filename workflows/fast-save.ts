@@ -5,7 +5,7 @@ import type { FastSaveResult } from '../contract/results';
 import { DETACH_VIRTUAL_FUNCTION } from '../contract/steps';
 import { endsTyped } from './ends-typed';
 import { failure, failureMessage, failureType, isCancellation } from './failures';
-import { checkFaultsSupported, ping } from './host-steps';
+import { checkFaultsSupported, checkStepsSupported, ping } from './host-steps';
 import { onProgress } from './progress';
 import { restoreVm } from './restore-vm';
 import { undoSave } from './undo-save';
@@ -33,6 +33,7 @@ export const fastSave = endsTyped(async function fastSave(
   });
   const host = await ping(hostId);
   checkFaultsSupported(host, faults);
+  checkStepsSupported(host, input.mode);
   if (
     input.stepPlacement === 'in-place' &&
     workflowInfo().continuedFromExecutionRunId === undefined

@@ -2,10 +2,11 @@ import { ActivityCancellationType, proxyLocalActivities } from '@temporalio/work
 import type { HostActivities } from '../activities/host-activities';
 import type { OrchestratorActivities } from '../activities/orchestrator-activities';
 import type { HostRegistration } from '../contract/host';
-import type { StepPlacement } from '../contract/inputs';
+import type { Mode, StepPlacement } from '../contract/inputs';
 import { HOLDFAST_QUEUE, hostQueue } from '../contract/queues';
 import { stepLabel } from '../contract/step-labels';
 import type { StepCall, VmStep } from '../contract/steps';
+import { unsupportedSteps } from '../planning/preflight';
 import type { RetryWindow, stepKind } from '../planning/retry-windows';
 import { failure, failureType } from './failures';
 import { labelledActivities } from './labelled-activities';
@@ -155,6 +156,16 @@ export function checkFaultsSupported(host: HostRegistration, faults: readonly un
   if (faults.length > 0 && !host.faults) {
     throw failure('FaultsNotSupported', `Host ${host.hostId} is driven by ${host.driver}.`);
   }
+}
+
+/** A host whose driver lacks a step of the save or of its restore is refused before anything is touched. */
+export function checkStepsSupported(host: HostRegistration, mode: Mode): void {
+  const missing = unsupportedSteps(host, mode);
+  if (missing.length === 0) return;
+  throw failure(
+    'NotSupportedByDriver',
+    `Host ${host.hostId} is driven by ${host.driver}, which cannot do ${missing.join(', ')}`,
+  );
 }
 
 export const orchestrator = labelledActivities<OrchestratorActivities>({

@@ -21,7 +21,6 @@ import {
   stopServicing,
 } from './leases';
 import type { VmOperations } from './operations';
-import type { Operation as StepOperation } from './operation';
 import { darkForMs, describeHolder, phaseOf, sameHolder } from './phase';
 import type { Port } from './port';
 import type { CoreImage, CoreObjects, Lease } from './state';
@@ -166,7 +165,9 @@ function refuseUnsavable<O extends CoreObjects>(
     throw refusal(`its save has begun as ${had}; mode cannot become ${mode} any more`);
   }
   if (hold !== null && hold !== holdMode) {
-    throw refusal(`its hold is set already, as ${hold}; holdMode cannot become ${holdMode} any more`);
+    throw refusal(
+      `its hold is set already, as ${hold}; holdMode cannot become ${holdMode} any more`,
+    );
   }
   const dark = darkForMs(image, nowMs);
   if (!crossed && dark >= blackoutBudgetMs) {
@@ -236,14 +237,13 @@ function evidenceOf<O extends CoreObjects>(
   operation: VmOperations<O>[VmStep],
 ): AdoptedStep['evidence'] | null {
   if ('notSupported' in operation) return null;
-  const { observed, inPlace, notApplicable }: StepOperation<O> = operation;
   const generation = o.vm.lease?.generation ?? 0;
   // Waits are for the other VMs of a servicing run, and there is none.
   const isWait = VM_STEPS[step] === 'waits' && step !== 'crossPointOfNoReturn';
   const isDone =
     isWait ||
     isProven(o, image, step) ||
-    inPlace?.(o, generation) === true ||
-    notApplicable?.(o, generation) !== undefined;
-  return isDone ? (observed?.(o) ?? {}) : null;
+    operation.inPlace?.(o, generation) === true ||
+    operation.notApplicable?.(o, generation) !== undefined;
+  return isDone ? (operation.observed?.(o) ?? {}) : null;
 }

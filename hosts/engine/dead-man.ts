@@ -1,12 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FAILURES, HoldfastError, type FailureType } from '../../contract/failures';
 import { lacksVf } from '../../contract/results';
-import {
-  ATTACH_VIRTUAL_FUNCTION,
-  type StepCall,
-  type VmStep,
-} from '../../contract/steps';
-import { hostNowMs } from './clock';
+import { ATTACH_VIRTUAL_FUNCTION, type StepCall, type VmStep } from '../../contract/steps';
 import { reasonOf } from './commands';
 import type { EngineHosts } from './engine-hosts';
 import type { CoreObjects } from './state';
@@ -41,8 +36,8 @@ export class DeadMan<O extends CoreObjects> {
   }
 
   #overdue(): { hostId: string; vmId: string }[] {
-    const nowMs = hostNowMs();
     const { store, port } = this.hosts;
+    const nowMs = store.nowMs();
     const pausedAtMs = (vm: O['vm']) => port.image(vm).pausedAtMs ?? 0;
     return store.hostIds().flatMap((hostId) =>
       store

@@ -23,13 +23,7 @@ import type {
   ReceptionRequest,
 } from '../../contract/migration';
 import { vmWorkflowQueue } from '../../contract/queues';
-import type {
-  HostStep,
-  HostStepCall,
-  StepCall,
-  StepOutcome,
-  VmStep,
-} from '../../contract/steps';
+import type { HostStep, HostStepCall, StepCall, StepOutcome, VmStep } from '../../contract/steps';
 import type { HostDriver } from '../host-driver';
 import { admitHost } from './admission';
 import { adopt } from './adoption';
@@ -88,6 +82,7 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
         holder: host.lease?.holder ?? null,
         quarantine: quarantineOf(host),
         vms: host.vmIds.map((vmId) => port.describe(store.objects(hostId, vmId))),
+        journalSeq: host.journalSeq,
         forbiddenCommands: forbidden,
         forbiddenSinceServicing: forbidden - forbiddenBeforeServicing,
         describedAtMs: Date.now(),
@@ -100,8 +95,11 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
   }
 
   #registration({ hostId, workerName }: CoreHost): HostRegistration {
-    const unsupported = Object.entries({ ...this.#operations, ...this.port.hostOperations }).flatMap(
-      ([step, operation]) => ('notSupported' in operation ? [step as VmStep | HostStep] : []),
+    const unsupported = Object.entries({
+      ...this.#operations,
+      ...this.port.hostOperations,
+    }).flatMap(([step, operation]) =>
+      'notSupported' in operation ? [step as VmStep | HostStep] : [],
     );
     return {
       hostId,

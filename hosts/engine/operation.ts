@@ -38,6 +38,12 @@ export interface Commands<O> {
   untilOvertaken(): Promise<void>;
 }
 
+/** A step that is no work with a driver, whose other steps have its effect. */
+export const nothingToDo = (why: string): Operation<unknown> => ({
+  notApplicable: () => why,
+  effect: () => ({}),
+});
+
 /** How one step is performed. Lease, intent, observation and result are the engine's; this is what differs. */
 export interface Operation<O, Runner = Commands<O>> {
   /** Its requests go to devices that several VMs use, each of which serves one at a time. */

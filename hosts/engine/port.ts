@@ -91,9 +91,7 @@ export interface Port<O extends CoreObjects> {
   /** The driver's part of how the host, or one VM of it, was when a run took it; `null`: it cannot be made again. */
   beginning(o: O | HostObjectsOf<O>): unknown;
   /** The driver's part of what a host says of itself. */
-  describeHost(
-    o: HostObjectsOf<O>,
-  ): Pick<HostDescription, 'capabilities' | 'physicalFunctions'>;
+  describeHost(o: HostObjectsOf<O>): Pick<HostDescription, 'capabilities' | 'physicalFunctions'>;
   /** Throws unless the VM is what it was when its operation began. */
   verify(o: O): void;
   /** Starts what was just made active, and looks at it. */

@@ -1,18 +1,17 @@
 import { HoldfastError } from '../../contract/failures';
 import type { JournalEntry } from '../../contract/host';
-import type {
-  HostStep,
-  HostStepCall,
-  StepCall,
-  StepOutcome,
-  VmStep,
-} from '../../contract/steps';
+import type { HostStep, HostStepCall, StepCall, StepOutcome, VmStep } from '../../contract/steps';
 import { admit, admitHost, refuseIfTooDark } from './admission';
 import { breachesOf, issueCommand, overtaken, reasonOf } from './commands';
 import { isBlocked, leaveMailboxes, owns, takeMailboxes } from './mailbox';
 import type { Commands, Evidence, Operation, Says } from './operation';
 import { darkForMs } from './phase';
-import { hostOperationsOf, vmOperationsOf, type HostOperations, type VmOperations } from './operations';
+import {
+  hostOperationsOf,
+  vmOperationsOf,
+  type HostOperations,
+  type VmOperations,
+} from './operations';
 import type { Attempt, HostObjectsOf, NotSupported, Port } from './port';
 import type { CoreHost, CoreObjects, Intent, Mailbox, RecordedOutcome } from './state';
 import type { HostStore, Topic } from './store';
@@ -186,8 +185,7 @@ export class StepEngine<O extends CoreObjects> {
         };
       // What changes from here on ends the wait below, so that nothing is missed in between.
       const seen = this.store.seen(s.topics);
-      if (vmId !== null && this.port.observe !== undefined)
-        await this.port.observe(hostId, vmId);
+      if (vmId !== null && this.port.observe !== undefined) await this.port.observe(hostId, vmId);
       const before = s.read();
       s.admit(before);
       const isApplicable = operation.notApplicable?.(before, s.generation) === undefined;
@@ -274,10 +272,10 @@ export class StepEngine<O extends CoreObjects> {
     s: Subject<S>,
     signal: AbortSignal,
   ): Promise<void> {
-    const { answerable } = s.operation;
-    while (answerable !== undefined && !signal.aborted) {
+    const { operation } = s;
+    while (operation.answerable !== undefined && !signal.aborted) {
       const seen = this.store.seen(s.topics);
-      if (answerable(s.read())) return;
+      if (operation.answerable(s.read())) return;
       await this.store.changed(s.topics, seen, signal);
     }
   }
@@ -289,7 +287,8 @@ export class StepEngine<O extends CoreObjects> {
   ): Commands<S> {
     const { hostId, vmId, step, generation, handed } = s;
     const of = (adapterId: string | undefined): Commands<S> => {
-      const run: Commands<S>['run'] = (command, apply) => s.issue(intent, command, adapterId, apply);
+      const run: Commands<S>['run'] = (command, apply) =>
+        s.issue(intent, command, adapterId, apply);
       return {
         ...{ hostId, vmId, step, generation, handed, signal, run },
         attempts: intent.attempts,
@@ -364,14 +363,15 @@ export class StepEngine<O extends CoreObjects> {
   }
 
   #journal<S extends O | HostObjectsOf<O>>(
-    { vmId, step, generation, hostOf }: Subject<S>,
+    s: Subject<S>,
     o: S,
     kind: JournalEntry['kind'],
     status: string,
     detail: string | null,
   ): void {
+    const { vmId, step, generation } = s;
     const entry = { vmId, step, generation, kind, command: null, status, detail };
-    this.store.append(hostOf(o), entry);
+    this.store.append(s.hostOf(o), entry);
   }
 }
 
@@ -379,7 +379,7 @@ export class StepEngine<O extends CoreObjects> {
 function supported<T>(driver: string, step: string, operation: T | NotSupported): T {
   if (typeof operation === 'object' && operation !== null && 'notSupported' in operation)
     throw notSupported(driver, step, operation.notSupported);
-  return operation as T;
+  return operation;
 }
 
 export const notSupported = (driver: string, step: string, why: string) =>

@@ -48,7 +48,11 @@ export abstract class HostStore<O extends CoreObjects> {
   /** The number of the latest write of each host that this process knows of. */
   readonly #writes = new Map<string, number>();
 
-  constructor(readonly directory: string) {
+  constructor(
+    readonly directory: string,
+    /** The host's clock, ms. */
+    readonly nowMs: () => number = hostNowMs,
+  ) {
     this.root = open({ path: directory, noSync: true, mapSize: 4 * 2 ** 30 });
     this.db = this.table('hosts');
   }
@@ -111,14 +115,14 @@ export abstract class HostStore<O extends CoreObjects> {
   }
 
   objects(hostId: string, vmId: string): O {
-    return this.objectsOf(this.host(hostId), this.vm(hostId, vmId), hostNowMs());
+    return this.objectsOf(this.host(hostId), this.vm(hostId, vmId), this.nowMs());
   }
 
   hostObjects(hostId: string): HostObjects<O['host'], O['vm']> {
     const host = this.host(hostId);
     return {
       host,
-      nowMs: hostNowMs(),
+      nowMs: this.nowMs(),
       vms: () => host.vmIds.map((vmId) => this.vm(hostId, vmId)),
       putVm: (vm) => {
         this.putVm(hostId, vm);
@@ -128,15 +132,14 @@ export abstract class HostStore<O extends CoreObjects> {
 
   /** Reads, changes and writes host and VM in one transaction; nothing is written if `change` throws. */
   update<T>(hostId: string, vmId: string, change: (o: O) => T): T {
-    let gates = false;
-    let devices = false;
+    const changed = { gates: false, devices: false };
     const result = this.root.transactionSync(() => {
       const o = this.objects(hostId, vmId);
       const before = gatesMark(o.host);
       const devicesBefore = this.devicesMark(o);
       const answer = change(o);
-      gates = gatesMark(o.host) !== before;
-      devices = this.devicesMark(o) !== devicesBefore;
+      changed.gates = gatesMark(o.host) !== before;
+      changed.devices = this.devicesMark(o) !== devicesBefore;
       this.db.putSync(['host', hostId], o.host);
       this.putObjects(o);
       this.putVm(hostId, o.vm);
@@ -144,8 +147,8 @@ export abstract class HostStore<O extends CoreObjects> {
       return answer;
     });
     this.#tell({ hostId, vmId });
-    if (gates) this.#tell({ hostId, of: 'gates' });
-    if (devices) this.#tell({ hostId, of: 'devices' });
+    if (changed.gates) this.#tell({ hostId, of: 'gates' });
+    if (changed.devices) this.#tell({ hostId, of: 'devices' });
     return result;
   }
 
@@ -169,7 +172,7 @@ export abstract class HostStore<O extends CoreObjects> {
   /** Appends to the host's journal; call it inside a transaction, so that the entry stands or falls with its effect. */
   append(host: O['host'], entry: Omit<JournalEntry, 'seq' | 'hostTimeMs'>): void {
     host.journalSeq += 1;
-    const stored: JournalEntry = { seq: host.journalSeq, hostTimeMs: hostNowMs(), ...entry };
+    const stored: JournalEntry = { seq: host.journalSeq, hostTimeMs: this.nowMs(), ...entry };
     this.db.putSync(['journal', host.hostId, host.journalSeq], stored);
     if (host.journalSeq > JOURNAL_LIMIT) {
       this.db.removeSync(['journal', host.hostId, host.journalSeq - JOURNAL_LIMIT]);
@@ -240,7 +243,7 @@ export abstract class HostStore<O extends CoreObjects> {
       const due =
         untilMs === null
           ? undefined
-          : setTimeout(done, Math.max(1, Math.ceil(untilMs - hostNowMs())));
+          : setTimeout(done, Math.max(1, Math.ceil(untilMs - this.nowMs())));
       for (const hostId of watched) this.#watch(hostId);
       timer.signal.addEventListener('abort', () => {
         clearTimeout(due);

@@ -3,7 +3,13 @@ import { phaseOf as phaseOfImage } from '../engine/phase';
 import type { VmState } from './state';
 
 /** What the engine decides by, of a simulated VM. */
-export function imageOf({ partition, workerProcess, record, adapters, migration }: VmState): CoreImage {
+export function imageOf({
+  partition,
+  workerProcess,
+  record,
+  adapters,
+  migration,
+}: VmState): CoreImage {
   const running = partition.state === 'running';
   const held = adapters.find(({ custody, vpci }) => custody !== null || vpci.hold !== null);
   return {

@@ -13,4 +13,3 @@ export function move<State extends string>(
   const legal = moves[from].length === 0 ? 'nothing' : moves[from].join(', ');
   throw refused(`${object} cannot go from ${from} to ${to} (legal: ${legal}).`, { from, to });
 }
-

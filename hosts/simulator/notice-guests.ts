@@ -1,4 +1,3 @@
-import { hostNowMs } from '../engine/clock';
 import { servicingOfHost } from '../engine/gates';
 import type { Operation } from '../engine/operation';
 import { takeFault } from './faults';
@@ -59,9 +58,8 @@ export function noticeGuests(store: SimulatorStore, pace: Pace): Operation<Simul
         ),
       };
     },
-    ready: ({ host }) => {
+    ready: ({ host, nowMs }) => {
       const { notice, aborted } = servicingOfHost(host);
-      const nowMs = hostNowMs();
       if (notice === null || aborted !== null || nowMs >= notice.untilMs) return true;
       return Object.values(notice.dueMs).every((dueMs) => dueMs !== null && dueMs <= nowMs);
     },

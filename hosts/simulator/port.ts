@@ -34,7 +34,10 @@ export function simulatorPort(store: SimulatorStore, profile: LatencyProfile): P
   const operations = Object.fromEntries(
     Object.entries<StepOperation>(OPERATIONS).map(([step, operation]) => [
       step,
-      { ...operation, effect: (c) => operation.effect(runnerOf(c, pace)) } satisfies Operation<Objects>,
+      {
+        ...operation,
+        effect: (c) => operation.effect(runnerOf(c, pace)),
+      } satisfies Operation<Objects>,
     ]),
   ) as Port<Objects>['operations'];
   return {
@@ -119,11 +122,9 @@ function startStack(
   _component: unknown,
   { before, now }: { readonly before: string; readonly now: string },
 ): Started {
-  const kind =
-    updateDefect?.generation === servicing?.generation ? updateDefect?.kind : undefined;
+  const kind = updateDefect?.generation === servicing?.generation ? updateDefect?.kind : undefined;
   return {
     version: kind === 'fails-to-start' ? null : kind === 'starts-old-version' ? before : now,
     isSound: kind !== 'fails-verification',
   };
 }
-

@@ -38,9 +38,15 @@ export function runnerOf(c: Commands<Objects>, pace: Pace): CommandRunner {
 }
 
 export function latencyMs(
-  { hostId, vmId, step, generation, attempts }: Omit<Commands<never>, 'run' | 'act' | 'look' | 'ofAdapter'>,
-  { profile, seedOf }: Pace,
+  {
+    hostId,
+    vmId,
+    step,
+    generation,
+    attempts,
+  }: Omit<Commands<never>, 'run' | 'act' | 'look' | 'ofAdapter'>,
+  pace: Pace,
 ): number {
   const key = `${vmId === null ? '' : `${vmId}/`}${generation}/${attempts}`;
-  return sampleMs(profile, step, seedOf(hostId), key);
+  return sampleMs(pace.profile, step, pace.seedOf(hostId), key);
 }

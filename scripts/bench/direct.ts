@@ -4,10 +4,8 @@ import { join } from 'node:path';
 import type { OperationSettings } from '../../contract/host';
 import { restoreFlow, saveFlow } from '../../contract/flows';
 import { VM_STEPS, type VmStep } from '../../contract/steps';
-import { createFleet } from '../../hosts/simulator/fleet';
-import { loadProfile } from '../../hosts/simulator/latency';
-import { SimulatedHosts } from '../../hosts/simulator/simulated-host';
-import { SimulatorStore } from '../../hosts/simulator/store';
+import type { HostDriver } from '../../hosts/host-driver';
+import { Hosts } from '../../hosts/open-hosts';
 
 const SETTINGS: OperationSettings = {
   mode: 'modified',
@@ -27,28 +25,28 @@ const RESTORE = performed(restoreFlow(SETTINGS));
 /** The limit: the same steps by direct driver calls, without any durable engine. Blackouts of all VMs, ms. */
 export async function directBlackouts(vms: number, rounds: number): Promise<number[]> {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
-  const store = new SimulatorStore(directory);
+  const hosts = Hosts.open(directory, { profile: 'zero' });
   try {
-    const [hostId = ''] = createFleet(store, { hosts: 1, vms, seed: 1 });
-    const hosts = new SimulatedHosts(store, loadProfile('zero'));
+    const [hostId = ''] = hosts.create({ hosts: 1, vms, seed: 1 });
+    const { driver } = hosts;
     const { signal } = new AbortController();
     const blackouts: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
       await Promise.all(
-        store.host(hostId).vmIds.map((vmId) => saveAndRestore(hosts, hostId, vmId, round, signal)),
+        hosts.vmIds(hostId).map((vmId) => saveAndRestore(driver, hostId, vmId, round, signal)),
       );
-      const { vms: seen } = await hosts.describe(hostId);
+      const { vms: seen } = await driver.describe(hostId);
       blackouts.push(...seen.map((vm) => vm.facts.blackoutMs));
     }
     return blackouts;
   } finally {
-    await store.close();
+    await hosts.close();
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
 async function saveAndRestore(
-  hosts: SimulatedHosts,
+  driver: HostDriver,
   hostId: string,
   vmId: string,
   round: number,
@@ -57,11 +55,11 @@ async function saveAndRestore(
   const request = { hostId, vmId, parent: null, settings: SETTINGS, faults: [] };
   const holder = (kind: string) => ({ workflowId: `${kind}/${vmId}`, runId: String(round) });
   for (const [begin, steps] of [
-    [() => hosts.beginSave({ ...request, holder: holder('save') }), SAVE],
-    [() => hosts.beginRestore({ ...request, holder: holder('restore') }), RESTORE],
+    [() => driver.beginSave({ ...request, holder: holder('save') }), SAVE],
+    [() => driver.beginRestore({ ...request, holder: holder('restore') }), RESTORE],
   ] as const) {
     const { generation } = await begin();
     for (const step of steps)
-      await hosts.perform(step, { hostId, vmId, generation, direction: 'forward' }, signal);
+      await driver.perform(step, { hostId, vmId, generation, direction: 'forward' }, signal);
   }
 }

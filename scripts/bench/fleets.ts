@@ -47,7 +47,7 @@ export const fleetFigures = (hosts: number): Promise<FleetFigures> =>
         args: [
           {
             update: { version: '2.0.0' },
-            hosts: stack.store.hostIds(),
+            hosts: [...stack.hosts.hostIds()],
             maxHosts: hosts,
             strategy: {
               maxConcurrentHosts: CONCURRENCY,

@@ -44,12 +44,11 @@ export async function service(
 
 /** Waits until the host's journal shows that a VM began a step. */
 export async function untilStep(stack: Stack, vmId: string, step: string): Promise<void> {
-  const after = stack.store.host('host-01').journalSeq;
-  while (
-    !stack.store
-      .journal('host-01', after, 10_000, vmId)
-      .some((e) => e.step === step && e.kind === 'intent')
-  ) {
-    await delay(2);
-  }
+  const { driver } = stack.hosts;
+  const { journalSeq: afterSeq } = await driver.describe('host-01');
+  const begun = async () =>
+    (await driver.readJournal('host-01', { afterSeq, limit: 10_000, vmId })).some(
+      (e) => e.step === step && e.kind === 'intent',
+    );
+  while (!(await begun())) await delay(2);
 }

@@ -52,7 +52,7 @@ export const CLAIMS: readonly Claim[] = [
     code: [
       ...code('contract/inputs.ts', 'HOLD_MODES'),
       ...code(VSP, 'setHold', 'unassignDevice'),
-      ...code('hosts/simulator/commands.ts', 'FORBIDDEN_IN_CUSTODY'),
+      ...code('hosts/simulator/custody.ts', 'FORBIDDEN_IN_CUSTODY'),
     ],
   },
   {
@@ -68,7 +68,7 @@ export const CLAIMS: readonly Claim[] = [
     code: [
       ...code(FAST_SAVE, 'saveVirtualFunction'),
       ...code(SAVE, 'saveVirtualFunctionState', 'withoutVfIfGone'),
-      ...code('hosts/simulator/commands.ts', 'issueCommand'),
+      ...code('hosts/engine/commands.ts', 'issueCommand'),
     ],
   },
   {

@@ -22,7 +22,7 @@ export const PASSAGES: readonly Passage[] = [
     name: '¶50',
     gist: 'An intermediary stands before every command to a function, whoever sends it, and forwards or filters it.',
     code: [
-      ...code('hosts/simulator/commands.ts', 'issueCommand'),
+      ...code('hosts/engine/commands.ts', 'issueCommand'),
       ...code(`${FUNCTIONS}/intermediary.ts`, 'intermediary'),
       ...code(`${FUNCTIONS}/host-commands.ts`, 'operationOfCommand'),
     ],

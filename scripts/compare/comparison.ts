@@ -1,4 +1,4 @@
-import { RING_SIZE } from '../../hosts/simulator/devices/physical-function';
+import { RING_SIZE } from '../../hosts/open-hosts';
 import { spreadOf } from '../report/figures';
 import { WAYS, WAY_NAMES, holdsTheVf, type VmFigures, type Way } from './ways';
 

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import type { WorkflowOptions } from '@temporalio/client';
 import { historyFromJSON } from '@temporalio/common/lib/proto-utils';
 import type { Beginning } from '../../contract/host';
-import { CannotRebuild, simulationOf, type Simulation } from '../../hosts/simulator/beginnings';
+import { CannotRebuild, simulationOf, type Simulation } from '../../hosts/open-hosts';
 import { buildOf } from '../build-id';
 import type { HostLine, Line } from '../recorded-runs/bundle-format';
 import { BundleUnreadable, bundleLines } from '../recorded-runs/read-bundle';

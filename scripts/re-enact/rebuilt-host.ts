@@ -1,9 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { goneOn, type Simulation } from '../../hosts/simulator/beginnings';
 import { hostNowMs } from '../../hosts/engine/clock';
-import { loadProfile } from '../../hosts/simulator/latency';
-import type { SimulatorStore } from '../../hosts/simulator/store';
+import { loadProfile, type Hosts, type Simulation } from '../../hosts/open-hosts';
 import { startDevServer, type DevServer } from '../../tools/temporal/dev-server';
 import { HOST_WORKER_NAME, Stack } from '../stack';
 
@@ -51,11 +49,11 @@ export async function rebuildHost(rebuild: Rebuild): Promise<RebuiltHost> {
       server,
       onProgress: say,
       env: { ...onlyThisServer(directory), ...rebuild.env },
-      fill: (store) => {
-        putHost(store, rebuild, hostNowMs() + STARTS_WITHIN_MS);
+      fill: (hosts) => {
+        putHost(hosts, rebuild, hostNowMs() + STARTS_WITHIN_MS);
       },
     });
-    putHost(stack.store, rebuild, hostNowMs());
+    putHost(stack.hosts, rebuild, hostNowMs());
     return { stack, stop: () => stopAll(stack, server) };
   } catch (error) {
     await server.stop();
@@ -68,10 +66,9 @@ async function stopAll(stack: Stack, server: DevServer): Promise<void> {
   await server.stop();
 }
 
-function putHost(store: SimulatorStore, { simulation, recordedAtMs }: Rebuild, hostMs: number): void {
+function putHost(hosts: Hosts, { simulation, recordedAtMs }: Rebuild, hostMs: number): void {
   const wallShiftMs = recordedAtMs === null ? 0 : Date.now() - recordedAtMs;
-  const { host, pfs, vms } = goneOn(simulation, { hostMs, wallShiftMs });
-  store.putHost({ ...host, workerName: HOST_WORKER_NAME }, pfs, vms);
+  hosts.rebuild(simulation, { hostMs, wallShiftMs }, HOST_WORKER_NAME);
 }
 
 /** How the person reaches a server of their own, with which keys and certificates, is not for this one. */

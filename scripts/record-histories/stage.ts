@@ -143,11 +143,9 @@ export class Stage {
   /** Waits until the journal of a host has begun a step of the host itself. */
   async begun(hostId: string, step: string): Promise<void> {
     await eventually(`${hostId} begins ${step}`, () =>
-      Promise.resolve(
-        this.stack.store.journal(hostId, 0, 100_000).some((e) => e.step === step)
-          ? true
-          : undefined,
-      ),
+      this.stack.hosts.driver
+        .readJournal(hostId, { limit: 100_000 })
+        .then((journal) => (journal.some((e) => e.step === step) ? true : undefined)),
     );
   }
 
@@ -166,11 +164,9 @@ export class Stage {
   /** Waits until the VM is dark. */
   async paused(): Promise<void> {
     await eventually(`${this.vmId} on ${this.hostId} is paused`, () =>
-      Promise.resolve(
-        this.stack.store.vm(this.hostId, this.vmId).partition.state === 'running'
-          ? undefined
-          : true,
-      ),
+      this.stack.hosts.driver
+        .describeVm(this.hostId, this.vmId)
+        .then(({ facts }) => (facts.running ? undefined : true)),
     );
   }
 

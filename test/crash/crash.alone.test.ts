@@ -1,11 +1,10 @@
 import type { ServiceHostResult } from '../../contract/results';
 import { required } from '../support/required';
-import { Suite } from '../support/suite';
+import { Suite, type OwnStack } from '../support/suite';
 import { FleetUnderTest, over } from '../workflows/fleet/fleet-suite';
-import type { Stack } from '../../scripts/stack';
 
 /** What dies here comes back, as under a service manager, unless a test says otherwise. */
-let suite: Suite<Stack>;
+let suite: Suite<OwnStack>;
 beforeAll(async () => {
   suite = await Suite.start('crash', { hosts: 12, vms: 2 });
 });

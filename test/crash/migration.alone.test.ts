@@ -1,11 +1,10 @@
 /** Worker and server processes die in the middle of a migration: exactly one VM runs in the end, and no command is lost. */
 import type { MigrateVmResult } from '../../contract/results';
 import type { VmStep } from '../../contract/steps';
-import { Suite } from '../support/suite';
-import type { Stack } from '../../scripts/stack';
+import { Suite, type OwnStack } from '../support/suite';
 
 /** What dies here comes back, as under a service manager, unless a test says otherwise. */
-let suite: Suite<Stack>;
+let suite: Suite<OwnStack>;
 beforeAll(async () => {
   suite = await Suite.start('migration-crash', { hosts: 14, emptyHosts: 7, vms: 1 });
 });

@@ -156,6 +156,27 @@ describe('imports between folders', () => {
     expect(within?.rules).toEqual([]);
   });
 
+  it('lets one file name a driver: everybody else asks through the interface', async () => {
+    const naming = (filePath: string, path: string) => ({
+      filePath,
+      code: `import { Thing } from '${path}';\nexport const probe = Thing;\n`,
+    });
+    const found = await lintTable([
+      naming('hosts/open-hosts.ts', './simulator/store'),
+      naming('hosts/simulator/migration/probe.ts', '../store'),
+      naming('hosts/probe.ts', './simulator/store'),
+      naming('hosts/engine/probe.ts', '../simulator/store'),
+      naming('hosts/engine/operations/probe.ts', '../../simulator/state'),
+      naming('activities/probe.ts', '../hosts/simulator/store'),
+      naming('workers/probe.ts', '../hosts/simulator/store'),
+      naming('scripts/bench/probe.ts', '../../hosts/simulator/store'),
+    ]);
+    expect(found.map(({ rules }) => rules)).toEqual([
+      ...[[], []],
+      ...Array.from({ length: 6 }, () => [IMPORTS]),
+    ]);
+  });
+
   it('says what the folder may import', async () => {
     const [[finding] = []] = await lint([
       {

@@ -56,6 +56,7 @@ export const hostWith = ({
   holder: null,
   quarantine: null,
   vms: [],
+  journalSeq: 0,
   forbiddenCommands: 0,
   forbiddenSinceServicing: 0,
   describedAtMs: 0,

@@ -133,3 +133,26 @@ test('a VM that a run prepares still runs: whether that run may be taken over is
   });
   expect(verdict?.verdict).toBe('keep');
 });
+
+describe('a host whose driver lacks a step', () => {
+  const lacking = (...unsupported: NonNullable<HostSurvey['unsupported']>): HostSurvey => ({
+    ...hostWith({ vms: [vmWith()] }),
+    unsupported,
+  });
+  const wish = { update: { component: 'vmWorkerProcess', version: '2.0.0' } } as const;
+
+  it.each([
+    ['of the modified way', 'assignVirtualFunction', 'modified', 'refuse', 'blocked'],
+    ['of the modified way', 'assignVirtualFunction', 'modified', 'conventional', 'conventional'],
+    ['of the modified way', 'assignVirtualFunction', 'conventional', 'refuse', 'conventional'],
+    ['of the conventional way', 'freeVirtualFunction', 'conventional', 'refuse', 'blocked'],
+    ['of the conventional way', 'freeVirtualFunction', 'modified', 'refuse', 'keep'],
+    ['of both', 'saveVm', 'modified', 'conventional', 'blocked'],
+    ['of both', 'saveVm', 'modified', 'migrate', 'migrate'],
+    ['of neither', 'drainPassthrough', 'modified', 'refuse', 'keep'],
+  ] as const)('%s, %s: mode %s, onCannotKeep %s: %s', (_, step, mode, onCannotKeep, verdict) => {
+    const [found] = preflight(lacking(step), { ...wish, mode, onCannotKeep });
+    expect(found?.verdict).toBe(verdict);
+    if (verdict === 'blocked') expect(found?.reason).toContain(step);
+  });
+});

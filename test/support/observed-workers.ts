@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { HOST_WORKER_NAME } from '../../scripts/stack';
 import { spawnGuarded, type GuardedProcess } from '../../tools/processes/spawn-guarded';
 import { required } from './required';
-import type { Suite } from './suite';
+import type { OwnStack, Suite } from './suite';
 import { runTypeScript } from '../../tools/typescript/run-typescript';
-import type { Stack } from '../../scripts/stack';
 
 /** Orchestrator and host worker of a suite, started anew with options that observe them. */
 export class ObservedWorkers {
@@ -18,7 +17,7 @@ export class ObservedWorkers {
 
   /** `directory`: where the suite keeps its fleet; `args`: options of both. */
   static async start(
-    suite: Suite<Stack>,
+    suite: Suite<OwnStack>,
     directory: string,
     args: readonly string[] = [],
   ): Promise<ObservedWorkers> {

@@ -89,8 +89,8 @@ export class SharedStacks {
     const from = shared.lent;
     shared.lent += hosts;
     shared.borrowers += 1;
-    const { store, namespace, directory } = await shared.started;
-    return { namespace, directory, hostIds: store.hostIds().slice(from, from + hosts) };
+    const { hosts: all, namespace, directory } = await shared.started;
+    return { namespace, directory, hostIds: all.hostIds().slice(from, from + hosts) };
   }
 
   async #takeBack(namespace: string): Promise<void> {

@@ -52,7 +52,13 @@ export interface Ended {
 }
 
 /** Where the hosts of a suite are: a stack of its own, or one that it shares. */
-type Running = Pick<Stack, 'address' | 'client' | 'directory' | 'namespace' | 'store'>;
+type Running = Pick<Stack, 'address' | 'client' | 'directory' | 'namespace'> & WithStore;
+interface WithStore {
+  /** What its hosts are, read and changed behind their backs. */
+  readonly store: SimulatorStore;
+}
+/** A stack of a suite's own. */
+export type OwnStack = Stack & WithStore;
 
 /** Hosts, of zero latency unless it says otherwise, and workers that serve them, on the dev server of the test run. */
 export class Suite<On extends Running = Running> {
@@ -82,9 +88,13 @@ export class Suite<On extends Running = Running> {
   }
 
   /** A stack of its own, in a namespace of this name. */
-  static async start(name: string, options: Partial<StackOptions> = {}): Promise<Suite<Stack>> {
+  static async start(name: string, options: Partial<StackOptions> = {}): Promise<Suite<OwnStack>> {
     const stack = await startStack(required('HOLDFAST_TEST_ADDRESS'), name, options);
-    return new Suite(stack, stack.store.hostIds(), () => stack.stop());
+    const store = new SimulatorStore(join(stack.directory, 'fleet'));
+    return new Suite(Object.assign(stack, { store }), store.hostIds(), async () => {
+      await stack.stop();
+      await store.close();
+    });
   }
 
   async stop(): Promise<void> {

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BUILT_IN, readPolicy } from '../../hosts/function-policy/policy-file';
 import { SimulatorStore } from '../../hosts/simulator/store';
 import { keepFunctionPolicy } from '../../workers/function-policy';
+import { loadPolicy } from '../../hosts/simulator/functions/policy-in-force';
 import { SimulatedFleet } from '../hosts/simulator/simulated-fleet';
 
 const { policy } = readPolicy(BUILT_IN);
@@ -34,7 +35,7 @@ afterEach(async () => {
 
 const keep = () => {
   keeping = keepFunctionPolicy(
-    fleet.store,
+    { loadFunctionPolicy: (file) => loadPolicy(fleet.store, file) },
     path,
     {
       onLoaded: (version) => told.push(`loaded ${version}`),

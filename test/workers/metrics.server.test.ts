@@ -6,13 +6,12 @@ import * as z from 'zod';
 import { HISTOGRAM_BUCKETS } from '../../activities/host-metrics/instruments';
 import type { ServiceHostResult } from '../../contract/results';
 import { ObservedWorkers, scrape, total, type Sample } from '../support/observed-workers';
-import { Suite } from '../support/suite';
-import type { Stack } from '../../scripts/stack';
+import { Suite, type OwnStack } from '../support/suite';
 
 const repository = resolve(__dirname, '../..');
 
 describe('the metrics of real workers', () => {
-  let suite: Suite<Stack>;
+  let suite: Suite<OwnStack>;
   let workers: ObservedWorkers;
   let serviced: ServiceHostResult;
   let orchestrator: Sample[];

@@ -9,9 +9,8 @@ import { TRACE_HEADER } from '../../contract/trace-context';
 import { workflowCode } from '../../workers/workflow-code';
 import { OtlpReceiver, type ReceivedSpan } from '../support/otlp-receiver';
 import { required } from '../support/required';
-import { Suite } from '../support/suite';
+import { Suite, type OwnStack } from '../support/suite';
 import { historyFiles, recorded } from '../workflows/recorded';
-import type { Stack } from '../../scripts/stack';
 
 type History = temporal.api.history.v1.IHistory;
 
@@ -59,7 +58,7 @@ test('sources that are bundled at the start cannot be traced, and the worker say
 });
 
 describe('a stack whose workers trace', () => {
-  let suite: Suite<Stack>;
+  let suite: Suite<OwnStack>;
   let collector: OtlpReceiver;
   let result: ServiceHostResult;
   let run: WorkflowHandle;

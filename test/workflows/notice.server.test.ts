@@ -10,7 +10,11 @@ const SECRET = `whsec_${Buffer.from('a secret of thirty-two letters..').toString
 const webhook = new Webhook(SECRET);
 let suite: Suite;
 beforeAll(async () => {
-  suite = await Suite.start('notice', { hosts: 9, vms: 2, env: { HOLDFAST_WEBHOOK_SECRET: SECRET } });
+  suite = await Suite.start('notice', {
+    hosts: 9,
+    vms: 2,
+    env: { HOLDFAST_WEBHOOK_SECRET: SECRET },
+  });
 });
 const servers: LocalServer[] = [];
 afterAll(async () => {

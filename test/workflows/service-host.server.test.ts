@@ -275,8 +275,7 @@ describe('stopping a run', () => {
       });
       await suite.until(hostId, null, 'commitUpdate', 'intent');
       await first.terminate('a person pressed the wrong button');
-      for (const vmId of ['vm-01', 'vm-02'])
-        await suite.untilPhase(hostId, vmId, 'running');
+      for (const vmId of ['vm-01', 'vm-02']) await suite.untilPhase(hostId, vmId, 'running');
       const result = await suite.run('serviceHost', {
         hostId,
         update: { version: '4.0.0' },

@@ -157,7 +157,6 @@ function whatIsWrong<O extends CoreObjects>(
   const now = host.versions[component];
   const { version, isSound } = port.startStack(host, component, { before, now });
   if (version === null) return `${component} ${now} did not start`;
-  if (version !== now)
-    return `what started says that it is ${component} ${version}, not ${now}`;
+  if (version !== now) return `what started says that it is ${component} ${version}, not ${now}`;
   return isSound ? undefined : `${component} ${now} started, but its own checks failed`;
 }

@@ -145,7 +145,10 @@ export const keyOf = ({ run, sender }: Pick<FunctionCommandRequest, 'run' | 'sen
   `${run.workflowId}/${run.runId}${sender.kind === 'remoteHost' ? `/for ${sender.hostId}` : ''}`;
 
 /** The VM whose private command channel it came through: that is the caller's identity, whatever the command says. */
-function channelOf(store: SimulatorStore, { hostId, sender }: FunctionCommandRequest): string | null {
+function channelOf(
+  store: SimulatorStore,
+  { hostId, sender }: FunctionCommandRequest,
+): string | null {
   switch (sender.kind) {
     case 'operator':
       return null;

@@ -32,8 +32,12 @@ export function partOf(
 }
 
 /** Where the device is elsewhere, only its own host knows. */
-const hasVf = (store: SimulatorStore, hostId: string, entry: FunctionEntry, vfId: number): boolean =>
-  entry.kind === 'remote' || vfsOf(store, hostId, entry).some((vf) => vf.vfId === vfId);
+const hasVf = (
+  store: SimulatorStore,
+  hostId: string,
+  entry: FunctionEntry,
+  vfId: number,
+): boolean => entry.kind === 'remote' || vfsOf(store, hostId, entry).some((vf) => vf.vfId === vfId);
 
 const vfsOf = (store: SimulatorStore, hostId: string, { deviceId, ownerVmId }: FunctionEntry) =>
   store

@@ -10,7 +10,16 @@ import type {
 } from '../../../contract/migration';
 import { fit } from '../../../contract/migration-fit';
 import { startIo } from '../devices/guest-io';
-import { emptyMailboxes, issueLease, noteBefore, operationOf, quarantineOf, refuseIfHeld, refuseQuarantined, servicingOf } from '../../engine/leases';
+import {
+  emptyMailboxes,
+  issueLease,
+  noteBefore,
+  operationOf,
+  quarantineOf,
+  refuseIfHeld,
+  refuseQuarantined,
+  servicingOf,
+} from '../../engine/leases';
 import type { Port } from '../../engine/port';
 import { refuseUnready } from '../identity';
 import { sameHolder } from '../../engine/phase';

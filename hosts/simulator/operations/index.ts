@@ -13,9 +13,7 @@ import * as undo from './undo';
 import * as waysBack from './ways-back';
 
 /** How the simulator performs each step. */
-export const OPERATIONS: Readonly<
-  Record<Exclude<VmStep, GateStep | LeaseStep>, StepOperation>
-> = {
+export const OPERATIONS: Readonly<Record<Exclude<VmStep, GateStep | LeaseStep>, StepOperation>> = {
   ...save,
   ...tearDown,
   ...restore,

@@ -61,6 +61,7 @@ export const aHost = (
   capabilities: { custodyBelowVsp: true, recordVersions: [1] },
   holder: null,
   quarantine: null,
+  journalSeq: 0,
   forbiddenCommands: 0,
   forbiddenSinceServicing: 0,
   describedAtMs: 5_000,

@@ -38,7 +38,10 @@ it('goes on with the same times since and until, on a clock that stands elsewher
   const [vm] = vms;
   if (vm === undefined || before === undefined) throw new Error('no VM was kept');
   expect(before.partition.pausedAtMs).not.toBeNull();
-  expect(darkForMs(vm.partition, hostMs)).toBeCloseTo(darkForMs(before.partition, was.hostTimeMs), 3);
+  expect(darkForMs(vm.partition, hostMs)).toBeCloseTo(
+    darkForMs(before.partition, was.hostTimeMs),
+    3,
+  );
   expect(vm.deadlineMs).toBeCloseTo((before.deadlineMs ?? NaN) + HOUR, 3);
   expect(vm.pointOfNoReturn?.atMs).toBeCloseTo((before.pointOfNoReturn?.atMs ?? NaN) + HOUR, 3);
   const downSinceMs = (of: typeof vm) => of.adapters[0]?.guest.vfPathDownSinceMs ?? NaN;

@@ -31,9 +31,7 @@ async function watchUntilBack(
   withinMs = 8_000,
 ): Promise<void> {
   const stop = new AbortController();
-  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(
-    stop.signal,
-  );
+  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(stop.signal);
   const back = () =>
     vmIds.every(
       (id) =>
@@ -54,9 +52,7 @@ it('leaves a VM alone whose deadline has not passed', async () => {
   const save = await VmRun.save(fleet);
   await save.performAll(['disableOptimizations', 'pauseVm']);
   const stop = new AbortController();
-  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(
-    stop.signal,
-  );
+  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(stop.signal);
   await deadManLooks(fleet.store, 3);
   stop.abort();
   await watching;
@@ -186,9 +182,7 @@ it('strands a VM that it cannot bring back, instead of trying for ever', async (
   });
   overdue();
   const stop = new AbortController();
-  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(
-    stop.signal,
-  );
+  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(stop.signal);
   for (const until = Date.now() + 8_000; fleet.objects('vm-01').vm.stranded === null;) {
     if (Date.now() > until) throw new Error(`not stranded: ${said.join('; ')}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

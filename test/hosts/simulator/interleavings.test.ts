@@ -166,9 +166,7 @@ async function bringAllBack(fleet: SimulatedFleet): Promise<void> {
   }
   const said: string[] = [];
   const stop = new AbortController();
-  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(
-    stop.signal,
-  );
+  const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(stop.signal);
   try {
     for (const until = Date.now() + 5_000; out().length > 0;) {
       if (Date.now() > until) throw new Error(`not back: ${out().join(', ')}: ${said.join('; ')}`);

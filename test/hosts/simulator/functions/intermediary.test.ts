@@ -139,8 +139,7 @@ test('every function command of a save and a restore is in the journal with the 
 test('a command to a function that nobody has classified is denied', () => {
   const target = { hostId: 'host-01', vmId: 'vm-01', step: 'test', generation: 0 };
   const issue = (command: string) => () =>
-    issueCommand(
-      fleet.hosts, target, null, command, () => 'done');
+    issueCommand(fleet.hosts, target, null, command, () => 'done');
   expect(issue('VPCI.Teleport')).toThrow(/denied by rule "unknown-command"/);
   expect(issue('Repository.ReadSettings')()).toBe('done');
 });
