@@ -59,7 +59,7 @@ export function adopt<O extends CoreObjects>(
   emptyMailboxes(port, o);
   vm.lease = lease;
   endStranding(vm);
-  port.adoptRecord(vm, adoption.generation, lease.generation);
+  port.adoptRecord?.(vm, adoption.generation, lease.generation);
   vm.deadlineMs = deadlineMs(o, image, settings);
   const adopted = before.map((step) => {
     const evidence = evidenceOf(o, port.image(vm), step, operations[step]);
@@ -158,7 +158,7 @@ function refuseUnsavable<O extends CoreObjects>(
       `it has crossed the point of no return, and ${at} lies before it: from there only forward`,
     );
   }
-  if (running) port.refuseUnready(vm);
+  if (running) port.refuseUnready?.(vm);
   const begun = !running || !image.untouched;
   const had = record?.mode ?? vm.lease?.settings.mode ?? mode;
   if (begun && had !== mode) {

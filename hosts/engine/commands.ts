@@ -36,7 +36,7 @@ export function issueCommand<O extends CoreObjects, T>(
     rule: string | undefined,
   ): void => {
     // A VM with one adapter has no need of its name.
-    const isNamed = adapterId !== undefined && port.hasSeveralAdapters(vm);
+    const isNamed = adapterId !== undefined && port.hasSeveralAdapters?.(vm) === true;
     store.append(host, {
       ...{ vmId, ...(isNamed ? { adapterId } : {}), step, generation },
       ...{ kind: 'command', command, status, detail },
@@ -50,7 +50,9 @@ export function issueCommand<O extends CoreObjects, T>(
       const { host, vm } = o;
       if (intent !== null && !owns(vm, intent)) throw overtaken(target, command);
       const isSent = typeof target.by === 'object';
-      const held = port.forbidden.has(command) ? port.holdOf(vm, adapterId) : undefined;
+      const { custody } = port;
+      const held =
+        custody?.forbidden.has(command) === true ? custody.holdOf(vm, adapterId) : undefined;
       // What tenants and operators ask for is answered by the policy: no bug of the host's that it tells them no.
       if (held !== undefined && !isSent) {
         host.commands.forbidden += 1;

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FAILURES, HoldfastError, type FailureType } from '../../contract/failures';
+import { restoreFlow } from '../../contract/flows';
 import { lacksVf } from '../../contract/results';
-import { ATTACH_VIRTUAL_FUNCTION, type StepCall, type VmStep } from '../../contract/steps';
+import { ATTACH_VIRTUAL_FUNCTION, VM_STEPS, type StepCall, type VmStep } from '../../contract/steps';
 import { reasonOf } from './commands';
 import type { EngineHosts } from './engine-hosts';
 import type { CoreObjects } from './state';
@@ -59,12 +60,12 @@ export class DeadMan<O extends CoreObjects> {
     this.#busy.add(name);
     try {
       this.say(`${name}: its deadline has passed; bringing it back`);
-      const { generation, crossed } = await this.hosts.takeForDeadMan(hostId, vmId);
+      const { generation, crossed, settings } = await this.hosts.takeForDeadMan(hostId, vmId);
       const perform: Perform = (steps, direction = 'recover') =>
         this.#performAll(steps, { hostId, vmId, generation, direction }, signal);
       if (crossed) {
         this.hosts.giveUpUpdate(hostId);
-        await this.#restore(name, perform);
+        await this.#restore(name, restoreFlow(settings), perform);
       } else {
         const { store, port } = this.hosts;
         await perform(port.undoSteps(store.vm(hostId, vmId)), 'undo');
@@ -85,12 +86,15 @@ export class DeadMan<O extends CoreObjects> {
   }
 
   /** The shortest way forward: with the VF, else without it, else without the guest's memory, else none. */
-  async #restore(name: string, perform: Perform): Promise<void> {
+  async #restore(name: string, flow: readonly VmStep[], perform: Perform): Promise<void> {
+    const dark = flow.slice(0, flow.indexOf('resumeVm') + 1).filter((step) => !isWait(step));
+    const ofVf = (step: VmStep) =>
+      dark.indexOf(step) < dark.indexOf('restoreVm') || step === 'markVirtualFunctionAssigned';
     try {
       await perform(FORWARD);
       try {
         // A direction of its own: a VF that is attached later needs some of these steps once more.
-        await perform(RESTORE_VF, 'forward');
+        await perform(dark.filter(ofVf), 'forward');
       } catch (error) {
         if (isFailure(error, 'Fenced') || isFailure(error, 'VmStateLost')) throw error;
         this.say(`${name}: ${reasonOf(error)}; giving its VF up`);
@@ -102,7 +106,7 @@ export class DeadMan<O extends CoreObjects> {
           'markVirtualFunctionAssigned',
         ]);
       }
-      await perform(RESTORE_VM);
+      await perform(dark.filter((step) => !ofVf(step)));
     } catch (error) {
       if (isFailure(error, 'Fenced')) throw error;
       if (!isFailure(error, 'VmStateLost')) {
@@ -139,21 +143,7 @@ type Perform = (steps: readonly VmStep[], direction?: StepCall['direction']) => 
 
 /** What may be left of a save that has crossed; not applicable once a restore has begun. */
 const FORWARD = ['resetVpciBusInterface', 'tearDownSyntheticAdapter'] as const;
-const RESTORE_VF = [
-  'initializeSyntheticAdapter',
-  'reserveResources',
-  'powerOnRestore',
-  'createVpciBus',
-  'assignVirtualFunction',
-  'restoreVirtualFunctionState',
-  'markVirtualFunctionAssigned',
-] as const satisfies readonly VmStep[];
-const RESTORE_VM = [
-  'restoreVm',
-  'connectSyntheticAdapter',
-  'resumeSyntheticAdapter',
-  'resumeVm',
-] as const satisfies readonly VmStep[];
+const isWait = (step: VmStep) => VM_STEPS[step] === 'waits';
 
 const isFailure = (error: unknown, type: FailureType) =>
   error instanceof HoldfastError && error.type === type;

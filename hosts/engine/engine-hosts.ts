@@ -172,7 +172,7 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
       this.store.updateHost(hostId, (o) => {
         const { host } = o;
         const { journalSeq, generation: before } = host;
-        const simulation = this.port.beginning(o);
+        const simulation = this.port.beginning?.(o) ?? null;
         const generation = acquireHost(host, holder, takeOverFrom);
         if (generation !== before)
           this.store.keepBeginning(hostId, {
@@ -285,7 +285,7 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
     const { host, vm } = o;
     const { journalSeq } = host;
     const known = vm.generation;
-    const simulation = host.servicing === null ? this.port.beginning(o) : undefined;
+    const simulation = host.servicing === null ? (this.port.beginning?.(o) ?? null) : undefined;
     const operation = begin();
     const { generation } = operation;
     if (simulation !== undefined && generation > known)

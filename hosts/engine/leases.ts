@@ -38,7 +38,7 @@ export function operationOf<O extends CoreObjects>(port: Port<O>, o: O, lease: L
 /** Whatever is under way for the VM is over: it can have no effect, and nobody waits for it. */
 export function emptyMailboxes<O extends CoreObjects>(port: Port<O>, o: O): void {
   const { mailbox } = o.vm;
-  if (mailbox !== null) leaveMailboxes([o.vm, ...port.devices(o)], mailbox);
+  if (mailbox !== null) leaveMailboxes([o.vm, ...(port.devices?.(o) ?? [])], mailbox);
 }
 
 /** The servicing run that the requester is a child of, with this VM among its members. */
@@ -124,7 +124,7 @@ export function beginSave<O extends CoreObjects>(
   if (!image.running && !interrupted) {
     throw new HoldfastError('NotRunning', `${vm.vmId} is ${phase}, so it cannot be saved.`);
   }
-  port.refuseUnready(vm);
+  port.refuseUnready?.(vm);
   // What a closed run left under way is over; what the restore of the same servicing run prepares goes on.
   if (vm.nextLease === null) emptyMailboxes(port, o);
   vm.lease = issueLease(o, request, 'save');

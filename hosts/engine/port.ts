@@ -73,7 +73,7 @@ export interface Port<O extends CoreObjects> {
   /** Nothing of the successor that was prepared is left. */
   discardSuccessor(vm: O['vm']): void;
   /** Throws if something is pending at the VM that a save cannot begin over. */
-  refuseUnready(vm: O['vm']): void;
+  refuseUnready?(vm: O['vm']): void;
   /** Throws if the settings of a fork do not fit what was done to the VM under older ones. */
   refuseChange?(vm: O['vm'], holdMode: CoreImage['hold']): void;
   /** Throws unless the VM can come back from its record. */
@@ -87,13 +87,13 @@ export interface Port<O extends CoreObjects> {
   /** May the functions that are to be held be taken up again afterwards? Asked when a save begins; answers why not. */
   authorise?(o: O): HoldfastError | undefined;
   /** What the older generation wrote of the record becomes the new one's. */
-  adoptRecord(vm: O['vm'], from: number, to: number): void;
+  adoptRecord?(vm: O['vm'], from: number, to: number): void;
   /** The driver's part of how the host, or one VM of it, was when a run took it; `null`: it cannot be made again. */
-  beginning(o: O | HostObjectsOf<O>): unknown;
+  beginning?(o: O | HostObjectsOf<O>): unknown;
   /** The driver's part of what a host says of itself. */
   describeHost(o: HostObjectsOf<O>): Pick<HostDescription, 'capabilities' | 'physicalFunctions'>;
   /** Throws unless the VM is what it was when its operation began. */
-  verify(o: O): void;
+  verify?(o: O): void;
   /** Starts what was just made active, and looks at it. */
   startStack(
     host: O['host'],
@@ -101,13 +101,16 @@ export interface Port<O extends CoreObjects> {
     version: { readonly before: string; readonly now: string },
   ): Started;
   attempt?(step: VmStep | HostStep, o: O | HostObjectsOf<O>): Attempt<Commands<O>> | undefined;
-  /** Devices of the host that the VM's functions are of. */
-  devices(o: O): readonly Mailbox[];
-  /** Commands that would lose a held VF. */
-  readonly forbidden: ReadonlySet<string>;
-  /** The hold that such a command would meet: of the adapter, or of any where it is for the whole VM. */
-  holdOf(vm: O['vm'], adapterId: string | undefined): { readonly vfId: number } | undefined;
-  hasSeveralAdapters(vm: O['vm']): boolean;
+  /** Devices of the host that the VM's functions are of, each of which serves one at a time. */
+  devices?(o: O): readonly Mailbox[];
+  /** What must not be done to a VF that is held; absent: no command could lose one. */
+  readonly custody?: {
+    /** Commands that would lose it. */
+    readonly forbidden: ReadonlySet<string>;
+    /** The hold that such a command would meet: of the adapter, or of any where it is for the whole VM. */
+    holdOf(vm: O['vm'], adapterId: string | undefined): { readonly vfId: number } | undefined;
+  };
+  hasSeveralAdapters?(vm: O['vm']): boolean;
   /** What a policy says to the command, before it is carried out and after. */
   decide?(o: O, target: CommandTarget, command: string): Decision | undefined;
   carriedOut?(o: O, target: CommandTarget, command: string): void;

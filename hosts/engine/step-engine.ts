@@ -71,11 +71,11 @@ export class StepEngine<O extends CoreObjects> {
     this.#ofHosts = hostOperationsOf(port);
   }
 
-  perform(step: VmStep, call: StepCall, signal: AbortSignal): Promise<StepOutcome> {
+  async perform(step: VmStep, call: StepCall, signal: AbortSignal): Promise<StepOutcome> {
     return this.#perform(this.#ofVm(step, call), signal);
   }
 
-  performHost(step: HostStep, call: HostStepCall, signal: AbortSignal): Promise<StepOutcome> {
+  async performHost(step: HostStep, call: HostStepCall, signal: AbortSignal): Promise<StepOutcome> {
     return this.#perform(this.#ofHost(step, call), signal);
   }
 
@@ -97,7 +97,7 @@ export class StepEngine<O extends CoreObjects> {
       read: () => store.objects(hostId, vmId),
       update: (change) => store.update(hostId, vmId, change),
       hostOf: ({ host }) => host,
-      boxes: (o) => [o.vm, ...(operation.usesDevices === true ? port.devices(o) : [])],
+      boxes: (o) => [o.vm, ...(operation.usesDevices === true ? (port.devices?.(o) ?? []) : [])],
       waitsForOthers: true,
       admit: (o) => {
         admit(operation, step, o, call);

@@ -63,10 +63,14 @@ export abstract class HostStore<O extends CoreObjects> {
 
   /** What a VM's steps work on beside the VM and its host, read with them. */
   protected abstract objectsOf(host: O['host'], vm: O['vm'], nowMs: number): O;
-  /** Writes that back. */
-  protected abstract putObjects(o: O): void;
-  /** Of what steps of other VMs wait for a change; asked before a change of `o` and after it. */
-  protected abstract devicesMark(o: O): unknown;
+  /** Writes that back; by default there is nothing but the VM and its host. */
+  protected putObjects(_o: O): void {
+    return;
+  }
+  /** Of the devices that steps of several VMs wait for; asked before a change of `o` and after it. */
+  protected devicesMark(_o: O): unknown {
+    return null;
+  }
 
   async close(): Promise<void> {
     await this.root.close();

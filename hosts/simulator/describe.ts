@@ -2,8 +2,8 @@ import type { VmDescription } from '../../contract/host';
 import type { AdapterFacts, Path } from '../../contract/results';
 import { vfOutageMs } from './devices/guest';
 import { firstIdentityBefore, identityOf } from './identity';
-import { darkForMs } from '../engine/phase';
-import { phaseOf } from './image';
+import { describeCore } from '../engine/core';
+import { imageOf } from './image';
 import { passthroughFunctions } from './migration/functions';
 import { eachAdapter } from './operations/each-adapter';
 import type { AdapterObjects, Objects, VmState } from './state';
@@ -48,35 +48,27 @@ const sum = (numbers: readonly number[]) => numbers.reduce((all, n) => all + n, 
 /** What the host says of one VM: where it stands and what was measured of its last operation. */
 export function describeVm(o: Objects): VmDescription {
   const { vm, nowMs } = o;
-  const running = vm.partition.state === 'running';
+  const { facts, ...core } = describeCore(vm, imageOf(vm), nowMs);
   const adapters = eachAdapter(o).map(describeAdapter);
   const withVf = adapters.filter(({ wantsVf }) => wantsVf);
   const identity = withVf[0]?.identityAfter ?? null;
   return {
-    vmId: vm.vmId,
-    phase: phaseOf(vm),
-    holder: vm.lease?.holder ?? null,
-    generation: vm.generation,
-    crossed: vm.pointOfNoReturn !== null,
-    darkForMs: darkForMs(vm.partition, nowMs),
+    ...core,
     identity,
     dataPath: (withVf[0] ?? adapters[0])?.dataPath ?? 'none',
-    heartbeat: running ? (vm.guestHangs ? 'lost' : 'ok') : 'none',
-    blackouts: vm.blackouts ?? [],
+    heartbeat: facts.running ? (vm.guestHangs ? 'lost' : 'ok') : 'none',
     passthrough: passthroughFunctions(o).map(({ adapterId, kind, namespace }) => ({
       ...{ adapterId, kind, namespace },
     })),
     facts: {
-      running,
+      ...facts,
       path: pathOf(vm),
       pathReason: pathReasonOf(vm),
       identityBefore: firstIdentityBefore(vm),
       identityAfter: identity,
-      blackoutMs: running ? vm.blackoutMs : darkForMs(vm.partition, nowMs),
       vfOutageMs: Math.max(0, ...withVf.map((a) => a.vfOutageMs)),
       guestVisibleEvents: sum(adapters.map((a) => a.guestVisibleEvents)),
       droppedPackets: sum(adapters.map((a) => a.droppedPackets)),
-      withinBudget: vm.withinBudget,
       stackVersion: vm.workerProcess.version,
       ...(adapters.length === 1 && withVf.length === 1 ? {} : { adapters }),
     },

@@ -9,6 +9,7 @@ import {
 } from './devices/physical-function';
 import { capacityForGbps } from './devices/bandwidth';
 import { hostNowMs } from '../engine/clock';
+import { newCoreHost, newCoreVm } from '../engine/core';
 import { ensurePolicy } from './functions/policy-in-force';
 import type { AdapterState, HostState, VmState } from './state';
 import type { SimulatorStore } from './store';
@@ -82,37 +83,14 @@ function createHost(store: SimulatorStore, hostId: string, index: number, shape:
   const isEmpty = index >= shape.hosts - (shape.emptyHosts ?? 0);
   const vmIds = vmIdsOf(isEmpty ? 0 : shape.vms);
   const host: HostState = {
-    hostId,
-    bootId: digest('boot').slice(0, 12),
+    ...newCoreHost(hostId, vmIds, '1.0.0'),
     seed: shape.seed,
     faultDomain: `fd-${String((index % (shape.faultDomains ?? 2)) + 1)}`,
-    workerName: 'host-worker-1',
-    vmIds,
-    generation: 0,
-    lease: null,
-    servicing: null,
-    versions: {
-      vmWorkerProcess: '1.0.0',
-      vpciVsp: '1.0.0',
-      vmSwitch: '1.0.0',
-      pfDriver: '1.0.0',
-      nicFirmware: '1.0.0',
-      hypervisor: '1.0.0',
-    },
-    staged: null,
-    previous: null,
     custodyBelowVsp: shape.custodyBelowVsp ?? false,
     switchExtensions: [
       { extensionId: 'forwarding', dataBytes: 96 },
       { extensionId: 'firewall', dataBytes: 1024 },
     ],
-    mailbox: null,
-    faults: [],
-    quarantine: null,
-    stranded: [],
-    journalSeq: 0,
-    commands: { forbidden: 0 },
-    invariants: { checked: 0, violations: [] },
     nextWorkerProcess: shape.vms,
     nextLuid: parseInt(digest('luid').slice(0, 5), 16),
   };
@@ -168,12 +146,7 @@ function createVm(
 ): VmState {
   const number = index + 1;
   return {
-    vmId,
-    generation: 0,
-    lease: null,
-    nextLease: null,
-    mailbox: null,
-    faults: [],
+    ...newCoreVm(vmId),
     partition: {
       state: 'running',
       custodian: `vmwp#${String(number)}`,
@@ -196,15 +169,8 @@ function createVm(
     successor: null,
     record: null,
     guestHangs: false,
-    pointOfNoReturn: null,
-    deadlineMs: null,
     vmStateRestored: false,
     functionsGivenUpBy: null,
-    blackoutMs: 0,
-    withinBudget: true,
-    path: 'kept',
-    pathReason: null,
-    stranded: null,
   };
 }
 

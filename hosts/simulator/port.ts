@@ -80,12 +80,14 @@ export function simulatorPort(store: SimulatorStore, profile: LatencyProfile): P
     },
     devices: ({ pfs, vm }) =>
       pfs.filter(({ pfId }) => vm.adapters.some((adapter) => adapter.pfId === pfId)),
-    forbidden: FORBIDDEN_IN_CUSTODY,
-    holdOf: ({ adapters }, adapterId) =>
-      adapters
-        .filter((adapter) => adapterId === undefined || adapter.adapterId === adapterId)
-        .map(({ custody }) => custody)
-        .find((custody) => custody !== null && !custody.lost) ?? undefined,
+    custody: {
+      forbidden: FORBIDDEN_IN_CUSTODY,
+      holdOf: ({ adapters }, adapterId) =>
+        adapters
+          .filter((adapter) => adapterId === undefined || adapter.adapterId === adapterId)
+          .map(({ custody }) => custody)
+          .find((custody) => custody !== null && !custody.lost) ?? undefined,
+    },
     hasSeveralAdapters: ({ adapters }) => adapters.length > 1,
     decide: (o, { by = 'host', adapterId }, command) =>
       typeof by === 'string'

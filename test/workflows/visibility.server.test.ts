@@ -4,7 +4,7 @@ import { Suite, ending } from '../support/suite';
 
 let suite: Suite;
 beforeAll(async () => {
-  suite = await Suite.on({ vms: 2 }, 8);
+  suite = await Suite.on({ vms: 2 }, 9);
 });
 afterAll(() => suite.stop());
 
@@ -25,8 +25,10 @@ async function labels(handle: WorkflowHandle): Promise<string[]> {
 const memoOf = async (handle: WorkflowHandle) => (await handle.describe()).memo;
 
 const STOPPED_SAVE = { step: 'saveVm', kind: 'fail-before', times: 1000 } as const;
-/** On a slow machine the last attempt comes when the budget is spent: then the host gives up, and says what failed before. */
+/** Whether an attempt, the host or the server says it last is a matter of milliseconds. */
 const FAILED_FOR_GOOD = /^(HostStepFailed|BlackoutBudgetSpent)$/;
+const SAVE_FAILED =
+  /saveVm of vm-\d\d (failed before its effect|was given up)|saveVm did not succeed/;
 
 describe('a save that fails', () => {
   let handle: WorkflowHandle;
@@ -46,14 +48,13 @@ describe('a save that fails', () => {
     expect(shown).toContain('**Next action:** Mend the cause below, then start again.');
     const said = /\| last failure \| (\w+) \|[^]*\| message \| (.*) \|/.exec(shown);
     expect(said?.[1]).toMatch(FAILED_FOR_GOOD);
-    expect(said?.[2]).toContain('saveVm of vm-01 failed before its effect');
+    expect(said?.[2]).toMatch(SAVE_FAILED);
     expect(shown).toContain('| step | saveVm |');
-    expect(shown).toMatch(/\| attempt \| ([2-9]|\d{2,}) \|/);
   });
 
-  it('shows all its steps there, the failed one with its attempts', async () => {
+  it('shows all its steps there', async () => {
     const shown = await details(handle);
-    expect(shown).toMatch(/\| saveVm \| \*\*failed\*\* \| 0\.0 \| ([2-9]|\d{2,}) \|/);
+    expect(shown).toMatch(/\| saveVm \| \*\*failed\*\* \| 0\.0 \| \d+ \|/);
     expect(shown).toMatch(/\| undo: resumeVm \| done /);
   });
 
@@ -72,7 +73,6 @@ describe('a save that fails', () => {
     expect(nextAction).toBe('Mend the cause below, then start again.');
     const type: unknown = expect.stringMatching(FAILED_FOR_GOOD);
     expect(lastFailure).toMatchObject({ type, step: 'saveVm', run: null });
-    expect((lastFailure as { attempt: number }).attempt).toBeGreaterThan(1);
   });
 
   it('has readable labels in its timeline, also of the undo', async () => {
@@ -85,6 +85,13 @@ describe('a save that fails', () => {
       ]),
     );
   });
+});
+
+test.concurrent('a step that succeeds at a later attempt is shown with all of them', async () => {
+  const vm = { hostId: suite.freshHost(), vmId: 'vm-01' };
+  const handle = await suite.start('fastSave', { ...vm, faults: [{ ...STOPPED_SAVE, times: 2 }] });
+  await handle.result();
+  expect(await details(handle)).toMatch(/\| saveVm \| done \| [\d.]+ \| 3 \|/);
 });
 
 test.concurrent('wrong input is explained in the details too', async () => {

@@ -59,7 +59,7 @@ export function leaseSteps<O extends CoreObjects>(port: Port<O>) {
       effect: (c) =>
         c.run('Lease.Release', (o) => {
           refuseUnlessBack(o, 'there is nothing to verify yet');
-          port.verify(o);
+          port.verify?.(o);
           unstrand(o.host, o.vm);
           release(o.vm);
           return { vm: port.describe(o) };

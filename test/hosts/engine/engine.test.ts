@@ -1,0 +1,432 @@
+/** The engine's own promises, over a driver that has nothing of the simulator: the seam is one. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { restoreFlow, saveFlow } from '../../../contract/flows';
+import type { Operation, OperationSettings, ServicingOrder } from '../../../contract/host';
+import type { Holder } from '../../../contract/ids';
+import { VM_STEPS, type Direction, type StepOutcome, type VmStep } from '../../../contract/steps';
+import { DeadMan } from '../../../hosts/engine/dead-man';
+import { InMemoryHosts } from './in-memory-driver';
+
+const HOST = 'host-01';
+const SETTINGS: OperationSettings = {
+  mode: 'modified',
+  holdMode: 'block',
+  stepPlacement: 'task-queue',
+  virtualFunctionRestore: 'step-by-step',
+  blackoutBudgetMs: 1_000,
+  maxSavedForMs: 60_000,
+};
+const isGate = (step: VmStep) => VM_STEPS[step] === 'waits' && step !== 'crossPointOfNoReturn';
+const SAVE = saveFlow(SETTINGS);
+const RESTORE = restoreFlow(SETTINGS);
+const ALONE = (flow: readonly VmStep[]) => flow.filter((step) => !isGate(step));
+const named = (workflowId: string): Holder => ({ workflowId, runId: `${workflowId}-run` });
+const patient = new AbortController().signal;
+
+let directory: string;
+let hosts: InMemoryHosts;
+let nowMs: number;
+/** The clock stands still unless a test moves it. */
+const use = (...vmIds: string[]) => {
+  hosts = InMemoryHosts.make(directory, vmIds, () => nowMs);
+};
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'holdfast-engine-'));
+  nowMs = 10_000;
+});
+afterEach(async () => {
+  await hosts.store.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const request = (vmId: string, holder: Holder, parent: Holder | null = null) => ({
+  ...{ hostId: HOST, vmId, holder, parent, settings: SETTINGS, faults: [] },
+});
+/** Answers a way to perform steps under a lease. */
+const under =
+  ({ generation }: Operation, vmId: string, by = hosts, direction: Direction = 'forward') =>
+  (step: VmStep, latestDarkMs = Infinity): Promise<StepOutcome> =>
+    by.perform(step, { hostId: HOST, vmId, generation, direction, latestDarkMs }, patient);
+
+async function saving(vmId = 'vm-01', upTo?: VmStep) {
+  const lease = await hosts.beginSave(request(vmId, named('save')));
+  const perform = under(lease, vmId);
+  const flow = ALONE(SAVE);
+  for (const step of upTo === undefined ? flow : flow.slice(0, flow.indexOf(upTo)))
+    await perform(step);
+  return { lease, perform };
+}
+
+/** Lets this one effect happen, and the process die before it can say so. */
+function diesIn(step: VmStep): void {
+  hosts.world.inTheMiddleOf = (what) => {
+    if (what === step) throw new Error('the process is gone');
+  };
+}
+
+describe('a save and its restore', () => {
+  it('do to the machine what the flow says, once each, and say what was not theirs to do', async () => {
+    use('vm-01');
+    const { lease } = await saving();
+    expect(hosts.machine('vm-01').state).toMatchObject({ running: false, process: 'exited' });
+    nowMs += 250;
+    const restore = under(await hosts.beginRestore(request('vm-01', named('restore'))), 'vm-01');
+    const answers = new Map<VmStep, StepOutcome>();
+    for (const step of ALONE(RESTORE)) answers.set(step, await restore(step));
+    expect(answers.get('createVpciBus')).toMatchObject({
+      status: 'notApplicable',
+      reason: 'it is in the stream of the VM',
+    });
+    expect(hosts.machine('vm-01').done).toEqual([
+      ...['disableOptimizations', 'pauseVm', 'saveVm', 'tearDownSyntheticAdapter'],
+      ...['initializeSyntheticAdapter', 'powerOnRestore', 'restoreVm', 'resumeVm'],
+      'enableOptimizations',
+    ]);
+    const vm = await hosts.describeVm(HOST, 'vm-01');
+    expect(vm).toMatchObject({ phase: 'running', holder: null, generation: lease.generation + 1 });
+    expect(vm.facts).toMatchObject({ blackoutMs: 250, withinBudget: true });
+    expect(vm.blackouts).toEqual([{ endedAtMs: expect.any(Number), ms: 250 }]);
+  });
+
+  it.each(['disableOptimizations', 'pauseVm', 'saveVm', 'tearDownSyntheticAdapter'] as const)(
+    'a process that dies between the effect of %s and its record: the next observes, and does it once',
+    async (step) => {
+      use('vm-01');
+      const { lease, perform } = await saving('vm-01', step);
+      diesIn(step);
+      await expect(perform(step)).rejects.toThrow('the process is gone');
+      const next = hosts.restarted();
+      const answer = await under(lease, 'vm-01', next)(step);
+      expect(answer).toMatchObject({ status: 'done', attempts: 2 });
+      expect(next.machine('vm-01').done.filter((done) => done === step)).toEqual([step]);
+      expect(await under(lease, 'vm-01', next)(step)).toMatchObject({ status: 'alreadyDone' });
+      const journal = await next.readJournal(HOST, { vmId: 'vm-01' });
+      const said = journal.filter((e) => e.step === step).map((e) => `${e.kind} ${e.status}`);
+      expect(said[0]).toBe('intent begun');
+      expect(said).toContain('intent observing');
+      expect(said.at(-1)).toMatch(/^result /);
+    },
+  );
+
+  it('a step that the driver does not know is refused by name, and the host says which they are', async () => {
+    use('vm-01');
+    const { perform } = await saving('vm-01', 'pauseVm');
+    await expect(perform('allocateVirtualFunction')).rejects.toMatchObject({
+      type: 'NotSupportedByDriver',
+      message: expect.stringContaining('in-memory driver cannot do allocateVirtualFunction'),
+    });
+    const { unsupported, driver, faults } = await hosts.ping(HOST);
+    expect({ driver, faults }).toEqual({ driver: 'in-memory', faults: false });
+    expect(unsupported).toEqual(
+      expect.arrayContaining(['allocateVirtualFunction', 'noticeGuests', 'suspendVm']),
+    );
+    expect(unsupported).not.toContain('saveVm');
+    await expect(
+      hosts.beginMigration({} as Parameters<InMemoryHosts['beginMigration']>[0]),
+    ).rejects.toMatchObject({ type: 'NotSupportedByDriver' });
+  });
+});
+
+describe('a fence', () => {
+  it('reaches the machine itself: what still runs for the older generation changes nothing', async () => {
+    use('vm-01');
+    const { lease, perform } = await saving('vm-01', 'saveVm');
+    let letGo: () => void = () => undefined;
+    const reached = new Promise<void>((resolve) => {
+      hosts.world.inTheMiddleOf = () => {
+        resolve();
+        return new Promise((go) => (letGo = go));
+      };
+    });
+    const late = perform('saveVm').catch((error: unknown) => error);
+    await reached;
+    hosts.world.inTheMiddleOf = () => undefined;
+    const fenced = await hosts.fenceOperation(HOST, 'vm-01', named('save'));
+    letGo();
+    expect(await late).toMatchObject({ type: 'Fenced' });
+    expect(hosts.machine('vm-01').fencedBelow).toBe(fenced.generation);
+    expect(fenced.generation).toBe(lease.generation + 1);
+    await expect(perform('crossPointOfNoReturn')).rejects.toMatchObject({ type: 'Fenced' });
+    const undo = under(fenced, 'vm-01', hosts, 'undo');
+    for (const step of ['unsaveVm', 'resumeVm'] as const) await undo(step);
+    expect(hosts.machine('vm-01').state).toMatchObject({ running: true, saved: false });
+  });
+
+  it('is not for somebody else', async () => {
+    use('vm-01');
+    await saving('vm-01', 'pauseVm');
+    await expect(hosts.fenceOperation(HOST, 'vm-01', named('other'))).rejects.toMatchObject({
+      type: 'Fenced',
+    });
+    await expect(hosts.beginSave(request('vm-01', named('other')))).rejects.toMatchObject({
+      type: 'VmBusy',
+    });
+  });
+
+  it.each([0, 300])(
+    'each %d ms later gives five seconds at most, never a whole budget anew',
+    async (later) => {
+      use('vm-01');
+      await saving('vm-01', 'saveVm');
+      const paused = nowMs;
+      const deadlineMs = () => hosts.store.vm(HOST, 'vm-01').deadlineMs;
+      expect(deadlineMs()).toBe(paused + 1_000);
+      nowMs += later;
+      for (let times = 0; times < 3; times += 1)
+        await hosts.fenceOperation(HOST, 'vm-01', named('save'));
+      expect(deadlineMs()).toBe(paused + later + 5_000);
+    },
+  );
+});
+
+describe('the blackout', () => {
+  it('begins with the pause and not with a later step, and a late attempt is refused by it', async () => {
+    use('vm-01');
+    const { perform } = await saving('vm-01', 'saveVm');
+    nowMs += 200;
+    expect((await hosts.describeVm(HOST, 'vm-01')).darkForMs).toBe(200);
+    await expect(perform('saveVm', 199)).rejects.toMatchObject({ type: 'BlackoutBudgetSpent' });
+    expect(hosts.machine('vm-01').done).not.toContain('saveVm');
+    expect((await perform('saveVm', 200)).darkForMs).toBe(200);
+  });
+
+  it('is within its budget to the millisecond', async () => {
+    use('vm-01', 'vm-02');
+    for (const [vmId, ms] of [
+      ['vm-01', 1_000],
+      ['vm-02', 1_001],
+    ] as const) {
+      const { lease } = await saving(vmId, 'saveVm');
+      nowMs += ms;
+      await under(lease, vmId, hosts, 'undo')('resumeVm');
+      const { facts } = await hosts.describeVm(HOST, vmId);
+      expect(facts).toMatchObject({ blackoutMs: ms, withinBudget: ms === 1_000 });
+    }
+  });
+});
+
+describe('the dead-man', () => {
+  const watching = async (during: () => Promise<void>): Promise<string[]> => {
+    const said: string[] = [];
+    const stop = new AbortController();
+    const watch = new DeadMan(hosts, (line) => said.push(line)).watch(stop.signal);
+    await during();
+    stop.abort();
+    await watch;
+    return said;
+  };
+  const looks = (times: number) =>
+    new Promise<void>((resolve) => {
+      const asked = jest.spyOn(hosts.store, 'hostIds');
+      const timer = setInterval(() => {
+        if (asked.mock.calls.length < times) return;
+        clearInterval(timer);
+        asked.mockRestore();
+        resolve();
+      }, 5);
+    });
+  const isBack = async () => {
+    while (
+      (await hosts.describeVm(HOST, 'vm-01')).holder !== null ||
+      !hosts.machine('vm-01').state.running
+    )
+      await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+
+  it('does nothing a millisecond before the deadline, and all of it a millisecond after', async () => {
+    use('vm-01');
+    await saving('vm-01', 'saveVm');
+    nowMs += 999;
+    expect(await watching(() => looks(3))).toEqual([]);
+    await expect(hosts.takeForDeadMan(HOST, 'vm-01')).rejects.toMatchObject({ type: 'Fenced' });
+    nowMs += 2;
+    expect(await watching(isBack)).toEqual([
+      `${HOST}/vm-01: its deadline has passed; bringing it back`,
+      `${HOST}/vm-01: runs again`,
+    ]);
+    const { facts, generation } = await hosts.describeVm(HOST, 'vm-01');
+    expect(facts).toMatchObject({ blackoutMs: 1_001, withinBudget: false, path: 'kept' });
+    expect(hosts.machine('vm-01')).toMatchObject({ fencedBelow: generation });
+    expect(hosts.machine('vm-01').state).toMatchObject({ held: false, saved: false });
+  });
+
+  it('restores what has crossed, on the version that it had: an update that did not come is given up', async () => {
+    use('vm-01');
+    const run = await Servicing.begin();
+    await run.save('vm-01');
+    nowMs += 1_001;
+    await watching(isBack);
+    const host = hosts.store.host(HOST);
+    expect(host.servicing?.update).toBe('notUpdated');
+    expect(host.versions.vmWorkerProcess).toBe('1.0.0');
+    expect(host.quarantine).toBeNull();
+  });
+});
+
+/** A servicing run of all VMs of the host. */
+class Servicing {
+  private constructor(
+    readonly call: { hostId: string; generation: number },
+    readonly vmIds: readonly string[],
+  ) {}
+
+  static async begin(): Promise<Servicing> {
+    const run = named('service-host');
+    const call = { hostId: HOST, generation: await hosts.acquireHost(HOST, run) };
+    const { vmIds } = hosts.store.host(HOST);
+    const order: ServicingOrder = {
+      update: { component: 'vmWorkerProcess', version: '2.0.0' },
+      vms: vmIds.map((vmId) => ({ vmId, mode: 'modified' })),
+      settings: SETTINGS,
+      onSaveFailure: 'undo-all',
+      parallelism: 4,
+      faults: [],
+    };
+    await hosts.armServicing(call, order);
+    await hosts.performHost('stageUpdate', call, patient);
+    return new Servicing(call, vmIds);
+  }
+
+  /** Its save up to the end of the machine's process. */
+  async save(vmId: string): Promise<void> {
+    const parent = named('service-host');
+    await hosts.beginRestore(request(vmId, named(`restore of ${vmId}`), parent));
+    const lease = await hosts.beginSave(request(vmId, named(`save of ${vmId}`), parent));
+    for (const step of ALONE(SAVE).filter((each) => each !== 'concludeSave'))
+      await under(lease, vmId)(step);
+  }
+
+  /** Save and restore at the same time, each waiting at its gates. */
+  async both(vmId: string): Promise<void> {
+    const parent = named('service-host');
+    const next = await hosts.beginRestore(request(vmId, named(`restore of ${vmId}`), parent));
+    const lease = await hosts.beginSave(request(vmId, named(`save of ${vmId}`), parent));
+    const all = async (flow: readonly VmStep[], of: Operation) => {
+      for (const step of flow) await under(of, vmId)(step);
+    };
+    await Promise.all([
+      all(
+        SAVE.filter((step) => step !== 'concludeSave'),
+        lease,
+      ),
+      all(RESTORE, next),
+    ]);
+  }
+
+  commit(): Promise<StepOutcome> {
+    return hosts.performHost('commitUpdate', this.call, patient);
+  }
+}
+
+describe('a servicing run', () => {
+  const firstAndLast = async (first: VmStep, last: VmStep) => {
+    const journal = await hosts.readJournal(HOST, { limit: 10_000 });
+    const seqs = (step: VmStep, kind: string) =>
+      journal.filter((e) => e.step === step && e.kind === kind).map((e) => e.seq);
+    return [Math.max(...seqs(first, 'result')), Math.min(...seqs(last, 'intent'))] as const;
+  };
+
+  it('pauses none before all are prepared, crosses with none before all are saved, restores none before the update', async () => {
+    use('vm-01', 'vm-02', 'vm-03');
+    const run = await Servicing.begin();
+    const [committed] = await Promise.all([run.commit(), ...run.vmIds.map((id) => run.both(id))]);
+    expect(committed).toMatchObject({ status: 'done', evidence: { version: '2.0.0' } });
+    for (const [before, after] of [
+      ['disableOptimizations', 'pauseVm'],
+      ['saveVm', 'crossPointOfNoReturn'],
+      ['tearDownSyntheticAdapter', 'powerOnRestore'],
+    ] as const) {
+      const [last, first] = await firstAndLast(before, after);
+      expect([before, last < first]).toEqual([before, true]);
+    }
+    const verified = await hosts.performHost('verifyHost', run.call, patient);
+    expect(verified.evidence).toEqual({ notRunning: [], update: 'committed' });
+    expect(hosts.store.host(HOST).versions.vmWorkerProcess).toBe('2.0.0');
+  });
+
+  it('does not commit while one of its VMs is not down', async () => {
+    use('vm-01', 'vm-02');
+    const run = await Servicing.begin();
+    let done = false;
+    const commit = run.commit().then(() => (done = true));
+    hosts.store.updateHost(HOST, ({ host }) => void host.servicing?.down.push('vm-01'));
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect({ done, update: hosts.store.host(HOST).servicing?.update }).toEqual({
+      done: false,
+      update: 'armed',
+    });
+    hosts.store.updateHost(HOST, ({ host }) => {
+      host.servicing?.down.push('vm-02');
+      host.servicing?.resumed.push('vm-01', 'vm-02');
+    });
+    await commit;
+    expect(hosts.store.host(HOST).versions.vmWorkerProcess).toBe('2.0.0');
+  });
+
+  it('flips an update back that fails its own checks, before a VM is restored', async () => {
+    use('vm-01', 'vm-02');
+    hosts.world.startsSound = false;
+    const run = await Servicing.begin();
+    const commit = run.commit().catch((error: unknown) => error);
+    await Promise.all(run.vmIds.map((id) => run.both(id)));
+    expect(await commit).toMatchObject({ type: 'UpdateFailed' });
+    await expect(run.commit()).rejects.toMatchObject({ type: 'UpdateFailed' });
+    expect(hosts.store.host(HOST).versions.vmWorkerProcess).toBe('1.0.0');
+    expect(hosts.machine('vm-01').state.running).toBe(true);
+  });
+
+  it('waits for an update until the reserve of a restore is all that is left, and not longer', async () => {
+    use('vm-01');
+    const run = await Servicing.begin();
+    await run.save('vm-01');
+    const { nextLease, lease } = hosts.store.vm(HOST, 'vm-01');
+    expect(nextLease).toBeNull();
+    const restore = under(lease as unknown as Operation, 'vm-01');
+    let isOpen = false;
+    const waiting = restore('awaitUpdate').then(() => (isOpen = true));
+    // A fifth of the budget of a second is kept: 800 ms after the pause the gate opens.
+    nowMs += 799;
+    hosts.store.updateHost(HOST, () => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    expect(isOpen).toBe(false);
+    nowMs += 2;
+    hosts.store.updateHost(HOST, () => undefined);
+    await waiting;
+    expect(hosts.store.host(HOST).servicing?.update).toBe('notUpdated');
+  });
+});
+
+describe('who waits is woken by what it waits for', () => {
+  it('not by a step of another VM, but by its own VM, by a gate, and by another process', async () => {
+    use('vm-01', 'vm-02');
+    const of = { hostId: HOST, vmId: 'vm-01' };
+    const gates = { hostId: HOST, of: 'gates' } as const;
+    const woken = async (
+      change: () => void,
+      topics: readonly (typeof of | typeof gates)[] = [of],
+    ) => {
+      const stop = new AbortController();
+      let isWoken = true;
+      const wait = hosts.store.changed(topics, hosts.store.seen(topics), stop.signal);
+      change();
+      const timer = setTimeout(() => {
+        isWoken = false;
+        stop.abort();
+      }, 80);
+      await wait;
+      clearTimeout(timer);
+      return isWoken;
+    };
+    const touch = (vmId: string) => () => {
+      hosts.store.update(HOST, vmId, ({ vm }) => void (vm.withinBudget = false));
+    };
+    expect(await woken(touch('vm-02'))).toBe(false);
+    expect(await woken(touch('vm-02'), [of, gates])).toBe(false);
+    expect(await woken(touch('vm-01'))).toBe(true);
+    expect(await woken(() => hosts.store.updateHost(HOST, () => undefined), [gates])).toBe(true);
+    const other = InMemoryHosts.make(mkdtempSync(join(directory, 'other-')), ['vm-01']);
+    await other.store.close();
+  });
+});
