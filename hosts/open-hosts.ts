@@ -36,7 +36,9 @@ export class Hosts {
     const store = new SimulatorStore(directory);
     ensurePolicy(store);
     const paced = { ...latencies, timeScale: timeScale ?? latencies.timeScale };
-    return new Hosts(store, new SimulatedHosts(store, paced));
+    const hosts = new SimulatedHosts(store, paced);
+    hosts.enterThisBoot();
+    return new Hosts(store, hosts);
   }
 
   get driver(): HostDriver {

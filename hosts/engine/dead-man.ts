@@ -2,7 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { FAILURES, HoldfastError, type FailureType } from '../../contract/failures';
 import { restoreFlow } from '../../contract/flows';
 import { lacksVf } from '../../contract/results';
-import { ATTACH_VIRTUAL_FUNCTION, VM_STEPS, type StepCall, type VmStep } from '../../contract/steps';
+import {
+  ATTACH_VIRTUAL_FUNCTION,
+  VM_STEPS,
+  type StepCall,
+  type VmStep,
+} from '../../contract/steps';
 import { reasonOf } from './commands';
 import type { EngineHosts } from './engine-hosts';
 import type { CoreObjects } from './state';

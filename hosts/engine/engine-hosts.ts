@@ -27,6 +27,7 @@ import type { HostStep, HostStepCall, StepCall, StepOutcome, VmStep } from '../.
 import type { HostDriver } from '../host-driver';
 import { admitHost } from './admission';
 import { adopt } from './adoption';
+import { BOOT_ID } from './clock';
 import { giveUpUpdate } from './gates';
 import {
   acquireHost,
@@ -62,6 +63,36 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
   ) {
     this.#engine = new StepEngine(store, port);
     this.#operations = vmOperationsOf(port);
+  }
+
+  /**
+   * The clock of hosts begins anew with each boot of their machine. What was written by that of an earlier one goes on from
+   * its last entry; no deadline outlives it, so that VMs that are dark are brought back at once.
+   */
+  enterThisBoot(): void {
+    const { store, port } = this;
+    for (const hostId of store.hostIds()) {
+      if (store.host(hostId).bootId === BOOT_ID) continue;
+      store.updateHost(hostId, ({ host, vms, putVm, nowMs }) => {
+        if (host.bootId === BOOT_ID) return;
+        const { journalSeq } = host;
+        const lastMs = store.journal(hostId, journalSeq - 1, 1)[0]?.hostTimeMs ?? nowMs;
+        const all = [...vms()];
+        port.moveClock?.(host, all, nowMs - lastMs);
+        host.bootId = BOOT_ID;
+        for (const vm of all) {
+          if (port.image(vm).pausedAtMs !== null && vm.stranded === null) vm.deadlineMs = nowMs;
+          putVm(vm);
+        }
+        const entry = {
+          vmId: null,
+          step: 'boot',
+          generation: host.generation,
+          kind: 'event',
+        } as const;
+        store.append(host, { ...entry, command: 'Host.Booted', status: 'done', detail: null });
+      });
+    }
   }
 
   ping(hostId: string): Promise<HostRegistration> {

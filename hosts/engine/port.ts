@@ -90,6 +90,8 @@ export interface Port<O extends CoreObjects> {
   adoptRecord?(vm: O['vm'], from: number, to: number): void;
   /** The driver's part of how the host, or one VM of it, was when a run took it; `null`: it cannot be made again. */
   beginning?(o: O | HostObjectsOf<O>): unknown;
+  /** All moments in these states are so much later by the clock of this boot; absent: the driver keeps none. */
+  moveClock?(host: O['host'], vms: readonly O['vm'][], byMs: number): void;
   /** The driver's part of what a host says of itself. */
   describeHost(o: HostObjectsOf<O>): Pick<HostDescription, 'capabilities' | 'physicalFunctions'>;
   /** Throws unless the VM is what it was when its operation began. */

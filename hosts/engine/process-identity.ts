@@ -19,10 +19,11 @@ function statOf(pid: number): { state: string; startedAt: string } | null {
   return { state: fields[0] ?? '', startedAt: fields[19] ?? '' };
 }
 
-export const THIS_PROCESS: ProcessIdentity = {
-  pid: process.pid,
-  startedAt: statOf(process.pid)?.startedAt ?? null,
-};
+export const processOf = (pid: number): ProcessIdentity => ({
+  pid,
+  startedAt: statOf(pid)?.startedAt ?? null,
+});
+export const THIS_PROCESS = processOf(process.pid);
 
 /** Whether that very process has ended: another that has got its number since is not taken for it. */
 export function hasEnded({ pid, startedAt }: ProcessIdentity): boolean {

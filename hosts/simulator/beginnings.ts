@@ -2,7 +2,10 @@ import * as z from 'zod';
 import type { Beginning } from '../../contract/host';
 import type { PhysicalFunctionState } from './devices/physical-function';
 import { presentPfs, presentVm } from './earlier-state';
+import { BOOT_ID } from '../engine/clock';
+import { shiftMoments } from '../engine/moments';
 import type { LatencyProfile } from './latency';
+import { HOST_MOMENTS, PF_MOMENTS, VM_MOMENTS } from './moments';
 import type { HostState, Objects, SimulatedHost, VmState } from './state';
 import type { SimulatorStore } from './store';
 
@@ -114,33 +117,12 @@ export function goneOn(
   { hostMs, wallShiftMs }: Moment,
 ): Pick<Simulation, 'host' | 'pfs' | 'vms'> {
   const { host, pfs, vms } = structuredClone(recorded);
-  shiftClocks([host, pfs, vms], { hostMs: hostMs - recorded.hostTimeMs, wallMs: wallShiftMs });
+  const by = { host: hostMs - recorded.hostTimeMs, wall: wallShiftMs };
+  shiftMoments(host, HOST_MOMENTS, by);
+  for (const pf of pfs) shiftMoments(pf, PF_MOMENTS, by);
+  for (const vm of vms) shiftMoments(vm, VM_MOMENTS, by);
   // Nobody here performs what was under way there, whichever process has that number on this machine.
   for (const owner of [host, ...pfs, ...vms])
     if (owner.mailbox !== null) owner.mailbox = { ...owner.mailbox, ended: true };
-  return { host, pfs, vms };
+  return { host: { ...host, bootId: BOOT_ID }, pfs, vms };
 }
-
-/** Names that end like this are moments of the host's monotonic clock, which begins anew on each machine. */
-const HOST_MOMENT = /(^a|A)tMs$|(^s|S)inceMs$|(^d|D)eadlineMs$|(^u|U)ntilMs$/;
-/** For people, and for allowances that span weeks. */
-const WALL_MOMENT = /^endedAtMs$/;
-/** The moments in it have the names of their VMs. */
-const HOST_MOMENTS = 'dueMs';
-
-export function shiftClocks(
-  within: unknown,
-  by: { readonly hostMs: number; readonly wallMs: number },
-  all = false,
-): void {
-  if (!isObject(within)) return;
-  for (const [name, value] of Object.entries(within)) {
-    if (typeof value !== 'number') shiftClocks(value, by, name === HOST_MOMENTS);
-    else if (WALL_MOMENT.test(name)) within[name] = value + by.wallMs;
-    else if (all || HOST_MOMENT.test(name)) within[name] = value + by.hostMs;
-  }
-}
-
-/** Arrays as well. */
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null;

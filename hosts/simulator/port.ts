@@ -1,11 +1,13 @@
 import { UNDO_MIGRATION, UNDO_SAVE } from '../../contract/steps';
 import type { Operation } from '../engine/operation';
 import type { Port, Started } from '../engine/port';
+import { shiftMoments } from '../engine/moments';
 import { refused } from '../engine/refused';
 import { attemptOf } from './attempts';
 import { simulationNow } from './beginnings';
 import { FORBIDDEN_IN_CUSTODY } from './custody';
 import { describeVm } from './describe';
+import type { PhysicalFunctionState } from './devices/physical-function';
 import { READABLE_RECORD_VERSIONS } from './devices/runtime-repository';
 import {
   intermediary,
@@ -20,6 +22,7 @@ import { checkInvariants } from './invariants';
 import type { LatencyProfile } from './latency';
 import { freeFunctions } from './migration/functions';
 import { refuseMigrating, refuseUnlessHere, underWay } from './migration/migration-state';
+import { HOST_MOMENTS, PF_MOMENTS, VM_MOMENTS } from './moments';
 import { noticeGuests } from './notice-guests';
 import { OPERATIONS } from './operations';
 import type { StepOperation } from './operations/operation';
@@ -64,6 +67,14 @@ export function simulatorPort(store: SimulatorStore, profile: LatencyProfile): P
       return decision?.effect === 'deny' ? decision.error : undefined;
     },
     adoptRecord,
+    moveClock: (host, vms, byMs) => {
+      const by = { host: byMs, wall: 0 };
+      shiftMoments<HostState>(host, HOST_MOMENTS, by);
+      for (const vm of vms) shiftMoments<VmState>(vm, VM_MOMENTS, by);
+      store.changePfs(host.hostId, (pfs) => {
+        for (const pf of pfs) shiftMoments<PhysicalFunctionState>(pf, PF_MOMENTS, by);
+      });
+    },
     beginning: (o) => simulationNow(store, o, profile),
     describeHost: ({ host }) => ({
       capabilities: {

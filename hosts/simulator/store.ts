@@ -22,6 +22,13 @@ export class SimulatorStore extends HostStore<Objects> {
     return presentPfs(this.db.get(['pf', hostId]));
   }
 
+  /** Inside a transaction. */
+  changePfs(hostId: string, change: (pfs: readonly PhysicalFunctionState[]) => void): void {
+    const pfs = this.pfs(hostId);
+    change(pfs);
+    this.db.putSync(['pf', hostId], pfs);
+  }
+
   override findVm(hostId: string, vmId: string): VmState | undefined {
     const stored = super.findVm(hostId, vmId);
     return stored === undefined ? undefined : presentVm(stored);

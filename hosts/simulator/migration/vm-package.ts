@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { z } from '../../../contract/zod';
 import type { VmPackage } from '../../../contract/migration';
-import { shiftClocks } from '../beginnings';
+import { shiftMoments } from '../../engine/moments';
+import { VM_MOMENTS } from '../moments';
 import { refused } from '../../engine/refused';
 import type { Objects, VmState } from '../state';
 
@@ -41,6 +42,6 @@ export function unpacked(given: VmPackage, migrationId: string, nowMs: number): 
     );
   }
   const { hostTimeMs, vm } = contentOf.parse(JSON.parse(given.content));
-  shiftClocks(vm, { hostMs: nowMs - hostTimeMs, wallMs: 0 });
+  shiftMoments<VmState>(vm, VM_MOMENTS, { host: nowMs - hostTimeMs, wall: 0 });
   return vm;
 }

@@ -7,6 +7,8 @@ import type { Operation, OperationSettings, ServicingOrder } from '../../../cont
 import type { Holder } from '../../../contract/ids';
 import { VM_STEPS, type Direction, type StepOutcome, type VmStep } from '../../../contract/steps';
 import { DeadMan } from '../../../hosts/engine/dead-man';
+import { isAbandoned, isBlocked, newIntent } from '../../../hosts/engine/mailbox';
+import { processOf } from '../../../hosts/engine/process-identity';
 import { InMemoryHosts } from './in-memory-driver';
 
 const HOST = 'host-01';
@@ -265,6 +267,90 @@ describe('the dead-man', () => {
   });
 });
 
+describe('another boot of the machine', () => {
+  it('ends every deadline: a VM that is dark is overdue at once, one that runs is not touched', async () => {
+    use('vm-01', 'vm-02');
+    await saving('vm-01', 'saveVm');
+    hosts.store.updateHost(HOST, ({ host }) => {
+      host.bootId = 'an earlier one';
+    });
+    // Its clock stood much later than that of the new boot, by which the deadline would be hours away.
+    nowMs = 5;
+    const next = hosts.restarted();
+    next.enterThisBoot();
+    expect(next.store.vm(HOST, 'vm-01').deadlineMs).toBe(5);
+    expect(next.store.vm(HOST, 'vm-02').deadlineMs).toBeNull();
+    const { journalSeq, bootId } = await next.describe(HOST);
+    expect(bootId).toMatch(/^[0-9a-f-]{36}$/);
+    next.enterThisBoot();
+    expect((await next.describe(HOST)).journalSeq).toBe(journalSeq);
+  });
+});
+
+describe('who performs a step is known by number and start', () => {
+  it.each([
+    ['lives', () => processOf(process.ppid), false],
+    ['has ended', () => processOf(999_999_999), true],
+    [
+      'has ended, and another has got its number',
+      () => ({ pid: process.ppid, startedAt: '1' }),
+      true,
+    ],
+    ['was this one, before it had that number', () => ({ pid: process.pid, startedAt: '1' }), true],
+  ])('one that %s', (_, owner, isOver) => {
+    const intent = { ...newIntent('a key', 'saveVm', 0, null), owner: owner() };
+    expect(isAbandoned(intent)).toBe(isOver);
+    expect(isBlocked([{ mailbox: intent }], 'another key')).toBe(!isOver);
+  });
+});
+
+describe('leases, with no other guard behind them', () => {
+  it('a step of the newest generation is refused when nobody holds the VM', async () => {
+    use('vm-01');
+    const { lease } = await saving('vm-01', 'saveVm');
+    const undo = under(lease, 'vm-01', hosts, 'undo');
+    for (const step of ['resumeVm', 'enableOptimizations', 'endOperation'] as const)
+      await undo(step);
+    expect(hosts.store.vm(HOST, 'vm-01')).toMatchObject({
+      lease: null,
+      generation: lease.generation,
+    });
+    const before = hosts.machine('vm-01').done.length;
+    await expect(under(lease, 'vm-01')('saveVm')).rejects.toMatchObject({
+      type: 'Fenced',
+      message: expect.stringContaining('nobody holds it'),
+    });
+    expect(hosts.machine('vm-01').done).toHaveLength(before);
+  });
+
+  it('an undo that is done is answered, and not done again to a VM that has gone on', async () => {
+    use('vm-01');
+    const { lease } = await saving('vm-01', 'saveVm');
+    const undo = under(lease, 'vm-01', hosts, 'undo');
+    await undo('resumeVm');
+    // It is paused once more, by hand: whoever asks for the undo again must not resume it.
+    Object.assign(hosts.machine('vm-01').state, { running: false });
+    expect(await undo('resumeVm')).toMatchObject({ status: 'alreadyDone', attempts: 1 });
+    expect(hosts.machine('vm-01').state.running).toBe(false);
+  });
+
+  it('a stranded VM has no deadline, and its host takes work again when it is back, not when somebody tries', async () => {
+    use('vm-01', 'vm-02');
+    const { lease } = await saving('vm-01', 'concludeSave');
+    await under(lease, 'vm-01', hosts, 'recover')('strandVm');
+    expect(hosts.store.vm(HOST, 'vm-01')).toMatchObject({ deadlineMs: null, lease: null });
+    const refusal = { type: 'HostQuarantined', message: expect.stringContaining('vm-01 stranded') };
+    const other = () => hosts.beginSave(request('vm-02', named('other')));
+    await expect(other()).rejects.toMatchObject(refusal);
+    const restore = under(await hosts.beginRestore(request('vm-01', named('restore'))), 'vm-01');
+    for (const step of ALONE(RESTORE)) {
+      await expect(other()).rejects.toMatchObject(refusal);
+      await restore(step);
+    }
+    await expect(other()).resolves.toMatchObject({ generation: 1 });
+  });
+});
+
 /** A servicing run of all VMs of the host. */
 class Servicing {
   private constructor(
@@ -426,7 +512,19 @@ describe('who waits is woken by what it waits for', () => {
     expect(await woken(touch('vm-02'), [of, gates])).toBe(false);
     expect(await woken(touch('vm-01'))).toBe(true);
     expect(await woken(() => hosts.store.updateHost(HOST, () => undefined), [gates])).toBe(true);
-    const other = InMemoryHosts.make(mkdtempSync(join(directory, 'other-')), ['vm-01']);
+    const markQuiet = () => {
+      hosts.store.update(HOST, 'vm-02', ({ host }) => void host.servicing?.quiet.push('vm-02'));
+    };
+    expect(await woken(markQuiet, [of, gates])).toBe(false);
+    await Servicing.begin();
+    expect(await woken(markQuiet, [of, gates])).toBe(true);
+    expect(await woken(markQuiet)).toBe(false);
+    // Another process, which has the same books open.
+    const other = hosts.reopened();
+    const byAnother = () => {
+      other.store.update(HOST, 'vm-01', ({ vm }) => void (vm.withinBudget = true));
+    };
+    expect(await woken(byAnother)).toBe(true);
     await other.store.close();
   });
 });

@@ -11,6 +11,7 @@ import { hostNowMs } from '../../../hosts/engine/clock';
 import { darkForMs } from '../../../hosts/engine/phase';
 import { phaseOf } from '../../../hosts/simulator/image';
 import { isAbandoned, newIntent } from '../../../hosts/engine/mailbox';
+import { processOf } from '../../../hosts/engine/process-identity';
 import { HOST, HostRun, RESTORE, SAVE, SimulatedFleet, VmRun } from './simulated-fleet';
 
 let fleet: SimulatedFleet;
@@ -74,7 +75,7 @@ it('shifts the moments of a servicing run that was taken over, and by the wall c
 
 it('takes nothing for under way that a process of the old machine performed', async () => {
   const was = await beginningOfARestore();
-  const underWay = { ...newIntent('a', 'pauseVm', 0, null), pid: process.ppid };
+  const underWay = { ...newIntent('a', 'pauseVm', 0, null), owner: processOf(process.ppid) };
   expect(isAbandoned(underWay)).toBe(false);
   const { pfs } = goneOn(
     { ...was, pfs: was.pfs.map((pf) => ({ ...pf, mailbox: underWay })) },

@@ -28,7 +28,7 @@ const overdue = (vmId = 'vm-01') =>
 /** Watches until the VM runs and nobody holds it. */
 async function watchUntilBack(
   vmIds: readonly string[] = ['vm-01'],
-  withinMs = 8_000,
+  withinMs = 30_000,
 ): Promise<void> {
   const stop = new AbortController();
   const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(stop.signal);
