@@ -49,7 +49,7 @@ async function main(): Promise<void> {
     return;
   }
   const blackouts: Record<string, Record<string, Figures>> = {};
-  for (const vms of [1, 8]) {
+  for (const vms of [1, 8, 16]) {
     say(`blackouts of ${String(vms)} VM(s), zero latency`);
     blackouts[`${String(vms)} VMs`] = {
       'direct driver calls': figures((await directBlackouts(vms, rounds + 1)).slice(vms)),

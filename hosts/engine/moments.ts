@@ -63,6 +63,7 @@ export const CORE_HOST_MOMENTS = {
   },
   faults: 'none',
   journalSeq: 'none',
+  writes: 'none',
   commands: 'none',
   invariants: 'none',
 } as const satisfies Moments<CoreHost>;

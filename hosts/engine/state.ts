@@ -148,6 +148,8 @@ export interface CoreHost extends Mailbox {
   quarantine: string | null;
   stranded: string[];
   journalSeq: number;
+  /** Of this state, by whichever process; absent: none since it was made. */
+  writes?: number;
   /** Forbidden ones, and how many of them there were when the latest servicing run was armed. */
   commands: { forbidden: number; forbiddenBeforeServicing?: number };
   invariants: { checked: number; violations: string[] };

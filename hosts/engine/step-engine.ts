@@ -14,7 +14,7 @@ import {
 } from './operations';
 import type { Attempt, HostObjectsOf, NotSupported, Port } from './port';
 import type { CoreHost, CoreObjects, Intent, Mailbox, RecordedOutcome } from './state';
-import type { HostStore, Topic } from './store';
+import { UNCHANGED, type HostStore, type Topic } from './store';
 
 /** One call of a step, on a VM or on a whole host: all in which the two differ. */
 interface Subject<O> {
@@ -161,14 +161,10 @@ export class StepEngine<O extends CoreObjects> {
       });
     }
     const claim = await this.#claim(s, signal);
-    const recorded = 'answer' in claim ? claim.answer : await this.#effect(s, claim, signal);
-    const waitedMs = 'answer' in claim ? 0 : performance.now() - waitedFrom;
-    const waits = s.vmId !== null && s.operation.ready !== undefined;
-    return {
-      ...recorded,
-      ms: waits ? Math.max(recorded.ms, waitedMs) : recorded.ms,
-      darkForMs: s.darkForMs(s.read()),
-    };
+    if ('answer' in claim) return { ...claim.answer, darkForMs: s.darkForMs(s.read()) };
+    const outcome = await this.#effect(s, claim, signal);
+    if (s.vmId === null || s.operation.ready === undefined) return outcome;
+    return { ...outcome, ms: Math.max(outcome.ms, performance.now() - waitedFrom) };
   }
 
   /** Waits until the step may begin, then writes its intent; answers at once what is known already. */
@@ -186,16 +182,12 @@ export class StepEngine<O extends CoreObjects> {
       // What changes from here on ends the wait below, so that nothing is missed in between.
       const seen = this.store.seen(s.topics);
       if (vmId !== null && this.port.observe !== undefined) await this.port.observe(hostId, vmId);
-      const before = s.read();
-      s.admit(before);
-      const isApplicable = operation.notApplicable?.(before, s.generation) === undefined;
-      const isDue =
-        operation.ready?.(before, s.generation) !== false &&
-        operation.mayBegin?.(before) !== false &&
-        !(s.waitsForOthers && isBlocked(s.boxes(before), key));
-      if (!isApplicable || isDue) {
+      // Who waits for others looks before it takes the store's lock: most looks find that its time has not come.
+      const waits = operation.ready !== undefined || operation.mayBegin !== undefined;
+      const before = waits ? s.read() : undefined;
+      if (before === undefined || isDue(s, before)) {
         const claim = this.#tryClaim(s);
-        if (claim !== undefined) return claim;
+        if (claim !== UNCHANGED) return claim;
       }
       if (signal.aborted) {
         const whom = vmId === null ? `${step} of ${hostId}` : `${step} of ${vmId}`;
@@ -204,14 +196,15 @@ export class StepEngine<O extends CoreObjects> {
           `${whom} still waits for its ${vmId === null ? 'VMs' : 'turn'}.`,
         );
       }
-      await this.store.changed(s.topics, seen, signal, operation.readyAtMs?.(before) ?? null);
+      const dueMs = before === undefined ? undefined : operation.readyAtMs?.(before);
+      await this.store.changed(s.topics, seen, signal, dueMs ?? null);
     }
   }
 
-  #tryClaim<S extends O | HostObjectsOf<O>>(s: Subject<S>): Claim<S> | undefined {
+  #tryClaim<S extends O | HostObjectsOf<O>>(s: Subject<S>): Claim<S> | typeof UNCHANGED {
     const { operation, key, step, generation } = s;
     return s.update((o) => {
-      s.admit(o);
+      if (!isDue(s, o)) return UNCHANGED;
       const isInPlace = operation.inPlace?.(o, generation) === true;
       const boxes = s.boxes(o);
       // An attempt whose reply was lost may be why there is nothing left to do: it is observed, not skipped.
@@ -222,7 +215,6 @@ export class StepEngine<O extends CoreObjects> {
         if (own !== null) leaveMailboxes(boxes, own);
         return { answer: outcome('notApplicable', o.nowMs, 0, 1, {}, reason) };
       }
-      if (s.waitsForOthers && isBlocked(boxes, key)) return undefined;
       const { intent, unknownOutcome } = takeMailboxes(boxes, key, step, o.nowMs);
       const attempt = this.port.attempt?.(step, o) as Attempt<Commands<S>> | undefined;
       operation.begin?.(o);
@@ -235,7 +227,7 @@ export class StepEngine<O extends CoreObjects> {
     s: Subject<S>,
     claim: Claimed<S>,
     signal: AbortSignal,
-  ): Promise<RecordedOutcome> {
+  ): Promise<StepOutcome> {
     const { intent, attempt, isInPlace } = claim;
     const c = this.#commands(s, intent, signal);
     let evidence: Evidence = {};
@@ -320,7 +312,7 @@ export class StepEngine<O extends CoreObjects> {
     s: Subject<S>,
     { intent, isInPlace }: Claimed<S>,
     evidence: Evidence,
-  ): RecordedOutcome {
+  ): StepOutcome {
     const { operation, step, generation, hostId } = s;
     const whom = s.vmId ?? hostId;
     const { recorded, breaches } = s.update((o) => {
@@ -343,7 +335,7 @@ export class StepEngine<O extends CoreObjects> {
       if (operation.looks !== true) this.store.putResult(hostId, s.key, done);
       const said = found.length === 0 ? done.status : 'breach';
       this.#journal(s, o, 'result', said, found.join('; ') || null);
-      return { recorded: done, breaches: found };
+      return { recorded: { ...done, darkForMs: s.darkForMs(o) }, breaches: found };
     });
     if (breaches.length > 0)
       throw new HoldfastError('InvariantBreach', `After ${step}: ${breaches.join('; ')}.`);
@@ -373,6 +365,18 @@ export class StepEngine<O extends CoreObjects> {
     const entry = { vmId, step, generation, kind, command: null, status, detail };
     this.store.append(s.hostOf(o), entry);
   }
+}
+
+/** Whether nothing is to be waited for any more; a step that does not apply waits for nothing. Refuses who may not ask. */
+function isDue<O>(s: Subject<O>, o: O): boolean {
+  const { operation, generation } = s;
+  s.admit(o);
+  if (operation.notApplicable?.(o, generation) !== undefined) return true;
+  return (
+    operation.ready?.(o, generation) !== false &&
+    operation.mayBegin?.(o) !== false &&
+    !(s.waitsForOthers && isBlocked(s.boxes(o), s.key))
+  );
 }
 
 /** A step that the driver does not know is refused before anything is asked of the host. */

@@ -14,6 +14,9 @@ const BEGINNINGS_LIMIT = 16;
 /** How often the writes of other processes (the dead-man's) are looked for, ms, while anybody waits. */
 const LOOK_EVERY_MS = 20;
 
+/** What a change answers that has changed nothing: then nothing is written, and nobody is woken. */
+export const UNCHANGED = Symbol('unchanged');
+
 export type Key = (string | number)[];
 
 /**
@@ -134,23 +137,24 @@ export abstract class HostStore<O extends CoreObjects> {
     };
   }
 
-  /** Reads, changes and writes host and VM in one transaction; nothing is written if `change` throws. */
+  /** Reads, changes and writes host and VM in one transaction; nothing is written if `change` throws, or says so. */
   update<T>(hostId: string, vmId: string, change: (o: O) => T): T {
-    const changed = { gates: false, devices: false };
+    const changed = { vm: false, gates: false, devices: false };
     const result = this.root.transactionSync(() => {
       const o = this.objects(hostId, vmId);
       const before = gatesMark(o.host);
       const devicesBefore = this.devicesMark(o);
       const answer = change(o);
+      if (answer === UNCHANGED) return answer;
+      changed.vm = true;
       changed.gates = gatesMark(o.host) !== before;
       changed.devices = this.devicesMark(o) !== devicesBefore;
-      this.db.putSync(['host', hostId], o.host);
+      this.#putHost(o.host);
       this.putObjects(o);
       this.putVm(hostId, o.vm);
-      this.#noteWrite(hostId);
       return answer;
     });
-    this.#tell({ hostId, vmId });
+    if (changed.vm) this.#tell({ hostId, vmId });
     if (changed.gates) this.#tell({ hostId, of: 'gates' });
     if (changed.devices) this.#tell({ hostId, of: 'devices' });
     return result;
@@ -160,8 +164,7 @@ export abstract class HostStore<O extends CoreObjects> {
     const result = this.root.transactionSync(() => {
       const o = this.hostObjects(hostId);
       const answer = change(o);
-      this.db.putSync(['host', hostId], o.host);
-      this.#noteWrite(hostId);
+      if (answer !== UNCHANGED) this.#putHost(o.host);
       return answer;
     });
     this.#tellAll(hostId);
@@ -275,16 +278,12 @@ export abstract class HostStore<O extends CoreObjects> {
   }
 
   /** Numbers each write of a host, so that other processes see that there was one. */
-  #noteWrite(hostId: string): void {
-    const number = this.#writeOf(hostId) + 1;
-    this.db.putSync(['write', hostId], number);
-    const known = this.#writes.get(hostId);
+  #putHost(host: O['host']): void {
+    const { hostId, writes = 0 } = host;
+    host.writes = writes + 1;
+    this.db.putSync(['host', hostId], host);
     // One in between that was not ours is left to the watch.
-    if (known === undefined || known === number - 1) this.#writes.set(hostId, number);
-  }
-
-  #writeOf(hostId: string): number {
-    return (this.db.get(['write', hostId]) as number | undefined) ?? 0;
+    if ((this.#writes.get(hostId) ?? writes) === writes) this.#writes.set(hostId, writes + 1);
   }
 
   /** One watch for each host that anybody here waits for a change of. */
@@ -297,9 +296,9 @@ export abstract class HostStore<O extends CoreObjects> {
       return;
     }
     const timer = setInterval(() => {
-      const number = this.#writeOf(hostId);
-      if (number === this.#writes.get(hostId)) return;
-      this.#writes.set(hostId, number);
+      const { writes = 0 } = this.host(hostId);
+      if (writes === this.#writes.get(hostId)) return;
+      this.#writes.set(hostId, writes);
       this.#tellAll(hostId);
     }, LOOK_EVERY_MS);
     this.#watches.set(hostId, { waiters: 1, timer });
