@@ -254,6 +254,19 @@ describe('the dead-man', () => {
     expect(hosts.machine('vm-01').state).toMatchObject({ held: false, saved: false });
   });
 
+  it('that dies before it has given the lease back is followed by the next: the deadline stays until then', async () => {
+    use('vm-01');
+    await saving('vm-01', 'saveVm');
+    nowMs += 1_001;
+    let left: number | null = null;
+    hosts.world.inTheMiddleOf = (step) => {
+      if (step === 'enableOptimizations') left = hosts.store.vm(HOST, 'vm-01').deadlineMs;
+    };
+    await watching(isBack);
+    expect(left).toBe(nowMs + 30_000);
+    expect(hosts.store.vm(HOST, 'vm-01').deadlineMs).toBeNull();
+  });
+
   it('restores what has crossed, on the version that it had: an update that did not come is given up', async () => {
     use('vm-01');
     const run = await Servicing.begin();
@@ -416,6 +429,15 @@ describe('a servicing run', () => {
 
   it('pauses none before all are prepared, crosses with none before all are saved, restores none before the update', async () => {
     use('vm-01', 'vm-02', 'vm-03');
+    // One VM is late at each stage: without the gates the others would run ahead of it.
+    const late = new Map<string, VmStep>([
+      ['vm-03', 'disableOptimizations'],
+      ['vm-02', 'saveVm'],
+      ['vm-01', 'tearDownSyntheticAdapter'],
+    ]);
+    hosts.world.inTheMiddleOf = async (step, vmId) => {
+      if (late.get(vmId ?? '') === step) await new Promise((resolve) => setTimeout(resolve, 60));
+    };
     const run = await Servicing.begin();
     const [committed] = await Promise.all([run.commit(), ...run.vmIds.map((id) => run.both(id))]);
     expect(committed).toMatchObject({ status: 'done', evidence: { version: '2.0.0' } });

@@ -33,7 +33,7 @@ export interface Machine {
 }
 interface World {
   /** Called when an effect is there and not yet recorded: a process may die there. */
-  inTheMiddleOf: (step: VmStep) => Promise<void> | void;
+  inTheMiddleOf: (step: VmStep, vmId: string | null) => Promise<void> | void;
   startsSound: boolean;
 }
 
@@ -152,9 +152,7 @@ export class InMemoryHosts extends EngineHosts<Objects> {
     return new InMemoryHosts(new Books(this.books.directory), this.machines, newWorld());
   }
 
-  machine(vmId: string): Machine {
-    return this.machines.get(vmId) as Machine;
-  }
+  machine = (vmId: string): Machine => this.machines.get(vmId) as Machine;
 }
 const newWorld = (): World => ({ inTheMiddleOf: () => undefined, startsSound: true });
 
@@ -179,7 +177,7 @@ function port(store: Books, machines: ReadonlyMap<string, Machine>, world: World
             throw new HoldfastError('Fenced', `${step} of an older generation reached the machine`);
           if (!isThere(state)) done.push(step);
           Object.assign(state, machine);
-          await world.inTheMiddleOf(step);
+          await world.inTheMiddleOf(step, c.vmId);
           return { ...state };
         };
         await c.act(step, act, (o, seen) => {
