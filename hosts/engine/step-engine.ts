@@ -1,10 +1,19 @@
 import { HoldfastError } from '../../contract/failures';
 import type { JournalEntry } from '../../contract/host';
-import type { HostStep, HostStepCall, StepCall, StepOutcome, VmStep } from '../../contract/steps';
+import type {
+  AnyStep,
+  EvidenceOf,
+  HostStep,
+  HostStepCall,
+  StepCall,
+  StepOutcome,
+  VmStep,
+} from '../../contract/steps';
+import type { HostDriver } from '../host-driver';
 import { admit, admitHost, refuseIfTooDark } from './admission';
 import { breachesOf, issueCommand, overtaken, reasonOf } from './commands';
 import { isBlocked, leaveMailboxes, owns, takeMailboxes } from './mailbox';
-import type { Commands, Evidence, Operation, Says } from './operation';
+import type { Commands, Operation, Says } from './operation';
 import { darkForMs } from './phase';
 import {
   hostOperationsOf,
@@ -17,13 +26,13 @@ import type { CoreHost, CoreObjects, Intent, Mailbox, RecordedOutcome } from './
 import type { HostStore, Topic } from './store';
 
 /** One call of a step, on a VM or on a whole host: all in which the two differ. */
-interface Subject<O> {
+interface Subject<O, Step extends AnyStep = AnyStep> {
   readonly hostId: string;
   readonly vmId: string | null;
-  readonly step: VmStep | HostStep;
+  readonly step: Step;
   readonly generation: number;
   readonly key: string;
-  readonly operation: Operation<O>;
+  readonly operation: Operation<O, EvidenceOf<Step>>;
   readonly handed: Commands<O>['handed'];
   /** What a change that it waits for is told under. */
   readonly topics: readonly Topic[];
@@ -46,14 +55,14 @@ interface Subject<O> {
 }
 
 /** A step that has its mailbox and goes ahead, or the answer that needs no more work. */
-type Claim<O> =
-  | { readonly answer: RecordedOutcome }
+type Claim<O, Step extends AnyStep> =
+  | { readonly answer: RecordedOutcome<Step> }
   | {
       readonly intent: Intent;
       readonly attempt: Attempt<Commands<O>> | undefined;
       readonly isInPlace: boolean;
     };
-type Claimed<O> = Exclude<Claim<O>, { answer: RecordedOutcome }>;
+type Claimed<O> = Exclude<Claim<O, AnyStep>, { answer: RecordedOutcome }>;
 
 /**
  * Performs steps: durable intent → idempotent effect, command by command → observe → durable result. The process may die
@@ -71,15 +80,13 @@ export class StepEngine<O extends CoreObjects> {
     this.#ofHosts = hostOperationsOf(port);
   }
 
-  async perform(step: VmStep, call: StepCall, signal: AbortSignal): Promise<StepOutcome> {
-    return this.#perform(this.#ofVm(step, call), signal);
-  }
+  readonly perform: HostDriver['perform'] = async (step, call, signal) =>
+    this.#perform(this.#ofVm(step, call), signal);
 
-  async performHost(step: HostStep, call: HostStepCall, signal: AbortSignal): Promise<StepOutcome> {
-    return this.#perform(this.#ofHost(step, call), signal);
-  }
+  readonly performHost: HostDriver['performHost'] = async (step, call, signal) =>
+    this.#perform(this.#ofHost(step, call), signal);
 
-  #ofVm(step: VmStep, call: StepCall): Subject<O> {
+  #ofVm<Step extends VmStep>(step: Step, call: StepCall): Subject<O, Step> {
     const { store, port } = this;
     const { hostId, vmId, generation, handed = {} } = call;
     const operation = supported(port.driver, step, this.#ofVms[step]);
@@ -114,7 +121,7 @@ export class StepEngine<O extends CoreObjects> {
   }
 
   /** Its steps come one after the other, from whoever holds the host: a roll-back overtakes a commit that hangs. */
-  #ofHost(step: HostStep, call: HostStepCall): Subject<HostObjectsOf<O>> {
+  #ofHost<Step extends HostStep>(step: Step, call: HostStepCall): Subject<HostObjectsOf<O>, Step> {
     const { store, port } = this;
     const { hostId, generation } = call;
     return {
@@ -149,10 +156,10 @@ export class StepEngine<O extends CoreObjects> {
     };
   }
 
-  async #perform<S extends O | HostObjectsOf<O>>(
-    s: Subject<S>,
+  async #perform<S extends O | HostObjectsOf<O>, Step extends AnyStep>(
+    s: Subject<S, Step>,
     signal: AbortSignal,
-  ): Promise<StepOutcome> {
+  ): Promise<StepOutcome<Step>> {
     const waitedFrom = performance.now();
     if (s.operation.arrive !== undefined) {
       s.update((o) => {
@@ -172,13 +179,13 @@ export class StepEngine<O extends CoreObjects> {
   }
 
   /** Waits until the step may begin, then writes its intent; answers at once what is known already. */
-  async #claim<S extends O | HostObjectsOf<O>>(
-    s: Subject<S>,
+  async #claim<S extends O | HostObjectsOf<O>, Step extends AnyStep>(
+    s: Subject<S, Step>,
     signal: AbortSignal,
-  ): Promise<Claim<S>> {
+  ): Promise<Claim<S, Step>> {
     const { operation, step, key, hostId, vmId } = s;
     for (;;) {
-      const known = this.store.result(hostId, key);
+      const known = this.store.result<Step>(hostId, key);
       if (known !== undefined)
         return {
           answer: { ...known, status: known.status === 'done' ? 'alreadyDone' : known.status },
@@ -208,7 +215,9 @@ export class StepEngine<O extends CoreObjects> {
     }
   }
 
-  #tryClaim<S extends O | HostObjectsOf<O>>(s: Subject<S>): Claim<S> | undefined {
+  #tryClaim<S extends O | HostObjectsOf<O>, Step extends AnyStep>(
+    s: Subject<S, Step>,
+  ): Claim<S, Step> | undefined {
     const { operation, key, step, generation } = s;
     return s.update((o) => {
       s.admit(o);
@@ -231,14 +240,14 @@ export class StepEngine<O extends CoreObjects> {
     });
   }
 
-  async #effect<S extends O | HostObjectsOf<O>>(
-    s: Subject<S>,
+  async #effect<S extends O | HostObjectsOf<O>, Step extends AnyStep>(
+    s: Subject<S, Step>,
     claim: Claimed<S>,
     signal: AbortSignal,
-  ): Promise<RecordedOutcome> {
+  ): Promise<RecordedOutcome<Step>> {
     const { intent, attempt, isInPlace } = claim;
     const c = this.#commands(s, intent, signal);
-    let evidence: Evidence = {};
+    let evidence: EvidenceOf<Step> = {};
     try {
       await attempt?.before(c, isInPlace);
       if (!isInPlace) evidence = await s.operation.effect(c);
@@ -316,11 +325,11 @@ export class StepEngine<O extends CoreObjects> {
   }
 
   /** Observes that the effect is there, and writes the result. */
-  #conclude<S extends O | HostObjectsOf<O>>(
-    s: Subject<S>,
+  #conclude<S extends O | HostObjectsOf<O>, Step extends AnyStep>(
+    s: Subject<S, Step>,
     { intent, isInPlace }: Claimed<S>,
-    evidence: Evidence,
-  ): RecordedOutcome {
+    evidence: EvidenceOf<Step>,
+  ): RecordedOutcome<Step> {
     const { operation, step, generation, hostId } = s;
     const whom = s.vmId ?? hostId;
     const { recorded, breaches } = s.update((o) => {
@@ -339,7 +348,7 @@ export class StepEngine<O extends CoreObjects> {
       const ms = intent.spentMs + (o.nowMs - intent.startedAtMs);
       const status = isInPlace && intent.attempts === 1 ? 'alreadyDone' : 'done';
       const seen = isInPlace ? (operation.observed?.(o) ?? {}) : evidence;
-      const done = outcome(status, o.nowMs, ms, intent.attempts, seen);
+      const done = outcome<Step>(status, o.nowMs, ms, intent.attempts, seen);
       if (operation.looks !== true) this.store.putResult(hostId, s.key, done);
       const said = found.length === 0 ? done.status : 'breach';
       this.#journal(s, o, 'result', said, found.join('; ') || null);
@@ -376,9 +385,12 @@ export class StepEngine<O extends CoreObjects> {
 }
 
 /** A step that the driver does not know is refused before anything is asked of the host. */
-function supported<T>(driver: string, step: string, operation: T | NotSupported): T {
-  if (typeof operation === 'object' && operation !== null && 'notSupported' in operation)
-    throw notSupported(driver, step, operation.notSupported);
+function supported<O, Step extends AnyStep>(
+  driver: string,
+  step: Step,
+  operation: Operation<O, EvidenceOf<Step>> | NotSupported,
+): Operation<O, EvidenceOf<Step>> {
+  if ('notSupported' in operation) throw notSupported(driver, step, operation.notSupported);
   return operation;
 }
 
@@ -388,14 +400,14 @@ export const notSupported = (driver: string, step: string, why: string) =>
     step,
   });
 
-function outcome(
+function outcome<Step extends AnyStep>(
   status: StepOutcome['status'],
   hostTimeMs: number,
   ms: number,
   attempts: number,
-  evidence: Evidence,
+  evidence: EvidenceOf<Step>,
   reason?: string,
-): RecordedOutcome {
+): RecordedOutcome<Step> {
   return {
     status,
     ...(reason === undefined ? {} : { reason }),

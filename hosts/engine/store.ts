@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { HoldfastError } from '../../contract/failures';
 import type { Beginning, JournalEntry } from '../../contract/host';
+import type { AnyStep } from '../../contract/steps';
 import { hostNowMs } from './clock';
 import type { CoreObjects, HostObjects, RecordedOutcome } from './state';
 
@@ -214,8 +215,9 @@ export abstract class HostStore<O extends CoreObjects> {
     return [...this.db.getRange(beginningsOf(hostId))].map(({ value }) => value as Beginning);
   }
 
-  result(hostId: string, key: string): RecordedOutcome | undefined {
-    return this.db.get(['result', hostId, key]) as RecordedOutcome | undefined;
+  /** The key says whose result it is: the step is part of it. */
+  result<Step extends AnyStep>(hostId: string, key: string): RecordedOutcome<Step> | undefined {
+    return this.db.get(['result', hostId, key]) as RecordedOutcome<Step> | undefined;
   }
 
   putResult(hostId: string, key: string, outcome: RecordedOutcome): void {

@@ -2,10 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { restoreFlow, saveFlow } from '../../../contract/flows';
+import { alone, restoreFlow, saveFlow } from '../../../contract/flows';
 import type { Operation, OperationSettings, ServicingOrder } from '../../../contract/host';
 import type { Holder } from '../../../contract/ids';
-import { VM_STEPS, type Direction, type StepOutcome, type VmStep } from '../../../contract/steps';
+import type { Direction, StepOutcome, VmStep } from '../../../contract/steps';
 import { DeadMan } from '../../../hosts/engine/dead-man';
 import { InMemoryHosts } from './in-memory-driver';
 
@@ -18,10 +18,8 @@ const SETTINGS: OperationSettings = {
   blackoutBudgetMs: 1_000,
   maxSavedForMs: 60_000,
 };
-const isGate = (step: VmStep) => VM_STEPS[step] === 'waits' && step !== 'crossPointOfNoReturn';
 const SAVE = saveFlow(SETTINGS);
 const RESTORE = restoreFlow(SETTINGS);
-const ALONE = (flow: readonly VmStep[]) => flow.filter((step) => !isGate(step));
 const named = (workflowId: string): Holder => ({ workflowId, runId: `${workflowId}-run` });
 const patient = new AbortController().signal;
 
@@ -53,7 +51,7 @@ const under =
 async function saving(vmId = 'vm-01', upTo?: VmStep) {
   const lease = await hosts.beginSave(request(vmId, named('save')));
   const perform = under(lease, vmId);
-  const flow = ALONE(SAVE);
+  const flow = alone(SAVE);
   for (const step of upTo === undefined ? flow : flow.slice(0, flow.indexOf(upTo)))
     await perform(step);
   return { lease, perform };
@@ -74,7 +72,7 @@ describe('a save and its restore', () => {
     nowMs += 250;
     const restore = under(await hosts.beginRestore(request('vm-01', named('restore'))), 'vm-01');
     const answers = new Map<VmStep, StepOutcome>();
-    for (const step of ALONE(RESTORE)) answers.set(step, await restore(step));
+    for (const step of alone(RESTORE)) answers.set(step, await restore(step));
     expect(answers.get('createVpciBus')).toMatchObject({
       status: 'notApplicable',
       reason: 'it is in the stream of the VM',
@@ -294,7 +292,7 @@ class Servicing {
     const parent = named('service-host');
     await hosts.beginRestore(request(vmId, named(`restore of ${vmId}`), parent));
     const lease = await hosts.beginSave(request(vmId, named(`save of ${vmId}`), parent));
-    for (const step of ALONE(SAVE).filter((each) => each !== 'concludeSave'))
+    for (const step of alone(SAVE).filter((each) => each !== 'concludeSave'))
       await under(lease, vmId)(step);
   }
 
