@@ -14,7 +14,7 @@ import type { Finding } from '../contract/fleet-results';
 import type { Holder } from '../contract/ids';
 import type { MigrationOperation, MigrationRequest, ReceptionRequest } from '../contract/migration';
 import {
-  HOST_STEPS,
+  HOST_STEP_NAMES,
   VM_STEP_NAMES,
   type HostStep,
   type HostStepCall,
@@ -26,9 +26,16 @@ import type { HostDriver } from '../hosts/host-driver';
 import { answered } from './failure';
 import { findingsAt } from './probes/host-probes';
 
+/** Answers the evidence of its own step. */
+export type StepActivity<Step extends VmStep> = (call: StepCall) => Promise<StepOutcome<Step>>;
+export type VmStepActivities = { [Step in VmStep]: StepActivity<Step> };
+export type HostStepActivities = {
+  [Step in HostStep]: (call: HostStepCall) => Promise<StepOutcome<Step>>;
+};
+
 /** One activity for each step of a VM, one for each step of a host, and the calls around them. */
-export type HostActivities = Record<VmStep, (call: StepCall) => Promise<StepOutcome>> &
-  Record<HostStep, (call: HostStepCall) => Promise<StepOutcome>> & {
+export type HostActivities = VmStepActivities &
+  HostStepActivities & {
     pingHost(hostId: string): Promise<HostRegistration>;
     describeHost(hostId: string): Promise<HostDescription>;
     /** As much of its description as a plan of many hosts needs. */
@@ -61,13 +68,13 @@ export function createHostActivities(driver: HostDriver): HostActivities {
       step,
       (call: StepCall) => alive((signal) => driver.perform(step, call, signal)),
     ]),
-  ) as Record<VmStep, (call: StepCall) => Promise<StepOutcome>>;
+  ) as VmStepActivities;
   const hostSteps = Object.fromEntries(
-    HOST_STEPS.map((step) => [
+    HOST_STEP_NAMES.map((step) => [
       step,
       (call: HostStepCall) => alive((signal) => driver.performHost(step, call, signal)),
     ]),
-  ) as Record<HostStep, (call: HostStepCall) => Promise<StepOutcome>>;
+  ) as HostStepActivities;
   return {
     ...vmSteps,
     ...hostSteps,

@@ -1,5 +1,5 @@
 import { z } from './zod';
-import { HOST_STEPS, VM_STEP_NAMES } from './steps';
+import { HOST_STEPS, HOST_STEP_NAMES, VM_STEP_NAMES } from './steps';
 import { duration } from './durations';
 import { vmId } from './ids';
 
@@ -29,7 +29,7 @@ export const FAULT_KINDS = [
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
-const STEPS = [...VM_STEP_NAMES, ...HOST_STEPS];
+const STEPS = [...VM_STEP_NAMES, ...HOST_STEP_NAMES];
 
 /** Kinds that mean something at one step only. */
 const ONLY_AT: Partial<Record<FaultKind, (typeof STEPS)[number]>> = {
@@ -40,7 +40,7 @@ const ONLY_AT: Partial<Record<FaultKind, (typeof STEPS)[number]>> = {
   'fails-verification': 'commitUpdate',
 };
 
-const isHostStep = (step: (typeof STEPS)[number]) => HOST_STEPS.some((s) => s === step);
+const isHostStep = (step: (typeof STEPS)[number]) => step in HOST_STEPS;
 
 export const fault = z
   .strictObject({

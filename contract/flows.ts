@@ -1,6 +1,6 @@
 import type { OperationSettings } from './host';
 import type { Mode } from './inputs';
-import { DETACH_VIRTUAL_FUNCTION, type VmStep } from './steps';
+import { DETACH_VIRTUAL_FUNCTION, VM_STEPS, type VmStep } from './steps';
 
 /**
  * The steps of a save and of a restore that meets no failure, in the order in which `workflows/fast-save.ts` and
@@ -74,6 +74,14 @@ export const restoreFlow = ({
   virtualFunctionRestore,
 }: Pick<OperationSettings, 'mode' | 'virtualFunctionRestore'>): readonly VmStep[] =>
   RESTORE[mode === 'conventional' ? 'conventional' : virtualFunctionRestore];
+
+/** Whether a step only waits for the other VMs of a servicing run; the mark waits for them and has an effect too. */
+export const waitsForOthers = (step: VmStep): boolean =>
+  VM_STEPS[step].kind === 'waits' && step !== 'crossPointOfNoReturn';
+
+/** The steps of a flow that a VM performs outside a servicing run. */
+export const alone = (flow: readonly VmStep[]): VmStep[] =>
+  flow.filter((step) => !waitsForOthers(step));
 
 /** All that a fork of a save, or of a restore, may name. */
 export const SAVE_FLOW_STEPS = [...new Set([...SAVE.modified, ...SAVE.conventional])];

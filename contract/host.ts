@@ -4,7 +4,7 @@ import type { Component, HoldMode, Mode, StepPlacement, Update } from './inputs'
 import type { NeededFunction } from './migration';
 import type { PhysicalFunctionFacts } from './migration-fit';
 import type { DataPath, VmFacts } from './results';
-import type { HostStep, VmStep } from './steps';
+import type { AnyStep, EvidenceOf, VmStep } from './steps';
 
 /** How a host is registered: what a run needs to know before it touches anything. */
 export interface HostRegistration {
@@ -15,7 +15,7 @@ export interface HostRegistration {
   /** Whether faults can be injected. */
   readonly faults: boolean;
   /** Steps that its driver cannot do; absent: it can do all. */
-  readonly unsupported?: readonly (VmStep | HostStep)[];
+  readonly unsupported?: readonly AnyStep[];
 }
 
 /** What a host says of itself and of all its VMs. */
@@ -143,10 +143,10 @@ export interface Operation {
 }
 
 /** A step that an older run has performed and whose effect the host has found in place. */
-export interface AdoptedStep {
-  readonly step: VmStep;
+export interface AdoptedStep<Step extends VmStep = VmStep> {
+  readonly step: Step;
   /** What the step itself would have answered, as far as it can still be observed. */
-  readonly evidence: Readonly<Record<string, unknown>>;
+  readonly evidence: EvidenceOf<Step>;
 }
 
 /** What a fork asks to take over: the generation of an old run, to go on at the step `at`. */
@@ -154,6 +154,9 @@ export interface Adoption extends Holder {
   readonly generation: number;
   readonly at: VmStep;
 }
+
+/** How far a host is with the update of its servicing run. */
+export type UpdateState = 'armed' | 'committing' | 'committed' | 'notUpdated';
 
 /** What a servicing run is about to do with a host. Durable before the first VM pauses. */
 export interface ServicingOrder {

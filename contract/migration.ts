@@ -1,7 +1,8 @@
-import type { Operation } from './host';
+import type { Operation, VmDescription } from './host';
 import type { Holder, VirtualFunctionIdentity } from './ids';
 import type { Fault } from './faults';
 import type { MigrationMethod } from './inputs';
+import type { MigrateVmResult } from './results';
 
 /** What a passthrough function is to its guest: a network interface, or a controller of an NVMe subsystem. */
 export type FunctionKind = 'network' | 'nvme';
@@ -127,4 +128,12 @@ export interface IoLedger {
   readonly lost: number;
   readonly executedTwice: number;
   readonly outOfOrder: number;
+}
+
+/** What `verifyMigration` answers. */
+export interface VerifiedMigration {
+  readonly vm: VmDescription;
+  readonly ledger: IoLedger;
+  readonly functions: readonly MovedFunction[];
+  readonly drain: MigrateVmResult['drain'];
 }

@@ -1,7 +1,39 @@
-import type { Handed } from './migration';
+import type { UpdateState, VmDescription } from './host';
+import type { VirtualFunctionIdentity } from './ids';
+import type { Component, HoldMode } from './inputs';
+import type {
+  Handed,
+  IoLedger,
+  Namespace,
+  Receipt,
+  RelinquishProof,
+  VerifiedMigration,
+  VmPackage,
+} from './migration';
+
+/** All that the contract says of a step. */
+interface StepRow<Kind, Evidence> {
+  readonly kind: Kind;
+  /** The label in the timeline of the Temporal UI; a replay does not compare it. `{vm}` and `{host}` are filled in. */
+  readonly label: string;
+  /** Never a value: it carries the type of what the step answers. */
+  readonly evidence?: Evidence;
+}
+/** The step answers no more than that it is done. */
+type Nothing = { readonly nothing?: never };
+const row =
+  <const Kind>(kind: Kind) =>
+  <Evidence = Nothing>(label: string): StepRow<Kind, Evidence> => ({ kind, label });
+const [light, dark, waits, ofHost] = [row('light'), row('dark'), row('waits'), row('host')];
+
+/** Of a VF. */
+type Ids = { vfId: number; luid: string };
+type FunctionIds = { passthroughVfId: number; emulatedVfId: number };
+type PathAccess = { passthrough?: string | undefined; emulated?: string | undefined };
 
 /**
- * Every step of a save or restore that a host performs, in the field's words, with where it runs.
+ * Every step of a save, restore or migration that a host performs on a VM, in the field's words: where it runs, what its
+ * answer tells as evidence, and its label. Types, activities and timeline follow from these rows.
  *
  * `dark` steps run while the VM is paused, so their placement decides the blackout: in place (local activities of
  * the host's own worker) or on the host's task queue. `light` steps always go over the task queue.
@@ -9,94 +41,139 @@ import type { Handed } from './migration';
  */
 export const VM_STEPS = {
   // modified fast save (US 2024/0427619 A1, claims 1-8)
-  disableOptimizations: 'light',
-  awaitPause: 'waits',
-  pauseVm: 'dark',
-  saveVirtualFunctionState: 'dark',
-  writeVirtualFunctionInfo: 'dark',
-  saveSyntheticAdapter: 'dark',
-  saveVm: 'dark',
-  crossPointOfNoReturn: 'waits',
-  resetVpciBusInterface: 'dark',
-  tearDownSyntheticAdapter: 'dark',
-  awaitResume: 'waits',
-  concludeSave: 'light',
+  disableOptimizations: light<{ hold: HoldMode | null }>(
+    'hold the VF of {vm}, disable its optimizations',
+  ),
+  awaitPause: waits('wait until all VMs may pause, {vm}'),
+  pauseVm: dark<{ pausedAtMs: number; deadlineMs: number; bootId: string }>(
+    'pause {vm}: the blackout begins',
+  ),
+  saveVirtualFunctionState: dark<{ withoutVfRecord: string | null }>('save VF state of {vm}'),
+  writeVirtualFunctionInfo: dark<Ids & { withoutVfRecord: string | null }>(
+    'write VF ID and LUID of {vm}',
+  ),
+  saveSyntheticAdapter: dark<{ issues: number }>('save synthetic adapter of {vm}'),
+  saveVm: dark<{ checksum: string; blockCount: number }>('save VM state of {vm}'),
+  crossPointOfNoReturn: waits('cross the point of no return, {vm}'),
+  resetVpciBusInterface: dark('reset VPCI bus interface of {vm}'),
+  tearDownSyntheticAdapter: dark<{ exitDetail: string }>('tear down synthetic adapter of {vm}'),
+  awaitResume: waits('wait until {vm} runs again'),
+  concludeSave: light<{ restoredByHostAt: string }>('conclude the save of {vm}'),
   // modified fast restore (claims 9-18)
-  initializeSyntheticAdapter: 'light',
-  reserveResources: 'light',
-  awaitUpdate: 'waits',
-  powerOnRestore: 'dark',
-  createVpciBus: 'dark',
-  assignVirtualFunction: 'dark',
-  restoreVirtualFunctionState: 'dark',
-  retrieveAndRestoreVirtualFunction: 'dark',
-  restoreVm: 'dark',
-  markVirtualFunctionAssigned: 'dark',
-  resumeSyntheticAdapter: 'dark',
-  resumeVm: 'dark',
-  enableOptimizations: 'light',
-  verifyRestore: 'light',
+  initializeSyntheticAdapter: light<{ workerProcess: number; version: string }>(
+    'initialize synthetic adapter of {vm}',
+  ),
+  reserveResources: light('reserve resources for {vm}'),
+  awaitUpdate: waits<{ update: UpdateState }>('wait until {vm} is saved and the host updated'),
+  powerOnRestore: dark<Ids & { vdevVersion: number; blocks: number }>(
+    'power on {vm}, read its record',
+  ),
+  createVpciBus: dark('create VPCI bus of {vm}'),
+  assignVirtualFunction: dark<Ids & { iommuAttachCount: number }>('assign the VF to {vm}'),
+  restoreVirtualFunctionState: dark<{ configEpoch: number }>('restore VF state of {vm}'),
+  retrieveAndRestoreVirtualFunction: dark<Ids>('retrieve and restore the VF of {vm}'),
+  restoreVm: dark('restore VM state of {vm}'),
+  markVirtualFunctionAssigned: dark<{ iovWeight: number }>('mark the VF of {vm} as assigned'),
+  resumeSyntheticAdapter: dark<{ blobs: number; unowned: number }>(
+    'resume synthetic adapter of {vm}',
+  ),
+  resumeVm: dark<{ blackoutMs: number; interruptsReplayed: number }>(
+    'resume {vm}: the blackout ends',
+  ),
+  enableOptimizations: light<{ skipped: readonly string[] }>('enable optimizations of {vm}'),
+  verifyRestore: light<{ vm: VmDescription }>('verify {vm} and its VF'),
   // undo, before the point of no return
-  unsaveVm: 'dark',
-  restoreSwitchState: 'dark',
-  discardSavedState: 'dark',
-  endOperation: 'light',
+  unsaveVm: dark('discard saved VM state of {vm}'),
+  restoreSwitchState: dark('restore VM switch state of {vm}'),
+  discardSavedState: dark('discard the record of {vm}'),
+  endOperation: light('give the lease of {vm} back'),
   // ways back, after it
-  detachHeldFunction: 'dark',
-  recreateSyntheticAdapter: 'dark',
-  coldStartVm: 'dark',
-  strandVm: 'light',
+  detachHeldFunction: dark<{ vfId: number; kept: boolean }>('detach the held VF of {vm}'),
+  recreateSyntheticAdapter: dark<{ lost: readonly string[] }>('recreate synthetic adapter of {vm}'),
+  coldStartVm: dark('start {vm} cold'),
+  strandVm: light('strand {vm}: held and paused for a person'),
   // conventional save: the guest gives its VF back
-  ejectVirtualFunction: 'light',
-  moveFiltersToDefaultVPort: 'light',
-  deleteVPort: 'light',
-  resetVirtualFunction: 'light',
-  freeVirtualFunction: 'light',
-  disconnectSyntheticAdapter: 'dark',
+  ejectVirtualFunction: light<{ kind: 'eject' | 'surpriseRemoval' }>(
+    'ask the guest of {vm} to eject its VF',
+  ),
+  moveFiltersToDefaultVPort: light('move filters of {vm} to the default VPort'),
+  deleteVPort: light('delete VPort of {vm}'),
+  resetVirtualFunction: light('reset the VF of {vm}'),
+  freeVirtualFunction: light('free the VF of {vm}'),
+  disconnectSyntheticAdapter: dark('disconnect synthetic adapter of {vm}'),
   // conventional restore: the guest gets a VF again
-  connectSyntheticAdapter: 'dark',
-  allocateVirtualFunction: 'light',
-  createVPort: 'light',
-  moveFiltersToVirtualFunction: 'light',
-  offerVirtualFunction: 'light',
-  probeVirtualFunction: 'light',
-  switchDataPath: 'light',
+  connectSyntheticAdapter: dark('connect synthetic adapter of {vm}'),
+  allocateVirtualFunction: light<{ vfId: number; rid: string }>('allocate a VF for {vm}'),
+  createVPort: light<{ vportId: number }>('create VPort for {vm}'),
+  moveFiltersToVirtualFunction: light('move filters of {vm} to its VF'),
+  offerVirtualFunction: light('offer the VF to the guest of {vm}'),
+  probeVirtualFunction: light('wait for the VF driver in {vm}'),
+  switchDataPath: light<{ vfOutageMs: number }>('switch {vm} to the VF data path'),
   // migration by the emulated path (US 2023/0153140): on the source
-  plugEmulatedPath: 'light',
-  switchToEmulatedPath: 'light',
-  drainPassthrough: 'light',
-  unplugPassthrough: 'light',
-  saveEmulatedDevice: 'light',
-  suspendVm: 'dark',
-  relinquishVm: 'dark',
-  releaseMigratedVm: 'light',
+  plugEmulatedPath: light<{ emulatedVfId: number; access: PathAccess }>(
+    'plug the emulated path of {vm} in',
+  ),
+  switchToEmulatedPath: light<{ access: PathAccess }>('move new I/O of {vm} to the emulated path'),
+  drainPassthrough: light<{ commands: number; ms: number }>('drain the passthrough path of {vm}'),
+  unplugPassthrough: light('unplug the passthrough path of {vm}'),
+  saveEmulatedDevice: light('save the emulated device of {vm}'),
+  suspendVm: dark<{ package: VmPackage }>('suspend {vm}: the blackout begins'),
+  relinquishVm: dark<{ proof: RelinquishProof; darkForMs: number }>(
+    'relinquish {vm}: only forward from here',
+  ),
+  releaseMigratedVm: light('release what {vm} had on its source'),
   // on the destination
-  reserveFunctions: 'light',
-  exposeFunctions: 'light',
-  receiveVm: 'dark',
-  resumeMigratedVm: 'dark',
-  plugPassthrough: 'light',
-  switchToPassthrough: 'light',
-  unplugEmulatedPath: 'light',
-  verifyMigration: 'light',
+  reserveFunctions: light<FunctionIds>('reserve functions for {vm}'),
+  exposeFunctions: light<FunctionIds & { namespace: Namespace | null }>(
+    'expose corresponding functions for {vm}',
+  ),
+  receiveVm: dark<{ receipt: Receipt }>('receive {vm}'),
+  resumeMigratedVm: dark<{ blackoutMs: number }>(
+    'resume {vm} at its destination: the blackout ends',
+  ),
+  plugPassthrough: light<{ identity: VirtualFunctionIdentity | null }>(
+    'plug the passthrough path of {vm} in',
+  ),
+  switchToPassthrough: light<{ access: PathAccess }>('move I/O of {vm} to the passthrough path'),
+  unplugEmulatedPath: light('unplug the emulated path of {vm}'),
+  verifyMigration: light<VerifiedMigration>('verify {vm} and its I/O'),
   // undo, before the source has relinquished the VM
-  resumeAtSource: 'dark',
-  takeBackMigration: 'light',
-  cancelReservation: 'light',
-} as const satisfies Record<string, 'light' | 'dark' | 'waits'>;
-
+  resumeAtSource: dark<{ blackoutMs: number }>('resume {vm} on its source'),
+  takeBackMigration: light<{ ledger: IoLedger }>('take the migration of {vm} back'),
+  cancelReservation: light('give back what was reserved for {vm}'),
+};
 export type VmStep = keyof typeof VM_STEPS;
 export const VM_STEP_NAMES = Object.keys(VM_STEPS) as VmStep[];
 
 /** Steps on a whole host. */
-export const HOST_STEPS = [
-  'noticeGuests',
-  'stageUpdate',
-  'commitUpdate',
-  'rollBackUpdate',
-  'verifyHost',
-] as const;
-export type HostStep = (typeof HOST_STEPS)[number];
+export const HOST_STEPS = {
+  noticeGuests: ofHost<{ acknowledged: readonly string[]; unacknowledged: readonly string[] }>(
+    'tell the guests of {host}',
+  ),
+  stageUpdate: ofHost<{ staged: string }>('stage the update on {host}'),
+  commitUpdate: ofHost<{ flipped: boolean; component: Component; version: string }>(
+    'commit the update of {host} when all VMs are saved',
+  ),
+  rollBackUpdate: ofHost('take the update of {host} back'),
+  verifyHost: ofHost<{ notRunning: readonly string[]; update: UpdateState }>('verify {host}'),
+};
+export type HostStep = keyof typeof HOST_STEPS;
+export const HOST_STEP_NAMES = Object.keys(HOST_STEPS) as HostStep[];
+export type AnyStep = VmStep | HostStep;
+
+/** What each step answers once it is performed. */
+export type StepEvidence = EvidenceIn<typeof VM_STEPS & typeof HOST_STEPS>;
+type EvidenceIn<Table extends Record<string, StepRow<string, unknown>>> = {
+  readonly [Step in keyof Table]: Exclude<Table[Step]['evidence'], undefined>;
+};
+
+/** Evidence as it arrives: none of a step that did not apply, and of a repeat only what can still be seen. */
+export type EvidenceOf<Step extends AnyStep> = Answered<StepEvidence[Step]>;
+export type Answered<Evidence> = Seen<Evidence> & {
+  /** Of a VM with several adapters, each one's; the fields beside it have the first value that any of them has. */
+  readonly adapters?: Readonly<Record<string, Seen<Evidence>>>;
+};
+type Seen<Evidence> = { readonly [Field in keyof Evidence]?: Evidence[Field] | undefined };
 
 /** The orders in which a host can perform them: the workflows follow these, and so does the host's dead-man. */
 export const UNDO_SAVE = [
@@ -156,7 +233,7 @@ export interface HostStepCall {
 }
 
 /** What a host answers to a step that did not fail. `refused` and worse are typed failures instead. */
-export interface StepOutcome {
+export interface StepOutcome<Step extends AnyStep = AnyStep> {
   readonly status: 'done' | 'alreadyDone' | 'notApplicable';
   /** Why a step was not applicable. */
   readonly reason?: string;
@@ -167,7 +244,7 @@ export interface StepOutcome {
   readonly attempts: number;
   /** How long the VM has been dark, by the host's clock, ms; 0 while it runs. */
   readonly darkForMs: number;
-  readonly evidence: Readonly<Record<string, unknown>>;
+  readonly evidence: EvidenceOf<Step>;
 }
 
 /** A step as results and reports show it. */

@@ -47,12 +47,20 @@ export interface HostDriver {
   /** A new generation for the same holder: whatever still runs under the old one has no effect any more. */
   fenceOperation(hostId: string, vmId: string, holder: Holder): Promise<Operation>;
   /** One step of a VM. `signal` ends waiting (worker shutdown, time-out), never an effect that has begun. */
-  perform(step: VmStep, call: StepCall, signal: AbortSignal): Promise<StepOutcome>;
+  perform<Step extends VmStep>(
+    step: Step,
+    call: StepCall,
+    signal: AbortSignal,
+  ): Promise<StepOutcome<Step>>;
 
   /** Takes the lease of the whole host; the answer is its generation. */
   acquireHost(hostId: string, holder: Holder, takeOverFrom?: Holder): Promise<number>;
   armServicing(call: HostStepCall, order: ServicingOrder): Promise<void>;
-  performHost(step: HostStep, call: HostStepCall, signal: AbortSignal): Promise<StepOutcome>;
+  performHost<Step extends HostStep>(
+    step: Step,
+    call: HostStepCall,
+    signal: AbortSignal,
+  ): Promise<StepOutcome<Step>>;
   /** Stops a servicing run: before the host-wide barrier no VM crosses; after it all come back on the old stack. */
   abortServicing(call: HostStepCall, reason: string): Promise<{ readonly crossed: boolean }>;
   releaseHost(call: HostStepCall): Promise<void>;

@@ -33,7 +33,7 @@ const PREPARATION = { allMs: 600_000, attemptMs: 600_000 };
 
 /** Where a step runs: a dark step of a VM that runs, as when a VF is attached anew, is as light as any other. */
 export function stepKind(step: VmStep, darkForMs: number): 'light' | 'dark' | 'waits' {
-  const kind = VM_STEPS[step];
+  const kind = VM_STEPS[step].kind;
   const begins = step === 'pauseVm' || step === 'suspendVm';
   return kind === 'dark' && darkForMs === 0 && !begins ? 'light' : kind;
 }

@@ -1,4 +1,5 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
+import { restoreFlow, saveFlow } from '../contract/flows';
 import type { JournalEntry } from '../contract/host';
 import type { HostDriver } from '../hosts/host-driver';
 
@@ -6,8 +7,9 @@ type Driver = Pick<HostDriver, 'describe' | 'readJournal'>;
 
 /** How often the journal is read, ms. */
 const REFRESH_MS = 100;
-/** Steps of a modified save and restore, for the length of a bar. */
-const STEPS = 26;
+const MODIFIED = { mode: 'modified', virtualFunctionRestore: 'step-by-step' } as const;
+/** Results of one VM in a servicing run, for the length of a bar: two leases, and every step but `concludeSave`. */
+const STEPS = 2 + saveFlow(MODIFIED).length - 1 + restoreFlow(MODIFIED).length;
 
 /**
  * Shows the steps of hosts as they happen, read from their own journals: no query and no hop of the run's. Bars on a

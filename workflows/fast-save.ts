@@ -11,7 +11,7 @@ import { restoreVm } from './restore-vm';
 import { undoSave } from './undo-save';
 import { validated } from './validated';
 import { showBeginning, showEnd, showSaved } from './visibility';
-import { StepFailed, VmOperation, type StepAnswer, type Wish } from './vm-operation';
+import { StepFailed, VmOperation, type Wish } from './vm-operation';
 
 const EXAMPLE = '{"hostId":"host-01","vmId":"vm-01"}';
 
@@ -102,7 +102,7 @@ export const fastSave = endsTyped(async function fastSave(
     outcome: 'saved',
     identity: vm.identity,
     withoutVfRecord,
-    restoredByHostAt: (concluded.evidence['restoredByHostAt'] as string | undefined) ?? null,
+    restoredByHostAt: concluded.evidence.restoredByHostAt ?? null,
     steps: vm.steps,
   };
   showSaved(result, nextAction);
@@ -124,11 +124,8 @@ async function saveVirtualFunction(vm: VmOperation): Promise<string | null> {
   const saved = await vm.perform('saveVirtualFunctionState');
   const written = await vm.perform('writeVirtualFunctionInfo');
   // It may also go between the two.
-  return withoutVf(written) ?? withoutVf(saved);
+  return written.evidence.withoutVfRecord ?? saved.evidence.withoutVfRecord ?? null;
 }
-
-const withoutVf = ({ evidence }: StepAnswer): string | null =>
-  (evidence['withoutVfRecord'] as string | null | undefined) ?? null;
 
 /** Claims 6 to 8, past the point of no return. */
 async function tearDown(vm: VmOperation): Promise<void> {

@@ -1,5 +1,5 @@
 import { ActivityCancellationType, proxyLocalActivities } from '@temporalio/workflow';
-import type { HostActivities } from '../activities/host-activities';
+import type { HostActivities, StepActivity } from '../activities/host-activities';
 import type { OrchestratorActivities } from '../activities/orchestrator-activities';
 import type { HostRegistration } from '../contract/host';
 import type { Mode, StepPlacement } from '../contract/inputs';
@@ -29,22 +29,26 @@ const NOTICE_MARGIN_MS = 60_000;
 /** A worker that was killed is back within a few seconds; a queue that nobody polls this long has no worker, ms. */
 const SCHEDULE_TO_START_MS = 20_000;
 
+/** All steps, with the answer of the one that is called. */
+type Answering<Step extends VmStep> = Record<VmStep, StepActivity<Step>>;
+
 /**
  * The one place where it is decided how a step reaches its host: dark steps in place, as local activities of the
  * host's own worker, or like all others as regular activities on the host's queue.
  */
-export function stepActivity(
+export function stepActivity<Step extends VmStep>(
   of: Pick<StepCall, 'hostId' | 'vmId' | 'direction'>,
-  step: VmStep,
+  step: Step,
   kind: ReturnType<typeof stepKind>,
   placement: StepPlacement,
   window: RetryWindow,
-): HostActivities[VmStep] {
+): StepActivity<Step> {
+  const name: VmStep = step;
   const taskQueue = hostQueue(of.hostId);
   const allMs = Math.max(1, Math.round(window.allMs));
   const attemptMs = Math.max(1, Math.round(window.attemptMs));
   if (kind === 'light') {
-    return labelledActivities<HostActivities>(
+    return labelledActivities<Answering<Step>>(
       {
         taskQueue,
         startToCloseTimeout: attemptMs,
@@ -54,17 +58,17 @@ export function stepActivity(
         retry: LIGHT_RETRY,
       },
       of,
-    )[step];
+    )[name];
   }
   if (placement === 'in-place') {
-    return proxyLocalActivities<HostActivities>({
+    return proxyLocalActivities<Answering<Step>>({
       summary: stepLabel(step, of),
       startToCloseTimeout: attemptMs,
       scheduleToCloseTimeout: allMs,
       retry: DARK_RETRY,
-    })[step];
+    })[name];
   }
-  return labelledActivities<HostActivities>(
+  return labelledActivities<Answering<Step>>(
     {
       taskQueue,
       startToCloseTimeout: attemptMs,
@@ -74,7 +78,7 @@ export function stepActivity(
       retry: DARK_RETRY,
     },
     of,
-  )[step];
+  )[name];
 }
 
 /** The calls around the steps: leases, descriptions, the servicing run. */

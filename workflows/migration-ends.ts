@@ -1,15 +1,7 @@
 import { CancellationScope, sleep } from '@temporalio/workflow';
-import type { VmDescription } from '../contract/host';
 import { toMs } from '../contract/durations';
 import type { MigrateVmSettings } from '../contract/inputs';
-import type {
-  IoLedger,
-  MigrationOperation,
-  MovedFunction,
-  Receipt,
-  RelinquishProof,
-  VmPackage,
-} from '../contract/migration';
+import type { MigrationOperation, RelinquishProof } from '../contract/migration';
 import type { MigrateVmResult } from '../contract/results';
 import type { StepReport } from '../contract/steps';
 import { nowMs } from './clock';
@@ -149,17 +141,15 @@ const askSource = (input: MigrateVmSettings): Promise<MigrationOperation> => {
   );
 };
 
-/** What the hosts answer beside their outcome, by name. */
-interface Evidences {
-  readonly package: VmPackage;
-  readonly receipt: Receipt;
-  readonly proof: RelinquishProof;
-  readonly darkForMs: number;
-}
-export const evidenceOf = <Name extends keyof Evidences>(
-  { evidence }: StepAnswer,
+/** A field of the answer without which the migration cannot go on. */
+export function evidenceOf<Evidence, Name extends keyof Evidence & string>(
+  { evidence }: { readonly evidence: Evidence },
   name: Name,
-): Evidences[Name] => evidence[name] as Evidences[Name];
+) {
+  const value = evidence[name];
+  if (value === undefined) throw failure('HostStepFailed', `The host’s answer lacks ${name}.`);
+  return value;
+}
 
 /** For so long a step past the relinquish is tried again and again; a host may have to be started first. */
 const PATIENCE = { limit: toMs('1h'), first: toMs('500ms'), longest: toMs('15s') };
@@ -194,11 +184,11 @@ export function migrationResult(
   ended: {
     readonly blackoutMs: number | null;
     readonly reason: string | null;
-    readonly verified: StepAnswer;
+    readonly verified: StepAnswer<'verifyMigration'>;
   },
 ): MigrateVmResult {
-  const { vm, ledger, functions, drain } = ended.verified.evidence as unknown as Verified;
-  const { facts } = vm;
+  const { verified } = ended;
+  const { facts } = evidenceOf(verified, 'vm');
   return {
     vmId,
     fromHostId,
@@ -211,16 +201,9 @@ export function migrationResult(
     guestVisibleEvents: facts.guestVisibleEvents,
     droppedPackets: facts.droppedPackets,
     withinBudget: (ended.blackoutMs ?? facts.blackoutMs) <= toMs(blackoutBudget),
-    drain,
-    ledger,
-    functions,
+    drain: evidenceOf(verified, 'drain'),
+    ledger: evidenceOf(verified, 'ledger'),
+    functions: evidenceOf(verified, 'functions'),
     steps,
   };
-}
-
-interface Verified {
-  readonly vm: VmDescription;
-  readonly ledger: IoLedger;
-  readonly functions: readonly MovedFunction[];
-  readonly drain: MigrateVmResult['drain'];
 }

@@ -46,9 +46,10 @@ async function tellGuests(
 ): Promise<Pick<NoticeResult, 'acknowledged' | 'unacknowledged'>> {
   try {
     const { evidence } = await noticeCalls(lease.hostId, toMs(waitUpTo)).noticeGuests(lease);
+    const { acknowledged = [], unacknowledged = vmIds } = evidence;
     return {
-      acknowledged: vmIds.filter((id) => (evidence['acknowledged'] as string[]).includes(id)),
-      unacknowledged: vmIds.filter((id) => (evidence['unacknowledged'] as string[]).includes(id)),
+      acknowledged: vmIds.filter((id) => acknowledged.includes(id)),
+      unacknowledged: vmIds.filter((id) => unacknowledged.includes(id)),
     };
   } catch (error) {
     if (isCancellation(error)) throw error;

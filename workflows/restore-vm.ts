@@ -20,7 +20,7 @@ export async function restoreVm(vm: VmOperation): Promise<VmDescription | 'notNe
   const { facts } = await vm.inspect();
   if (lacksVf(facts)) await attachVirtualFunction(vm);
   const verified = await vm.perform('verifyRestore');
-  return verified.evidence['vm'] as VmDescription;
+  return verified.evidence.vm ?? vm.inspect();
 }
 
 /** Claims 9 to 15, or 17 where retrieval, bus, assignment and state are one step. */
@@ -46,7 +46,7 @@ async function restoreRest(vm: VmOperation): Promise<void> {
 async function detach(vm: VmOperation): Promise<void> {
   const { evidence } = await vm.perform('detachHeldFunction');
   await vm.perform('powerOnRestore');
-  if (evidence['kept'] === true) await vm.perform('retrieveAndRestoreVirtualFunction');
+  if (evidence.kept === true) await vm.perform('retrieveAndRestoreVirtualFunction');
 }
 
 /** Runs the restore; where a step fails for good, takes the way back that its failure calls for, all the way. */

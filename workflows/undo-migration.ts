@@ -24,7 +24,7 @@ export async function undoMigration(ends: MigrationEnds): Promise<Undone> {
     let ledger: IoLedger | null = null;
     for (const step of UNDO_MIGRATION) {
       const { evidence } = await source.perform(step);
-      ledger = (evidence['ledger'] as IoLedger | undefined) ?? ledger;
+      if ('ledger' in evidence) ledger = evidence.ledger ?? ledger;
     }
     await source.perform('enableOptimizations');
     const { facts } = await source.inspect();

@@ -1,6 +1,5 @@
 import { CancellationScope } from '@temporalio/workflow';
-import type { AdoptedStep, Operation, VmDescription } from '../contract/host';
-import type { HostActivities } from '../activities/host-activities';
+import type { AdoptedStep, BeginRequest, Operation, VmDescription } from '../contract/host';
 import type { Handed, MigrationOperation } from '../contract/migration';
 import {
   VM_STEPS,
@@ -16,9 +15,8 @@ import { failedAttempt } from './last-failure';
 import { parentRun, takeLease, thisRun } from './leases';
 import { showSteps } from './visibility';
 
-type BeginRequest = Parameters<HostActivities['beginSave']>[0];
 /** What a flow learns from a step. */
-export type StepAnswer = Pick<StepOutcome, 'reason' | 'evidence'>;
+export type StepAnswer<Step extends VmStep> = Pick<StepOutcome<Step>, 'reason' | 'evidence'>;
 /** What the starter of a run asks for. */
 export type Wish = Pick<BeginRequest, 'hostId' | 'vmId' | 'settings' | 'faults' | 'adopt'>;
 
@@ -93,9 +91,9 @@ export class VmOperation {
    * Performs one step. It is shielded from cancellation, since an undo would overlap the step that is under way;
    * between steps, `stopIfCancelled` looks.
    */
-  async perform(step: VmStep, handed?: Handed): Promise<StepAnswer> {
+  async perform<Step extends VmStep>(step: Step, handed?: Handed): Promise<StepAnswer<Step>> {
     const [next, ...rest] = this.#adopted;
-    if (next?.step === step) {
+    if (next !== undefined && isOf(next, step)) {
       this.#adopted = rest;
       this.#report(step, 'adopted', 0, 0);
       return next;
@@ -205,10 +203,15 @@ export class VmOperation {
       attempts,
       ...(this.isOneOfTwo ? { hostId: this.hostId } : {}),
     });
-    const outsideBlackout = this.darkForMs === 0 && VM_STEPS[name] === 'light';
+    const outsideBlackout = this.darkForMs === 0 && VM_STEPS[name].kind === 'light';
     if (outsideBlackout) showSteps(`${this.vmId} on ${this.hostId}`, this.steps);
   }
 }
+
+const isOf = <Step extends VmStep>(
+  adopted: AdoptedStep,
+  step: Step,
+): adopted is AdoptedStep<Step> => adopted.step === step;
 
 /** Which step failed, around why: ways back are chosen by both. Never leaves a workflow. */
 export class StepFailed extends Error {

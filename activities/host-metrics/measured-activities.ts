@@ -1,7 +1,13 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { isFailureType } from '../../contract/failures';
-import { HOST_STEPS, VM_STEP_NAMES, type StepOutcome } from '../../contract/steps';
-import type { HostActivities } from '../host-activities';
+import {
+  HOST_STEP_NAMES,
+  VM_STEP_NAMES,
+  type HostStep,
+  type StepOutcome,
+  type VmStep,
+} from '../../contract/steps';
+import type { HostActivities, HostStepActivities, VmStepActivities } from '../host-activities';
 import type { Instruments } from './instruments';
 import type { KnownOperations } from './operations';
 
@@ -33,22 +39,26 @@ export function measuredActivities(
     },
     resumeVm: async (call) => {
       const outcome = await activities.resumeVm(call);
-      const ms = outcome.evidence['blackoutMs'];
       if (outcome.status !== 'notApplicable')
-        operations.resumed(call.hostId, call.vmId, typeof ms === 'number' ? ms : null);
+        operations.resumed(call.hostId, call.vmId, outcome.evidence.blackoutMs ?? null);
       return outcome;
     },
   };
-  for (const step of VM_STEP_NAMES) noted[step] = measured(step, noted[step], instruments);
-  for (const step of HOST_STEPS) noted[step] = measured(step, noted[step], instruments);
+  const [ofVms, ofHosts]: [VmStepActivities, HostStepActivities] = [noted, noted];
+  const measureVm = <Step extends VmStep>(step: Step) =>
+    (ofVms[step] = measured(step, ofVms[step], instruments));
+  const measureHost = <Step extends HostStep>(step: Step) =>
+    (ofHosts[step] = measured(step, ofHosts[step], instruments));
+  VM_STEP_NAMES.forEach(measureVm);
+  HOST_STEP_NAMES.forEach(measureHost);
   return noted;
 }
 
-function measured<Call>(
+function measured<Call, Outcome extends Pick<StepOutcome, 'ms' | 'status'>>(
   step: string,
-  perform: (call: Call) => Promise<StepOutcome>,
+  perform: (call: Call) => Promise<Outcome>,
   { stepAttempts, stepDuration, stepFailures }: Instruments,
-): (call: Call) => Promise<StepOutcome> {
+): (call: Call) => Promise<Outcome> {
   return async (call) => {
     // At its begin, so that an attempt that never ends is counted too.
     stepAttempts.add(1, { step });

@@ -1,5 +1,5 @@
 import { HoldfastError } from '../../contract/failures';
-import { restoreFlow, saveFlow } from '../../contract/flows';
+import { restoreFlow, saveFlow, waitsForOthers } from '../../contract/flows';
 import type {
   AdoptedStep,
   Adoption,
@@ -9,7 +9,7 @@ import type {
   VmPhase,
 } from '../../contract/host';
 import { DEAD_MAN, type Holder } from '../../contract/ids';
-import { VM_STEPS, type VmStep } from '../../contract/steps';
+import type { VmStep } from '../../contract/steps';
 import { memberOf } from './gates';
 import {
   emptyMailboxes,
@@ -238,10 +238,9 @@ function evidenceOf<O extends CoreObjects>(
 ): AdoptedStep['evidence'] | null {
   if ('notSupported' in operation) return null;
   const generation = o.vm.lease?.generation ?? 0;
-  // Waits are for the other VMs of a servicing run, and there is none.
-  const isWait = VM_STEPS[step] === 'waits' && step !== 'crossPointOfNoReturn';
   const isDone =
-    isWait ||
+    // The VM is part of no servicing run, so there are no others.
+    waitsForOthers(step) ||
     isProven(o, image, step) ||
     operation.inPlace?.(o, generation) === true ||
     operation.notApplicable?.(o, generation) !== undefined;

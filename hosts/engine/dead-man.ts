@@ -1,13 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { FAILURES, HoldfastError, type FailureType } from '../../contract/failures';
-import { restoreFlow } from '../../contract/flows';
+import { alone, restoreFlow } from '../../contract/flows';
 import { lacksVf } from '../../contract/results';
-import {
-  ATTACH_VIRTUAL_FUNCTION,
-  VM_STEPS,
-  type StepCall,
-  type VmStep,
-} from '../../contract/steps';
+import { ATTACH_VIRTUAL_FUNCTION, type StepCall, type VmStep } from '../../contract/steps';
 import { reasonOf } from './commands';
 import type { EngineHosts } from './engine-hosts';
 import type { CoreObjects } from './state';
@@ -92,7 +87,7 @@ export class DeadMan<O extends CoreObjects> {
 
   /** The shortest way forward: with the VF, else without it, else without the guest's memory, else none. */
   async #restore(name: string, flow: readonly VmStep[], perform: Perform): Promise<void> {
-    const dark = flow.slice(0, flow.indexOf('resumeVm') + 1).filter((step) => !isWait(step));
+    const dark = alone(flow.slice(0, flow.indexOf('resumeVm') + 1));
     const ofVf = (step: VmStep) =>
       dark.indexOf(step) < dark.indexOf('restoreVm') || step === 'markVirtualFunctionAssigned';
     try {
@@ -148,7 +143,6 @@ type Perform = (steps: readonly VmStep[], direction?: StepCall['direction']) => 
 
 /** What may be left of a save that has crossed; not applicable once a restore has begun. */
 const FORWARD = ['resetVpciBusInterface', 'tearDownSyntheticAdapter'] as const;
-const isWait = (step: VmStep) => VM_STEPS[step] === 'waits';
 
 const isFailure = (error: unknown, type: FailureType) =>
   error instanceof HoldfastError && error.type === type;

@@ -23,7 +23,7 @@ import type {
   ReceptionRequest,
 } from '../../contract/migration';
 import { vmWorkflowQueue } from '../../contract/queues';
-import type { HostStep, HostStepCall, StepCall, StepOutcome, VmStep } from '../../contract/steps';
+import type { AnyStep, HostStepCall } from '../../contract/steps';
 import type { HostDriver } from '../host-driver';
 import { admitHost } from './admission';
 import { adopt } from './adoption';
@@ -129,9 +129,7 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
     const unsupported = Object.entries({
       ...this.#operations,
       ...this.port.hostOperations,
-    }).flatMap(([step, operation]) =>
-      'notSupported' in operation ? [step as VmStep | HostStep] : [],
-    );
+    }).flatMap(([step, operation]) => ('notSupported' in operation ? [step as AnyStep] : []));
     return {
       hostId,
       driver: this.port.driver,
@@ -194,9 +192,7 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
     return operation;
   }
 
-  perform(step: VmStep, call: StepCall, signal: AbortSignal): Promise<StepOutcome> {
-    return this.#engine.perform(step, call, signal);
-  }
+  readonly perform: HostDriver['perform'] = (...asked) => this.#engine.perform(...asked);
 
   acquireHost(hostId: string, holder: Holder, takeOverFrom?: Holder): Promise<number> {
     return settled(() =>
@@ -254,9 +250,8 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
     });
   }
 
-  performHost(step: HostStep, call: HostStepCall, signal: AbortSignal): Promise<StepOutcome> {
-    return this.#engine.performHost(step, call, signal);
-  }
+  readonly performHost: HostDriver['performHost'] = (...asked) =>
+    this.#engine.performHost(...asked);
 
   abortServicing(call: HostStepCall, reason: string): Promise<{ readonly crossed: boolean }> {
     return settled(() =>

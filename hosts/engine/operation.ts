@@ -1,7 +1,6 @@
 import type { HoldfastError } from '../../contract/failures';
 import type { Handed } from '../../contract/migration';
-
-export type Evidence = Readonly<Record<string, unknown>>;
+import type { AnyStep, EvidenceOf } from '../../contract/steps';
 
 /** What the journal is to say of a command beside that it was done. */
 export type Says = (detail: string, status?: string) => void;
@@ -44,8 +43,13 @@ export const nothingToDo = (why: string): Operation<unknown> => ({
   effect: () => ({}),
 });
 
+/** The rows of a table of operations: each answers the evidence of its own step. */
+export type Operations<O, Step extends AnyStep, Or = never> = {
+  readonly [Each in Step]: Operation<O, EvidenceOf<Each>> | Or;
+};
+
 /** How one step is performed. Lease, intent, observation and result are the engine's; this is what differs. */
-export interface Operation<O, Runner = Commands<O>> {
+export interface Operation<O, Evidence = object, Runner = Commands<O>> {
   /** Its requests go to devices that several VMs use, each of which serves one at a time. */
   readonly usesDevices?: true;
   /** It gives the lease back, so a repeat after a crash finds none. */

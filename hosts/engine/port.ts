@@ -1,9 +1,9 @@
 import type { HostDescription, VmDescription } from '../../contract/host';
 import type { VirtualFunctionIdentity } from '../../contract/ids';
 import type { Component } from '../../contract/inputs';
-import type { HostStep, VmStep } from '../../contract/steps';
+import type { AnyStep, HostStep, VmStep } from '../../contract/steps';
 import type { HoldfastError } from '../../contract/failures';
-import type { Commands, Operation } from './operation';
+import type { Commands, Operations } from './operation';
 import type { CommandTarget } from './commands';
 import type { CoreImage, CoreObjects, HostObjects, Mailbox } from './state';
 
@@ -53,12 +53,12 @@ export interface Port<O extends CoreObjects> {
   readonly driver: string;
   /** Whether faults can be injected. */
   readonly faults: boolean;
-  readonly operations: Readonly<
-    Record<Exclude<VmStep, GateStep | LeaseStep>, Operation<O> | NotSupported>
-  >;
+  readonly operations: Operations<O, Exclude<VmStep, GateStep | LeaseStep>, NotSupported>;
   /** Steps of the whole host that are the driver's own. */
-  readonly hostOperations: Readonly<
-    Record<Exclude<HostStep, UpdateStep>, Operation<HostObjectsOf<O>> | NotSupported>
+  readonly hostOperations: Operations<
+    HostObjectsOf<O>,
+    Exclude<HostStep, UpdateStep>,
+    NotSupported
   >;
   image(vm: O['vm']): CoreImage;
   describe(o: O): VmDescription;
@@ -102,7 +102,7 @@ export interface Port<O extends CoreObjects> {
     component: Component,
     version: { readonly before: string; readonly now: string },
   ): Started;
-  attempt?(step: VmStep | HostStep, o: O | HostObjectsOf<O>): Attempt<Commands<O>> | undefined;
+  attempt?(step: AnyStep, o: O | HostObjectsOf<O>): Attempt<Commands<O>> | undefined;
   /** Devices of the host that the VM's functions are of, each of which serves one at a time. */
   devices?(o: O): readonly Mailbox[];
   /** What must not be done to a VF that is held; absent: no command could lose one. */

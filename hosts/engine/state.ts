@@ -4,10 +4,11 @@ import type {
   OperationSettings,
   PastBlackout,
   ServicingOrder,
+  UpdateState,
 } from '../../contract/host';
 import type { Holder } from '../../contract/ids';
 import type { Component, HoldMode, Mode } from '../../contract/inputs';
-import type { StepOutcome } from '../../contract/steps';
+import type { AnyStep, StepOutcome } from '../../contract/steps';
 import type { ProcessIdentity } from './process-identity';
 
 /**
@@ -112,7 +113,7 @@ export interface ServicingState {
   /** All members have crossed, or may: the host-wide barrier is open. */
   crossed: boolean;
   aborted: string | null;
-  update: 'armed' | 'committing' | 'committed' | 'notUpdated';
+  update: UpdateState;
   /** Why the host flipped the update back by itself; absent: it did not. */
   rejected?: string | undefined;
   /** VMs whose restore has been let through the gate, and those of them that run again. */
@@ -174,4 +175,4 @@ export interface CoreObjects {
   readonly nowMs: number;
 }
 
-export type RecordedOutcome = Omit<StepOutcome, 'darkForMs'>;
+export type RecordedOutcome<Step extends AnyStep = AnyStep> = Omit<StepOutcome<Step>, 'darkForMs'>;

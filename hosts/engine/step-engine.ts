@@ -1,10 +1,18 @@
 import { HoldfastError } from '../../contract/failures';
-import type { JournalEntry } from '../../contract/host';
-import type { HostStep, HostStepCall, StepCall, StepOutcome, VmStep } from '../../contract/steps';
+import type {
+  AnyStep,
+  EvidenceOf,
+  HostStep,
+  HostStepCall,
+  StepCall,
+  VmStep,
+} from '../../contract/steps';
+import type { HostDriver } from '../host-driver';
 import { admit, admitHost, refuseIfTooDark } from './admission';
-import { breachesOf, issueCommand, overtaken, reasonOf } from './commands';
-import { isBlocked, leaveMailboxes, owns, takeMailboxes } from './mailbox';
-import type { Commands, Evidence, Operation, Says } from './operation';
+import { breachesOf, issueCommand, overtaken } from './commands';
+import { owns } from './mailbox';
+import type { Commands, Operation } from './operation';
+import { StepPerformance, type Subject } from './performance';
 import { darkForMs } from './phase';
 import {
   hostOperationsOf,
@@ -13,52 +21,10 @@ import {
   type VmOperations,
 } from './operations';
 import type { Attempt, HostObjectsOf, NotSupported, Port } from './port';
-import type { CoreHost, CoreObjects, Intent, Mailbox, RecordedOutcome } from './state';
-import { UNCHANGED, type HostStore, type Topic } from './store';
+import type { CoreObjects } from './state';
+import type { HostStore } from './store';
 
-/** One call of a step, on a VM or on a whole host: all in which the two differ. */
-interface Subject<O> {
-  readonly hostId: string;
-  readonly vmId: string | null;
-  readonly step: VmStep | HostStep;
-  readonly generation: number;
-  readonly key: string;
-  readonly operation: Operation<O>;
-  readonly handed: Commands<O>['handed'];
-  /** What a change that it waits for is told under. */
-  readonly topics: readonly Topic[];
-  read(): O;
-  update<T>(change: (o: O) => T): T;
-  hostOf(o: O): CoreHost;
-  /** The mailboxes that the step takes, its own first. */
-  boxes(o: O): readonly Mailbox[];
-  /** Whether what is under way at them must end first. */
-  readonly waitsForOthers: boolean;
-  admit(o: O): void;
-  issue<T>(
-    intent: Intent,
-    command: string,
-    adapterId: string | undefined,
-    apply: (o: O, says: Says) => T,
-  ): T;
-  breaches(o: O): readonly string[];
-  darkForMs(o: O): number;
-}
-
-/** A step that has its mailbox and goes ahead, or the answer that needs no more work. */
-type Claim<O> =
-  | { readonly answer: RecordedOutcome }
-  | {
-      readonly intent: Intent;
-      readonly attempt: Attempt<Commands<O>> | undefined;
-      readonly isInPlace: boolean;
-    };
-type Claimed<O> = Exclude<Claim<O>, { answer: RecordedOutcome }>;
-
-/**
- * Performs steps: durable intent → idempotent effect, command by command → observe → durable result. The process may die
- * between any two of these; the next attempt of the same key observes before it does anything.
- */
+/** Performs steps of VMs and of whole hosts: by one protocol, over the operations of engine and driver. */
 export class StepEngine<O extends CoreObjects> {
   readonly #ofVms: VmOperations<O>;
   readonly #ofHosts: HostOperations<O>;
@@ -71,15 +37,13 @@ export class StepEngine<O extends CoreObjects> {
     this.#ofHosts = hostOperationsOf(port);
   }
 
-  async perform(step: VmStep, call: StepCall, signal: AbortSignal): Promise<StepOutcome> {
-    return this.#perform(this.#ofVm(step, call), signal);
-  }
+  readonly perform: HostDriver['perform'] = async (step, call, signal) =>
+    new StepPerformance(this.store, this.#ofVm(step, call), signal).outcome();
 
-  async performHost(step: HostStep, call: HostStepCall, signal: AbortSignal): Promise<StepOutcome> {
-    return this.#perform(this.#ofHost(step, call), signal);
-  }
+  readonly performHost: HostDriver['performHost'] = async (step, call, signal) =>
+    new StepPerformance(this.store, this.#ofHost(step, call), signal).outcome();
 
-  #ofVm(step: VmStep, call: StepCall): Subject<O> {
+  #ofVm<Step extends VmStep>(step: Step, call: StepCall): Subject<O, Step> {
     const { store, port } = this;
     const { hostId, vmId, generation, handed = {} } = call;
     const operation = supported(port.driver, step, this.#ofVms[step]);
@@ -97,6 +61,11 @@ export class StepEngine<O extends CoreObjects> {
       read: () => store.objects(hostId, vmId),
       update: (change) => store.update(hostId, vmId, change),
       hostOf: ({ host }) => host,
+      nowMs: (o) => o.nowMs,
+      attempt: (o) => port.attempt?.(step, o),
+      ...(port.observe === undefined
+        ? {}
+        : { observe: () => port.observe?.(hostId, vmId) ?? Promise.resolve() }),
       boxes: (o) => [o.vm, ...(operation.usesDevices === true ? (port.devices?.(o) ?? []) : [])],
       waitsForOthers: true,
       admit: (o) => {
@@ -114,7 +83,7 @@ export class StepEngine<O extends CoreObjects> {
   }
 
   /** Its steps come one after the other, from whoever holds the host: a roll-back overtakes a commit that hangs. */
-  #ofHost(step: HostStep, call: HostStepCall): Subject<HostObjectsOf<O>> {
+  #ofHost<Step extends HostStep>(step: Step, call: HostStepCall): Subject<HostObjectsOf<O>, Step> {
     const { store, port } = this;
     const { hostId, generation } = call;
     return {
@@ -125,6 +94,8 @@ export class StepEngine<O extends CoreObjects> {
       read: () => store.hostObjects(hostId),
       update: (change) => store.updateHost(hostId, change),
       hostOf: ({ host }) => host,
+      nowMs: (o) => o.nowMs,
+      attempt: (o) => port.attempt?.(step, o) as Attempt<Commands<HostObjectsOf<O>>> | undefined,
       boxes: ({ host }) => [host],
       waitsForOthers: false,
       admit: ({ host }) => {
@@ -148,241 +119,15 @@ export class StepEngine<O extends CoreObjects> {
       darkForMs: () => 0,
     };
   }
-
-  async #perform<S extends O | HostObjectsOf<O>>(
-    s: Subject<S>,
-    signal: AbortSignal,
-  ): Promise<StepOutcome> {
-    const waitedFrom = performance.now();
-    if (s.operation.arrive !== undefined) {
-      s.update((o) => {
-        if (s.vmId === null) s.admit(o);
-        s.operation.arrive?.(o);
-      });
-    }
-    const claim = await this.#claim(s, signal);
-    if ('answer' in claim) return { ...claim.answer, darkForMs: s.darkForMs(s.read()) };
-    const outcome = await this.#effect(s, claim, signal);
-    if (s.vmId === null || s.operation.ready === undefined) return outcome;
-    return { ...outcome, ms: Math.max(outcome.ms, performance.now() - waitedFrom) };
-  }
-
-  /** Waits until the step may begin, then writes its intent; answers at once what is known already. */
-  async #claim<S extends O | HostObjectsOf<O>>(
-    s: Subject<S>,
-    signal: AbortSignal,
-  ): Promise<Claim<S>> {
-    const { operation, step, key, hostId, vmId } = s;
-    for (;;) {
-      const known = this.store.result(hostId, key);
-      if (known !== undefined)
-        return {
-          answer: { ...known, status: known.status === 'done' ? 'alreadyDone' : known.status },
-        };
-      // What changes from here on ends the wait below, so that nothing is missed in between.
-      const seen = this.store.seen(s.topics);
-      if (vmId !== null && this.port.observe !== undefined) await this.port.observe(hostId, vmId);
-      // Who waits for others looks before it takes the store's lock: most looks find that its time has not come.
-      const waits = operation.ready !== undefined || operation.mayBegin !== undefined;
-      const before = waits ? s.read() : undefined;
-      if (before === undefined || isDue(s, before)) {
-        const claim = this.#tryClaim(s);
-        if (claim !== UNCHANGED) return claim;
-      }
-      if (signal.aborted) {
-        const whom = vmId === null ? `${step} of ${hostId}` : `${step} of ${vmId}`;
-        throw new HoldfastError(
-          'NotReachedInTime',
-          `${whom} still waits for its ${vmId === null ? 'VMs' : 'turn'}.`,
-        );
-      }
-      const dueMs = before === undefined ? undefined : operation.readyAtMs?.(before);
-      await this.store.changed(s.topics, seen, signal, dueMs ?? null);
-    }
-  }
-
-  #tryClaim<S extends O | HostObjectsOf<O>>(s: Subject<S>): Claim<S> | typeof UNCHANGED {
-    const { operation, key, step, generation } = s;
-    return s.update((o) => {
-      if (!isDue(s, o)) return UNCHANGED;
-      const isInPlace = operation.inPlace?.(o, generation) === true;
-      const boxes = s.boxes(o);
-      // An attempt whose reply was lost may be why there is nothing left to do: it is observed, not skipped.
-      const own = boxes[0]?.mailbox?.key === key ? boxes[0].mailbox : null;
-      const reason =
-        own !== null && isInPlace ? undefined : operation.notApplicable?.(o, generation);
-      if (reason !== undefined) {
-        if (own !== null) leaveMailboxes(boxes, own);
-        return { answer: outcome('notApplicable', o.nowMs, 0, 1, {}, reason) };
-      }
-      const { intent, unknownOutcome } = takeMailboxes(boxes, key, step, o.nowMs);
-      const attempt = this.port.attempt?.(step, o) as Attempt<Commands<S>> | undefined;
-      operation.begin?.(o);
-      this.#journal(s, o, 'intent', unknownOutcome ? 'observing' : 'begun', attempt?.note ?? null);
-      return { intent, attempt, isInPlace };
-    });
-  }
-
-  async #effect<S extends O | HostObjectsOf<O>>(
-    s: Subject<S>,
-    claim: Claimed<S>,
-    signal: AbortSignal,
-  ): Promise<StepOutcome> {
-    const { intent, attempt, isInPlace } = claim;
-    const c = this.#commands(s, intent, signal);
-    let evidence: Evidence = {};
-    try {
-      await attempt?.before(c, isInPlace);
-      if (!isInPlace) evidence = await s.operation.effect(c);
-    } catch (error) {
-      this.#fail(s, intent, error);
-      throw error;
-    }
-    try {
-      attempt?.after(c);
-    } catch (lost) {
-      // The intent stays: the next attempt finds it and observes what became of it. The devices have long answered.
-      s.update((o) => {
-        leaveMailboxes(s.boxes(o).slice(1), intent);
-      });
-      throw lost;
-    }
-    const failure = s.operation.failure?.(s.read());
-    if (failure !== undefined) {
-      await this.#untilAnswerable(s, signal);
-      this.#fail(s, intent, failure);
-      throw failure;
-    }
-    if (s.vmId !== null && this.port.observe !== undefined)
-      await this.port.observe(s.hostId, s.vmId);
-    const concluded = this.#conclude(s, claim, evidence);
-    await this.#untilAnswerable(s, signal);
-    return concluded;
-  }
-
-  async #untilAnswerable<S extends O | HostObjectsOf<O>>(
-    s: Subject<S>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { operation } = s;
-    while (operation.answerable !== undefined && !signal.aborted) {
-      const seen = this.store.seen(s.topics);
-      if (operation.answerable(s.read())) return;
-      await this.store.changed(s.topics, seen, signal);
-    }
-  }
-
-  #commands<S extends O | HostObjectsOf<O>>(
-    s: Subject<S>,
-    intent: Intent,
-    signal: AbortSignal,
-  ): Commands<S> {
-    const { hostId, vmId, step, generation, handed } = s;
-    const of = (adapterId: string | undefined): Commands<S> => {
-      const run: Commands<S>['run'] = (command, apply) =>
-        s.issue(intent, command, adapterId, apply);
-      return {
-        ...{ hostId, vmId, step, generation, handed, signal, run },
-        attempts: intent.attempts,
-        act: async (command, effect, record) => {
-          run(`${command} (issued)`, () => undefined);
-          const seen = await effect();
-          run(command, (o, says) => {
-            record(o, seen, says);
-          });
-          return seen;
-        },
-        look: (at) => at(s.read()),
-        ofAdapter: of,
-        untilOvertaken: async () => {
-          for (;;) {
-            const seen = this.store.seen(s.topics);
-            const [own] = s.boxes(s.read());
-            if (signal.aborted || own === undefined || !owns(own, intent)) return;
-            await this.store.changed(s.topics, seen, signal);
-          }
-        },
-      };
-    };
-    return of(undefined);
-  }
-
-  /** Observes that the effect is there, and writes the result. */
-  #conclude<S extends O | HostObjectsOf<O>>(
-    s: Subject<S>,
-    { intent, isInPlace }: Claimed<S>,
-    evidence: Evidence,
-  ): StepOutcome {
-    const { operation, step, generation, hostId } = s;
-    const whom = s.vmId ?? hostId;
-    const { recorded, breaches } = s.update((o) => {
-      const boxes = s.boxes(o);
-      if (boxes[0] === undefined || !owns(boxes[0], intent)) {
-        throw new HoldfastError(
-          'Fenced',
-          `${step} of ${whom} ended after a newer attempt or generation took over.`,
-        );
-      }
-      if (operation.inPlace?.(o, generation) === false) {
-        throw new HoldfastError('HostStepFailed', `${step} of ${whom} ended without its effect.`);
-      }
-      leaveMailboxes(boxes, intent);
-      const found = s.breaches(o);
-      const ms = intent.spentMs + (o.nowMs - intent.startedAtMs);
-      const status = isInPlace && intent.attempts === 1 ? 'alreadyDone' : 'done';
-      const seen = isInPlace ? (operation.observed?.(o) ?? {}) : evidence;
-      const done = outcome(status, o.nowMs, ms, intent.attempts, seen);
-      if (operation.looks !== true) this.store.putResult(hostId, s.key, done);
-      const said = found.length === 0 ? done.status : 'breach';
-      this.#journal(s, o, 'result', said, found.join('; ') || null);
-      return { recorded: { ...done, darkForMs: s.darkForMs(o) }, breaches: found };
-    });
-    if (breaches.length > 0)
-      throw new HoldfastError('InvariantBreach', `After ${step}: ${breaches.join('; ')}.`);
-    return recorded;
-  }
-
-  /** A failed attempt: nothing of it is under way any more. */
-  #fail<S extends O | HostObjectsOf<O>>(s: Subject<S>, intent: Intent, error: unknown): void {
-    s.update((o) => {
-      const [own, ...devices] = s.boxes(o);
-      if (own?.mailbox != null && owns(own, intent))
-        own.mailbox = { ...own.mailbox, ended: true, lastFailure: reasonOf(error) };
-      leaveMailboxes(devices, intent);
-      const type = error instanceof HoldfastError ? error.type : 'HostStepFailed';
-      this.#journal(s, o, 'failed', type, reasonOf(error));
-    });
-  }
-
-  #journal<S extends O | HostObjectsOf<O>>(
-    s: Subject<S>,
-    o: S,
-    kind: JournalEntry['kind'],
-    status: string,
-    detail: string | null,
-  ): void {
-    const { vmId, step, generation } = s;
-    const entry = { vmId, step, generation, kind, command: null, status, detail };
-    this.store.append(s.hostOf(o), entry);
-  }
-}
-
-/** Whether nothing is to be waited for any more; a step that does not apply waits for nothing. Refuses who may not ask. */
-function isDue<O>(s: Subject<O>, o: O): boolean {
-  const { operation, generation } = s;
-  s.admit(o);
-  if (operation.notApplicable?.(o, generation) !== undefined) return true;
-  return (
-    operation.ready?.(o, generation) !== false &&
-    operation.mayBegin?.(o) !== false &&
-    !(s.waitsForOthers && isBlocked(s.boxes(o), s.key))
-  );
 }
 
 /** A step that the driver does not know is refused before anything is asked of the host. */
-function supported<T>(driver: string, step: string, operation: T | NotSupported): T {
-  if (typeof operation === 'object' && operation !== null && 'notSupported' in operation)
-    throw notSupported(driver, step, operation.notSupported);
+function supported<O, Step extends AnyStep>(
+  driver: string,
+  step: Step,
+  operation: Operation<O, EvidenceOf<Step>> | NotSupported,
+): Operation<O, EvidenceOf<Step>> {
+  if ('notSupported' in operation) throw notSupported(driver, step, operation.notSupported);
   return operation;
 }
 
@@ -391,21 +136,3 @@ export const notSupported = (driver: string, step: string, why: string) =>
     driver,
     step,
   });
-
-function outcome(
-  status: StepOutcome['status'],
-  hostTimeMs: number,
-  ms: number,
-  attempts: number,
-  evidence: Evidence,
-  reason?: string,
-): RecordedOutcome {
-  return {
-    status,
-    ...(reason === undefined ? {} : { reason }),
-    hostTimeMs,
-    ms,
-    attempts,
-    evidence,
-  };
-}

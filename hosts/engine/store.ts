@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { HoldfastError } from '../../contract/failures';
 import type { Beginning, JournalEntry } from '../../contract/host';
+import type { AnyStep } from '../../contract/steps';
 import { hostNowMs } from './clock';
 import type { CoreObjects, HostObjects, RecordedOutcome } from './state';
 
@@ -33,6 +34,12 @@ const RECORDS = {
 export type Topic =
   | { readonly hostId: string; readonly vmId: string }
   | { readonly hostId: string; readonly of: 'gates' | 'devices' };
+
+/** What the performance of a step keeps, and waits by. */
+export type StepRecords = Pick<
+  HostStore<CoreObjects>,
+  'result' | 'putResult' | 'append' | 'seen' | 'changed'
+>;
 
 const nameOf = (topic: Topic): string =>
   `${topic.hostId}/${'vmId' in topic ? `vm/${topic.vmId}` : topic.of}`;
@@ -217,8 +224,9 @@ export abstract class HostStore<O extends CoreObjects> {
     return [...this.db.getRange(beginningsOf(hostId))].map(({ value }) => value as Beginning);
   }
 
-  result(hostId: string, key: string): RecordedOutcome | undefined {
-    return this.db.get(['result', hostId, key]) as RecordedOutcome | undefined;
+  /** The key says whose result it is: the step is part of it. */
+  result<Step extends AnyStep>(hostId: string, key: string): RecordedOutcome<Step> | undefined {
+    return this.db.get(['result', hostId, key]) as RecordedOutcome<Step> | undefined;
   }
 
   putResult(hostId: string, key: string, outcome: RecordedOutcome): void {

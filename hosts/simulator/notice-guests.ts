@@ -1,3 +1,4 @@
+import type { EvidenceOf } from '../../contract/steps';
 import { servicingOfHost } from '../engine/gates';
 import type { Operation } from '../engine/operation';
 import { takeFault } from './faults';
@@ -34,7 +35,10 @@ type Journal = (
  * Tells the guests that their VMs will freeze, and waits until all have acknowledged, the time is up or the run was
  * aborted. A notice is no event of I3: the guest's devices stay what they are.
  */
-export function noticeGuests(store: SimulatorStore, pace: Pace): Operation<SimulatedHost> {
+export function noticeGuests(
+  store: SimulatorStore,
+  pace: Pace,
+): Operation<SimulatedHost, EvidenceOf<'noticeGuests'>> {
   const journal: Journal = (host, vmId, kind, command, detail) => {
     const { generation } = servicingOfHost(host);
     const entry = { vmId, step: 'noticeGuests', generation, kind, command, status: 'done' };

@@ -2,8 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { OperationSettings } from '../../contract/host';
-import { restoreFlow, saveFlow } from '../../contract/flows';
-import { VM_STEPS, type VmStep } from '../../contract/steps';
+import { alone, restoreFlow, saveFlow } from '../../contract/flows';
 import type { HostDriver } from '../../hosts/host-driver';
 import { Hosts } from '../../hosts/open-hosts';
 
@@ -16,11 +15,8 @@ const SETTINGS: OperationSettings = {
   maxSavedForMs: 60_000,
 };
 
-/** Waits are for the other VMs of a servicing run. */
-const performed = (flow: readonly VmStep[]): readonly VmStep[] =>
-  flow.filter((step) => VM_STEPS[step] !== 'waits' || step === 'crossPointOfNoReturn');
-const SAVE = performed(saveFlow(SETTINGS));
-const RESTORE = performed(restoreFlow(SETTINGS));
+const SAVE = alone(saveFlow(SETTINGS));
+const RESTORE = alone(restoreFlow(SETTINGS));
 
 /** The limit: the same steps by direct driver calls, without any durable engine. Blackouts of all VMs, ms. */
 export async function directBlackouts(vms: number, rounds: number): Promise<number[]> {

@@ -74,7 +74,7 @@ function reachedSteps(
   );
   const next = last.isDone ? last.index + 1 : last.index;
   const isUnsaid = (step: VmStep) =>
-    settings.stepPlacement === 'in-place' && VM_STEPS[step] !== 'light';
+    settings.stepPlacement === 'in-place' && VM_STEPS[step].kind !== 'light';
   const told = flow.findIndex((step, index) => index >= next && !isUnsaid(step));
   return flow.slice(0, told === -1 ? flow.length : told + 1);
 }

@@ -92,7 +92,7 @@ const childrenOf = (node: Node): Node[] =>
 export const outcomeOf = ({ outcome, detail }: Account): string =>
   detail === null ? outcome : `${outcome} (${detail})`;
 
-const isHostStep = (name: string) => HOST_STEPS.some((step) => step === name);
+const isHostStep = (name: string) => Object.hasOwn(HOST_STEPS, name);
 
 const hostSpan = ({ name, scheduledMs, closedMs }: Step): Span<string>[] =>
   isHostStep(name) && scheduledMs !== null && closedMs !== null

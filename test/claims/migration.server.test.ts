@@ -343,11 +343,11 @@ describe('what the paragraphs say', () => {
   test('paragraph 29: two functions of the host interface are allocated to the VM', () => {
     const { generation, adapters } = nic.at('source', 'unplugPassthrough');
     const key = `vm-01/${String(generation)}/forward/plugEmulatedPath`;
-    const plugged = suite.stack.store.result(nic.hostIds.source, key)?.evidence;
+    const plugged = suite.stack.store.result<'plugEmulatedPath'>(nic.hostIds.source, key);
     const device = adapters[0]?.vpci.device;
     expect(device?.ownerVmId).toBe('vm-01');
-    expect(plugged?.['emulatedVfId']).toEqual(expect.any(Number));
-    expect(plugged?.['emulatedVfId']).not.toBe(device?.vfId);
+    expect(plugged?.evidence.emulatedVfId).toEqual(expect.any(Number));
+    expect(plugged?.evidence.emulatedVfId).not.toBe(device?.vfId);
   });
 
   test('paragraph 31: verified by the hypervisor, then unplugged, then saved', () => {

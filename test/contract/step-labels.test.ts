@@ -1,5 +1,5 @@
 import { isLabelledCall, stepLabel } from '../../contract/step-labels';
-import { HOST_STEPS, VM_STEP_NAMES } from '../../contract/steps';
+import { HOST_STEP_NAMES, VM_STEP_NAMES } from '../../contract/steps';
 
 const of = { hostId: 'host-01', vmId: 'vm-01' };
 
@@ -9,7 +9,7 @@ it.each(VM_STEP_NAMES)('%s has a label that names the VM', (step) => {
   expect(label).not.toMatch(/[{}]/);
 });
 
-it.each(HOST_STEPS)('%s has a label that names the host', (step) => {
+it.each(HOST_STEP_NAMES)('%s has a label that names the host', (step) => {
   expect(stepLabel(step, of)).toContain('host-01');
 });
 
@@ -25,7 +25,7 @@ it('the label of a step that takes back, or that is a way back, says so', () => 
 
 it('the longest label fits: a server takes 400 bytes', () => {
   const long = 'x'.repeat(63);
-  for (const step of [...VM_STEP_NAMES, ...HOST_STEPS]) {
+  for (const step of [...VM_STEP_NAMES, ...HOST_STEP_NAMES]) {
     expect(
       stepLabel(step, { hostId: long, vmId: long, direction: 'recover' }).length,
     ).toBeLessThanOrEqual(200);

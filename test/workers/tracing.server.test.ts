@@ -89,7 +89,7 @@ describe('a stack whose workers trace', () => {
   const ended = (name: string) =>
     collector.named(name).filter((s) => s.attributes['end'] === 'completed');
   const isDark = (name: string) =>
-    Object.hasOwn(VM_STEPS, name) && VM_STEPS[name as VmStep] === 'dark';
+    Object.hasOwn(VM_STEPS, name) && VM_STEPS[name as VmStep].kind === 'dark';
 
   test('send one trace of a servicing run: the run, the saves and restores of its VMs, their steps', () => {
     const [root] = collector.named('serviceHost');

@@ -9,8 +9,8 @@ import {
   memberOf,
   updateDueByMs,
 } from '../gates';
-import type { Operation } from '../operation';
-import type { Port } from '../port';
+import type { Operations } from '../operation';
+import type { GateStep, Port } from '../port';
 import type { CoreObjects } from '../state';
 
 const alone = 'the VM is not part of a servicing run';
@@ -100,4 +100,4 @@ export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
       anyGeneration: true,
       effect: () => ({}),
     },
-  }) as const satisfies Record<string, Operation<O>>;
+  }) as const satisfies Operations<O, GateStep>;

@@ -1,14 +1,16 @@
 import type { HostStep, VmStep } from '../../../contract/steps';
-import type { Operation } from '../operation';
+import type { Operations } from '../operation';
 import type { HostObjectsOf, NotSupported, Port } from '../port';
 import type { CoreObjects } from '../state';
 import { gateSteps } from './gate-steps';
 import { leaseSteps } from './lease-steps';
 import { updateSteps } from './update';
 
-export type VmOperations<O> = Readonly<Record<VmStep, Operation<O> | NotSupported>>;
-export type HostOperations<O extends CoreObjects> = Readonly<
-  Record<HostStep, Operation<HostObjectsOf<O>> | NotSupported>
+export type VmOperations<O> = Operations<O, VmStep, NotSupported>;
+export type HostOperations<O extends CoreObjects> = Operations<
+  HostObjectsOf<O>,
+  HostStep,
+  NotSupported
 >;
 
 /** How each step of a VM is performed: gates and leases by the engine, all else by the driver. */

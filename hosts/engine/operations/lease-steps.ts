@@ -1,9 +1,8 @@
-import type { VmDescription } from '../../../contract/host';
 import { wallTime } from '../clock';
 import { markResumed, memberOf } from '../gates';
-import type { Operation } from '../operation';
+import type { Operations } from '../operation';
 import { phaseOf } from '../phase';
-import type { Port } from '../port';
+import type { LeaseStep, Port } from '../port';
 import { refused } from '../refused';
 import type { CoreHost, CoreObjects, CoreVm } from '../state';
 
@@ -55,7 +54,7 @@ export function leaseSteps<O extends CoreObjects>(port: Port<O>) {
     verifyRestore: {
       releasesLease: true,
       inPlace: isOver,
-      observed: (o) => ({ vm: port.describe(o) satisfies VmDescription }),
+      observed: (o) => ({ vm: port.describe(o) }),
       effect: (c) =>
         c.run('Lease.Release', (o) => {
           refuseUnlessBack(o, 'there is nothing to verify yet');
@@ -100,5 +99,5 @@ export function leaseSteps<O extends CoreObjects>(port: Port<O>) {
           return {};
         }),
     },
-  } as const satisfies Record<string, Operation<O>>;
+  } as const satisfies Operations<O, LeaseStep>;
 }

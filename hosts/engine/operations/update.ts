@@ -1,7 +1,7 @@
 import { HoldfastError } from '../../../contract/failures';
 import type { Component } from '../../../contract/inputs';
 import { flipBack, giveUpUpdate, servicingOfHost, updateIdOf } from '../gates';
-import type { Operation } from '../operation';
+import type { Operations } from '../operation';
 import { phaseOf } from '../phase';
 import type { HostObjectsOf, Port, UpdateStep } from '../port';
 import type { CoreHost, CoreObjects, HostObjects } from '../state';
@@ -12,7 +12,7 @@ const isFlipped = (host: CoreHost) => host.previous?.updateId === updateId(host)
 /** The steps of an update of the host's software: version slots that are flipped, and flipped back. */
 export const updateSteps = <O extends CoreObjects>(
   port: Port<O>,
-): Record<UpdateStep, Operation<HostObjectsOf<O>>> => ({
+): Operations<HostObjectsOf<O>, UpdateStep> => ({
   /** Into the inactive slot; the active stack goes on running VMs. */
   stageUpdate: {
     inPlace: ({ host }) => host.staged?.updateId === updateId(host),

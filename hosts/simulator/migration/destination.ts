@@ -47,7 +47,7 @@ const hasNone = (o: AdapterObjects) =>
   movedOf(o) === undefined ? 'no function is passed through' : undefined;
 
 /** Before anything stops: nobody else can take them any more. */
-export const reserveFunctions: StepOperation = {
+export const reserveFunctions: StepOperation<'reserveFunctions'> = {
   ...ofEachAdapter({
     notApplicable: hasNone,
     inPlace: (o) => needed(o).every((path) => functionOf(o, path) !== undefined),
@@ -65,7 +65,7 @@ const vfIds = (o: AdapterObjects) => ({
 });
 
 /** 514, 614: one to one, VF0′ for VF0 and VF1′ for VF1, with the namespace where they are controllers of one. */
-export const exposeFunctions: StepOperation = {
+export const exposeFunctions: StepOperation<'exposeFunctions'> = {
   ...ofEachAdapter({
     notApplicable: hasNone,
     inPlace: (o) => needed(o).every((path) => isExposed(o, path)),
@@ -79,7 +79,7 @@ export const exposeFunctions: StepOperation = {
 };
 
 /** 516: everything of the VM is here, and it stays suspended: only with the source's word that it let go may it run. */
-export const receiveVm: StepOperation = {
+export const receiveVm: StepOperation<'receiveVm'> = {
   usesDevices: true,
   inPlace: ({ vm }) => vm.migration?.package != null && vm.workerProcess.state === 'running',
   observed: (o) => ({ receipt: receiptOf(migrationOf(o)) }),
@@ -145,7 +145,7 @@ function receiptOf({ package: received, migrationId }: MigrationState): Receipt 
 }
 
 /** 516: at the destination the VM goes on, on the emulated path. */
-export const resumeMigratedVm: StepOperation = {
+export const resumeMigratedVm: StepOperation<'resumeMigratedVm'> = {
   inPlace: ({ vm }) => vm.partition.state === 'running',
   effect: (c) =>
     c.run('Hypervisor.ResumeVirtualProcessors', (o) => {
@@ -173,7 +173,7 @@ export const resumeMigratedVm: StepOperation = {
 };
 
 /** 518: VF0′ is passed through to the running guest. */
-export const plugPassthrough: StepOperation = {
+export const plugPassthrough: StepOperation<'plugPassthrough'> = {
   ...ofEachAdapter({
     notApplicable: notByEmulatedPath,
     inPlace: (o) => ioOf(o)[0].paths.passthrough !== null,
@@ -186,7 +186,7 @@ export const plugPassthrough: StepOperation = {
 };
 
 /** 518: I/O moves to it. */
-export const switchToPassthrough: StepOperation = {
+export const switchToPassthrough: StepOperation<'switchToPassthrough'> = {
   ...ofEachAdapter({
     notApplicable: notByEmulatedPath,
     inPlace: (o) => isUsed(o) && chosenPath(ioOf(o)[0]) === 'passthrough',
@@ -202,7 +202,7 @@ export const switchToPassthrough: StepOperation = {
 };
 
 /** 520: the end of the emulated path. */
-export const unplugEmulatedPath: StepOperation = {
+export const unplugEmulatedPath: StepOperation<'unplugEmulatedPath'> = {
   ...ofEachAdapter({
     notApplicable: notByEmulatedPath,
     inPlace: (o) => functionOf(o, 'emulated') === undefined && ioOf(o)[0].paths.emulated === null,
@@ -215,7 +215,7 @@ export const unplugEmulatedPath: StepOperation = {
 };
 
 /** The guest's commands are counted, the functions compared, and the lease is given back. */
-export const verifyMigration: StepOperation = {
+export const verifyMigration: StepOperation<'verifyMigration'> = {
   releasesLease: true,
   inPlace: ({ vm }) => vm.migration?.over != null && vm.lease === null,
   observed: verified,

@@ -42,7 +42,7 @@ import { hasNoEmulatedPath, migrationOf, notByEmulatedPath } from './paths';
 import { packed } from './vm-package';
 
 /** 502-506, 604: a second device, backed by a function of its own, beside the one that is passed through. */
-export const plugEmulatedPath: StepOperation = {
+export const plugEmulatedPath: StepOperation<'plugEmulatedPath'> = {
   ...ofEachAdapter({
     notApplicable: notByEmulatedPath,
     inPlace: (o) => isExposed(o, 'emulated') && ioOf(o)[0].paths.emulated !== null,
@@ -67,7 +67,7 @@ export const plugEmulatedPath: StepOperation = {
 };
 
 /** 506, 606: from here on no new command goes to the passthrough path; new ones wait until the earlier ones are done. */
-export const switchToEmulatedPath: StepOperation = {
+export const switchToEmulatedPath: StepOperation<'switchToEmulatedPath'> = {
   ...ofEachAdapter({
     notApplicable: notByEmulatedPath,
     inPlace: (o) => chosenPath(ioOf(o)[0]) === 'emulated',
@@ -90,7 +90,7 @@ const LOOK_MS = { first: 2, atMost: 100 };
  * 508, 608: the hypervisor itself verifies, on the queues in the guest's memory, that every earlier command has completed:
  * what the device says of itself does not count.
  */
-export const drainPassthrough: StepOperation = {
+export const drainPassthrough: StepOperation<'drainPassthrough'> = {
   ownLatency: true,
   notApplicable: hasNoEmulatedPath,
   inPlace: ({ vm: { migration } }) => migration?.drain?.drainedAtMs != null,
@@ -134,7 +134,7 @@ const openOnPassthrough = ({ functions }: MigrationState): number =>
   functions.reduce((open, { io }) => open + openCommands(io, 'passthrough'), 0);
 
 /** 510, 610: only a drained path. VF0 stays allocated until the source is released, so that an undo cannot miss it. */
-export const unplugPassthrough: StepOperation = {
+export const unplugPassthrough: StepOperation<'unplugPassthrough'> = {
   ...ofEachAdapter({
     notApplicable: notByEmulatedPath,
     inPlace: (o) => !isAssigned(o) && ioOf(o)[0].paths.passthrough === null,
@@ -162,7 +162,7 @@ export const unplugPassthrough: StepOperation = {
 };
 
 /** 512, 612. Saved once more after the suspension: meanwhile the device goes on. */
-export const saveEmulatedDevice: StepOperation = {
+export const saveEmulatedDevice: StepOperation<'saveEmulatedDevice'> = {
   notApplicable: hasNoEmulatedPath,
   inPlace: (o) => migrationOf(o).functions.every(({ saved }) => saved !== null),
   effect: (c) =>
@@ -183,9 +183,9 @@ function saveAll(o: Objects): void {
  * 516: the virtual processors stop, with them the emulated device, whose state is saved again: in flight is what it had not
  * completed by now, and what it has executed must not be executed again. What the destination needs is packed.
  */
-export const suspendVm: StepOperation = {
+export const suspendVm: StepOperation<'suspendVm'> = {
   inPlace: ({ vm }) => vm.partition.state === 'suspended' && vm.migration?.package != null,
-  observed: (o) => ({ package: migrationOf(o).package }),
+  observed: (o) => ({ package: migrationOf(o).package ?? undefined }),
   effect: (c) => {
     c.run('Hypervisor.SuspendVirtualProcessors', (o) => {
       const { vm, nowMs } = o;
@@ -215,7 +215,7 @@ export const suspendVm: StepOperation = {
  * The crossing, in one transaction: this generation says that the VM never runs here again. The dead-man has no deadline to
  * keep any more, and whoever comes later finds the VM relinquished.
  */
-export const relinquishVm: StepOperation = {
+export const relinquishVm: StepOperation<'relinquishVm'> = {
   inPlace: (o) => migrationOf(o).relinquished !== null,
   observed: (o) => relinquished(migrationOf(o)),
   effect: (c) =>
@@ -250,7 +250,7 @@ function relinquished({ relinquished: word, peer, manifest }: MigrationState) {
 }
 
 /** What the VM had here is given back; of the VM only the note stays that it has left. */
-export const releaseMigratedVm: StepOperation = {
+export const releaseMigratedVm: StepOperation<'releaseMigratedVm'> = {
   usesDevices: true,
   releasesLease: true,
   inPlace: (o) => migrationOf(o).gone && o.vm.lease === null,

@@ -39,7 +39,7 @@ const refuseRelinquished = (o: Objects): void => {
 };
 
 /** The blackout ends where it began, on the emulated path. */
-export const resumeAtSource: StepOperation = {
+export const resumeAtSource: StepOperation<'resumeAtSource'> = {
   notApplicable: nothingToTakeBack,
   inPlace: ({ vm }) => vm.partition.state === 'running',
   effect: (c) =>
@@ -58,7 +58,7 @@ export const resumeAtSource: StepOperation = {
 };
 
 /** Passthrough comes back, I/O moves to it, the emulated path goes: the VM is as it was, and the count is told. */
-export const takeBackMigration: StepOperation = {
+export const takeBackMigration: StepOperation<'takeBackMigration'> = {
   usesDevices: true,
   notApplicable: nothingToTakeBack,
   inPlace: ({ vm }) => underWay(vm) === null,
@@ -108,7 +108,7 @@ async function takeBack(c: AdapterCommandRunner): Promise<void> {
 }
 
 /** The destination's part of the undo. A VM that was resumed here stays. */
-export const cancelReservation: StepOperation = {
+export const cancelReservation: StepOperation<'cancelReservation'> = {
   usesDevices: true,
   releasesLease: true,
   inPlace: (o) => migrationOf(o).gone && o.vm.lease === null,

@@ -45,7 +45,7 @@ function neededVf(o: AdapterObjects) {
  * The guest is asked to eject and has 60 s; then the VF is taken away under it. Traffic of a NIC fails over to the
  * synthetic adapter, and the VSP unassigns the device.
  */
-export const ejectVirtualFunction: StepOperation = {
+export const ejectVirtualFunction: StepOperation<'ejectVirtualFunction'> = {
   ...ofEachAdapter({
     notApplicable: ({ adapter }) =>
       adapter.vpci.device === null ? 'no VF device is assigned' : undefined,
@@ -75,7 +75,7 @@ export const ejectVirtualFunction: StepOperation = {
   mayBegin: isNextToPrepare,
 };
 
-export const moveFiltersToDefaultVPort: StepOperation = {
+export const moveFiltersToDefaultVPort: StepOperation<'moveFiltersToDefaultVPort'> = {
   ...ofEachAdapter({
     notApplicable: noVfOnSwitch,
     inPlace: (o) =>
@@ -92,7 +92,7 @@ export const moveFiltersToDefaultVPort: StepOperation = {
   usesDevices: true,
 };
 
-export const deleteVPort: StepOperation = {
+export const deleteVPort: StepOperation<'deleteVPort'> = {
   ...ofEachAdapter({
     notApplicable: noVfOnSwitch,
     inPlace: (o) => o.pf.vports.every((p) => p.vfId !== vfOf(o)?.vfId),
@@ -106,7 +106,7 @@ export const deleteVPort: StepOperation = {
   usesDevices: true,
 };
 
-export const resetVirtualFunction: StepOperation = {
+export const resetVirtualFunction: StepOperation<'resetVirtualFunction'> = {
   ...ofEachAdapter({
     notApplicable: noVf,
     inPlace: (o) => vfOf(o)?.ring.active !== true,
@@ -135,7 +135,7 @@ const freeAdapter = ofEachAdapter({
   },
 });
 
-export const freeVirtualFunction: StepOperation = {
+export const freeVirtualFunction: StepOperation<'freeVirtualFunction'> = {
   usesDevices: true,
   inPlace: (o, generation) => freeAdapter.inPlace(o, generation) && isNotedQuiet(o),
   effect: async (c) => {
@@ -147,7 +147,7 @@ export const freeVirtualFunction: StepOperation = {
   },
 };
 
-export const allocateVirtualFunction: StepOperation = {
+export const allocateVirtualFunction: StepOperation<'allocateVirtualFunction'> = {
   ...ofEachAdapter({
     notApplicable: needsNoVf,
     inPlace: (o) => vfOf(o) !== undefined,
@@ -160,7 +160,7 @@ export const allocateVirtualFunction: StepOperation = {
   usesDevices: true,
 };
 
-export const createVPort: StepOperation = {
+export const createVPort: StepOperation<'createVPort'> = {
   ...ofEachAdapter({
     notApplicable: needsNoVfOnSwitch,
     inPlace: (o) => o.pf.vports.some((p) => p.vfId === vfOf(o)?.vfId),
@@ -174,7 +174,7 @@ export const createVPort: StepOperation = {
 
 const vportOf = (o: AdapterObjects) => o.pf.vports.find((p) => p.vfId === vfOf(o)?.vfId);
 
-export const moveFiltersToVirtualFunction: StepOperation = {
+export const moveFiltersToVirtualFunction: StepOperation<'moveFiltersToVirtualFunction'> = {
   ...ofEachAdapter({
     notApplicable: needsNoVfOnSwitch,
     inPlace: (o) => {

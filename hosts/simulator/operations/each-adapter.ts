@@ -1,10 +1,11 @@
-import type { Evidence } from '../../engine/operation';
+import type { Answered } from '../../../contract/steps';
+import type { Operation } from '../../engine/operation';
 import { refused } from '../../engine/refused';
 import type { AdapterObjects, Objects } from '../state';
-import type { AdapterCommandRunner, CommandRunner, StepOperation } from './operation';
+import type { AdapterCommandRunner, CommandRunner } from './operation';
 
 /** How a step is performed on one adapter of the VM. */
-export interface AdapterOperation {
+export interface AdapterOperation<Evidence = object> {
   /** Why there is nothing to do for this adapter, if so. */
   notApplicable?(o: AdapterObjects, generation: number): string | undefined;
   inPlace(o: AdapterObjects, generation: number): boolean;
@@ -31,7 +32,7 @@ const isDue = (operation: AdapterOperation, o: AdapterObjects, generation: numbe
  * One step for all adapters of a VM, one after the other: a VM with two NICs needs no more hops than one with one. An
  * attempt that died half-way goes on with the adapters that are left.
  */
-export function ofEachAdapter(operation: AdapterOperation) {
+export function ofEachAdapter<Evidence extends object>(operation: AdapterOperation<Evidence>) {
   return {
     notApplicable: (o, generation) => {
       const why = eachAdapter(o).map((a) => operation.notApplicable?.(a, generation));
@@ -41,7 +42,7 @@ export function ofEachAdapter(operation: AdapterOperation) {
     inPlace: (o, generation) => !eachAdapter(o).some((a) => isDue(operation, a, generation)),
     observed: (o) => evidenceOf(eachAdapter(o).map((a) => [a, operation.observed?.(a) ?? {}])),
     effect: async (c) => {
-      const seen: [AdapterObjects, Evidence][] = [];
+      const seen: [AdapterObjects, Partial<Evidence>][] = [];
       for (const { adapter } of c.look(eachAdapter)) {
         const of = c.ofAdapter(adapter);
         const o = of.look((now) => now);
@@ -51,17 +52,18 @@ export function ofEachAdapter(operation: AdapterOperation) {
       }
       return evidenceOf(seen);
     },
-  } as const satisfies StepOperation;
+  } as const satisfies Operation<Objects, Answered<Evidence>, CommandRunner>;
 }
 
 /** Of the only adapter as it is; of several by adapter, with what the first has to say of each at the top. */
-function evidenceOf(seen: readonly (readonly [AdapterObjects, Evidence])[]): Evidence {
+function evidenceOf<Evidence>(
+  seen: readonly (readonly [AdapterObjects, Partial<Evidence>])[],
+): Answered<Evidence> {
   const [first] = seen;
   if (first === undefined) return {};
   if (seen.length === 1 && first[0].vm.adapters.length === 1) return first[1];
-  const said: Record<string, unknown> = {};
-  for (const [, evidence] of seen)
-    for (const [name, value] of Object.entries(evidence)) said[name] ??= value;
+  const said: Partial<Evidence> = {};
+  for (const [, evidence] of seen) for (const name in evidence) said[name] ??= evidence[name];
   return {
     ...said,
     adapters: Object.fromEntries(seen.map(([o, evidence]) => [o.adapter.adapterId, evidence])),

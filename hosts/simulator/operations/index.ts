@@ -13,7 +13,9 @@ import * as undo from './undo';
 import * as waysBack from './ways-back';
 
 /** How the simulator performs each step. */
-export const OPERATIONS: Readonly<Record<Exclude<VmStep, GateStep | LeaseStep>, StepOperation>> = {
+export const OPERATIONS: {
+  readonly [Step in Exclude<VmStep, GateStep | LeaseStep>]: StepOperation<Step>;
+} = {
   ...save,
   ...tearDown,
   ...restore,

@@ -1,3 +1,4 @@
+import type { EvidenceOf, VmStep } from '../../../contract/steps';
 import type { Commands, Operation } from '../../engine/operation';
 import type { FunctionKind } from '../devices/physical-function';
 import type { AdapterObjects, AdapterState, Objects } from '../state';
@@ -20,7 +21,11 @@ export interface AdapterCommandRunner extends CommandRunner<AdapterObjects> {
   readonly kind: FunctionKind;
 }
 
-export interface StepOperation extends Operation<Objects, CommandRunner> {
+export interface StepOperation<Step extends VmStep = VmStep> extends Operation<
+  Objects,
+  EvidenceOf<Step>,
+  CommandRunner
+> {
   /** Sleeps the profile's time itself, in the middle of its commands. */
   readonly ownLatency?: true;
 }

@@ -40,7 +40,7 @@ const successorRuns = ({ vm }: Objects): string | undefined =>
 
 const successorVdevs = ({ vm }: Objects) => Object.values(vm.successor?.vdevs ?? {});
 
-export const initializeSyntheticAdapter: StepOperation = {
+export const initializeSyntheticAdapter: StepOperation<'initializeSyntheticAdapter'> = {
   preparation: true,
   notApplicable: successorRuns,
   inPlace: (o) =>
@@ -54,7 +54,7 @@ export const initializeSyntheticAdapter: StepOperation = {
     }),
 };
 
-export const reserveResources: StepOperation = {
+export const reserveResources: StepOperation<'reserveResources'> = {
   preparation: true,
   notApplicable: successorRuns,
   inPlace: (o) =>
@@ -125,7 +125,7 @@ function refuseUnlessSuccessorReady(o: Objects): void {
   }
 }
 
-export const powerOnRestore: StepOperation = {
+export const powerOnRestore: StepOperation<'powerOnRestore'> = {
   inPlace: ({ vm }, generation) =>
     vm.workerProcess.state === 'running' &&
     vm.record?.state === 'claimed' &&
@@ -279,7 +279,7 @@ export const retrieveAndRestoreVirtualFunction = ofEachAdapter({
   },
 });
 
-export const restoreVm: StepOperation = {
+export const restoreVm: StepOperation<'restoreVm'> = {
   inPlace: ({ vm }) => vm.vmStateRestored,
   effect: (c) =>
     c.run('Hypervisor.RestorePartition', (o) => {

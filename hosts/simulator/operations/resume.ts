@@ -63,7 +63,7 @@ export const resumeSyntheticAdapter = ofEachAdapter({
 });
 
 /** Ends the blackout: of a restore, where the record is consumed, or of a save that is undone. */
-export const resumeVm: StepOperation = {
+export const resumeVm: StepOperation<'resumeVm'> = {
   inPlace: isRunning,
   effect: (c) =>
     c.run('Hypervisor.ResumeVirtualProcessors', (o) => {

@@ -1,4 +1,5 @@
 import { HoldfastError } from '../../../contract/failures';
+import type { EvidenceOf } from '../../../contract/steps';
 import { guestPaused } from '../devices/guest';
 import { preservePartition, suspendVirtualProcessors } from '../devices/hypervisor-partition';
 import { vfOf } from '../devices/physical-function';
@@ -103,7 +104,7 @@ const holdAdapter = ofEachAdapter({
 });
 
 /** Claim 1 and ¶31, without the revocation: offloads off, the hold set, nothing for the guest to see. */
-export const disableOptimizations: StepOperation = {
+export const disableOptimizations: StepOperation<'disableOptimizations'> = {
   mayBegin: isNextToPrepare,
   inPlace: (o, generation) => holdAdapter.inPlace(o, generation) && isNotedQuiet(o),
   effect: async (c) => {
@@ -115,7 +116,7 @@ export const disableOptimizations: StepOperation = {
   },
 };
 
-export const pauseVm: StepOperation = {
+export const pauseVm: StepOperation<'pauseVm'> = {
   inPlace: (o) => !isRunning(o),
   effect: (c) => {
     c.run('VPCI.DrainTransactions', ({ vm }) => {
@@ -171,7 +172,7 @@ const withoutVf = ({ vm, adapter }: AdapterObjects) =>
   vm.record?.blocks.adapters[adapter.adapterId]?.withoutVf ?? undefined;
 
 /** Claim 5: VF ID, LUID and the rest of the identity in one write. */
-export const writeVirtualFunctionInfo = ofEachAdapter({
+export const writeVirtualFunctionInfo = ofEachAdapter<EvidenceOf<'writeVirtualFunctionInfo'>>({
   notApplicable: (o) => noVfWanted(o) ?? withoutVf(o),
   inPlace: (o, generation) => {
     const blocks = blocksIn(o, generation);
@@ -260,7 +261,7 @@ function refuseCrossWired(o: Objects, { blocks }: SavedRecord): void {
   }
 }
 
-export const saveVm: StepOperation = {
+export const saveVm: StepOperation<'saveVm'> = {
   inPlace: ({ vm }, generation) =>
     vm.record?.state === 'committed' && vm.record.generation === generation,
   effect: (c) => {

@@ -56,7 +56,7 @@ export const disconnectSyntheticAdapter = ofEachAdapter({
 });
 
 /** The VDEV goes and the worker process ends; partition, memory map and IOMMU domain go into the hypervisor's custody. */
-export const tearDownSyntheticAdapter: StepOperation = {
+export const tearDownSyntheticAdapter: StepOperation<'tearDownSyntheticAdapter'> = {
   handsLeaseOn: true,
   notApplicable: ({ vm }) => restoreHasBegun(vm),
   inPlace: ({ vm }) => vm.workerProcess.state === 'exited',

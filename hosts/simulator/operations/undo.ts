@@ -15,7 +15,7 @@ const refuseAfterCrossing = ({ vm }: Objects) => {
 };
 
 /** The partition comes back from preservation and the committed record is discarded. */
-export const unsaveVm: StepOperation = {
+export const unsaveVm: StepOperation<'unsaveVm'> = {
   inPlace: ({ vm }) => vm.partition.state !== 'preserved' && vm.record?.state !== 'committed',
   effect: (c) => {
     c.run('Repository.Discard', (o) => {
@@ -44,7 +44,7 @@ export const restoreSwitchState = ofEachAdapter({
   },
 });
 
-export const discardSavedState: StepOperation = {
+export const discardSavedState: StepOperation<'discardSavedState'> = {
   inPlace: ({ vm }) => vm.record?.state !== 'writing',
   effect: (c) => {
     c.run('Repository.Discard', (o) => {

@@ -15,7 +15,6 @@ import * as vdev from '../devices/synthetic-network-adapter';
 import { releaseHold, unassignDevice } from '../devices/vpci-vsp';
 import { createAndConnectNic } from '../devices/vm-switch';
 import { custodianName, prepareWorkerProcess } from '../devices/vm-worker-process';
-import type { Evidence } from '../../engine/operation';
 import { refused } from '../../engine/refused';
 import type { AdapterObjects, Objects } from '../state';
 import { eachAdapter, ofEachAdapter } from './each-adapter';
@@ -34,7 +33,7 @@ const refuseBeforeCrossing = ({ vm }: Objects) => {
  * Gives a held VF up while the VM is still paused: the hold is released by authority, then the VF is taken off the
  * switch in the legal order and the data path is forced to synthetic. A conventional eject would need a running guest.
  */
-function detach(c: AdapterCommandRunner): Evidence {
+function detach(c: AdapterCommandRunner) {
   c.run('Custody.AuthorisedRelease', ({ adapter }) => {
     adapter.custody = null;
     releaseHold(adapter.vpci);
@@ -99,7 +98,7 @@ function giveUpFunctions(o: Objects): void {
       'the held VF could not be restored, so it was detached while the VM was paused';
 }
 
-export const detachHeldFunction: StepOperation = {
+export const detachHeldFunction: StepOperation<'detachHeldFunction'> = {
   usesDevices: true,
   inPlace: ({ vm }, generation) => vm.functionsGivenUpBy === generation,
   effect: (c) => {
@@ -119,7 +118,7 @@ export const detachHeldFunction: StepOperation = {
 };
 
 /** Detaches what was given up; answers the first VF that went. */
-function detachAll(c: CommandRunner): Evidence {
+function detachAll(c: CommandRunner) {
   const givenUp = c.look((o) =>
     eachAdapter(o).filter((of) => of.adapter.vfAbandoned !== null && !isDetached(of)),
   );
@@ -145,7 +144,7 @@ export const recreateSyntheticAdapter = ofEachAdapter({
 });
 
 /** Guest memory is lost: the VM starts from nothing, on the synthetic path. */
-export const coldStartVm: StepOperation = {
+export const coldStartVm: StepOperation<'coldStartVm'> = {
   usesDevices: true,
   inPlace: ({ vm }) => vm.path === 'restarted' && vm.vmStateRestored,
   effect: (c) => {

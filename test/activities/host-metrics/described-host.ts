@@ -1,5 +1,5 @@
 import type { HostDescription, Operation, VmDescription } from '../../../contract/host';
-import type { StepOutcome } from '../../../contract/steps';
+import type { StepOutcome, VmStep } from '../../../contract/steps';
 
 const identity = {
   vfId: 1,
@@ -88,7 +88,9 @@ export const lease = (said: Partial<Operation> = {}): Operation => ({
   ...said,
 });
 
-export const outcome = (said: Partial<StepOutcome> = {}): StepOutcome => ({
+export const outcome = <Step extends VmStep>(
+  said: Partial<StepOutcome<Step>> = {},
+): StepOutcome<Step> => ({
   status: 'done',
   hostTimeMs: 1,
   ms: 4,

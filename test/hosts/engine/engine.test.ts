@@ -2,10 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { restoreFlow, saveFlow } from '../../../contract/flows';
+import { alone, restoreFlow, saveFlow } from '../../../contract/flows';
 import type { Operation, OperationSettings, ServicingOrder } from '../../../contract/host';
 import type { Holder } from '../../../contract/ids';
-import { VM_STEPS, type Direction, type StepOutcome, type VmStep } from '../../../contract/steps';
+import type { Direction, StepOutcome, VmStep } from '../../../contract/steps';
 import { DeadMan } from '../../../hosts/engine/dead-man';
 import { isAbandoned, isBlocked, newIntent } from '../../../hosts/engine/mailbox';
 import { processOf } from '../../../hosts/engine/process-identity';
@@ -20,10 +20,8 @@ const SETTINGS: OperationSettings = {
   blackoutBudgetMs: 1_000,
   maxSavedForMs: 60_000,
 };
-const isGate = (step: VmStep) => VM_STEPS[step] === 'waits' && step !== 'crossPointOfNoReturn';
 const SAVE = saveFlow(SETTINGS);
 const RESTORE = restoreFlow(SETTINGS);
-const ALONE = (flow: readonly VmStep[]) => flow.filter((step) => !isGate(step));
 const named = (workflowId: string): Holder => ({ workflowId, runId: `${workflowId}-run` });
 const patient = new AbortController().signal;
 
@@ -55,7 +53,7 @@ const under =
 async function saving(vmId = 'vm-01', upTo?: VmStep) {
   const lease = await hosts.beginSave(request(vmId, named('save')));
   const perform = under(lease, vmId);
-  const flow = ALONE(SAVE);
+  const flow = alone(SAVE);
   for (const step of upTo === undefined ? flow : flow.slice(0, flow.indexOf(upTo)))
     await perform(step);
   return { lease, perform };
@@ -76,7 +74,7 @@ describe('a save and its restore', () => {
     nowMs += 250;
     const restore = under(await hosts.beginRestore(request('vm-01', named('restore'))), 'vm-01');
     const answers = new Map<VmStep, StepOutcome>();
-    for (const step of ALONE(RESTORE)) answers.set(step, await restore(step));
+    for (const step of alone(RESTORE)) answers.set(step, await restore(step));
     expect(answers.get('createVpciBus')).toMatchObject({
       status: 'notApplicable',
       reason: 'it is in the stream of the VM',
@@ -356,7 +354,7 @@ describe('leases, with no other guard behind them', () => {
     const other = () => hosts.beginSave(request('vm-02', named('other')));
     await expect(other()).rejects.toMatchObject(refusal);
     const restore = under(await hosts.beginRestore(request('vm-01', named('restore'))), 'vm-01');
-    for (const step of ALONE(RESTORE)) {
+    for (const step of alone(RESTORE)) {
       await expect(other()).rejects.toMatchObject(refusal);
       await restore(step);
     }
@@ -393,7 +391,7 @@ class Servicing {
     const parent = named('service-host');
     await hosts.beginRestore(request(vmId, named(`restore of ${vmId}`), parent));
     const lease = await hosts.beginSave(request(vmId, named(`save of ${vmId}`), parent));
-    for (const step of ALONE(SAVE).filter((each) => each !== 'concludeSave'))
+    for (const step of alone(SAVE).filter((each) => each !== 'concludeSave'))
       await under(lease, vmId)(step);
   }
 

@@ -221,7 +221,9 @@ describe('what is granted', () => {
     await old.performBefore('saveVm', modified);
     const { lease } = await forkOfSave(old, 'saveVm');
     const found = lease.adopted?.find(({ step }) => step === 'saveVirtualFunctionState');
-    expect(found?.evidence['withoutVfRecord']).toContain('neither allocated nor assigned');
+    expect(found?.evidence).toEqual({
+      withoutVfRecord: expect.stringContaining('neither allocated nor assigned'),
+    });
   });
 
   it('turns a stranded restore to another way of restoring the VF, and lifts the quarantine', async () => {

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { HOST_STEPS, VM_STEPS, VM_STEP_NAMES } from '../../../contract/steps';
+import { HOST_STEP_NAMES, VM_STEPS, VM_STEP_NAMES } from '../../../contract/steps';
 import { loadProfile, sampleMs, type LatencyProfile } from '../../../hosts/simulator/latency';
 
 const profile: LatencyProfile = {
@@ -42,7 +42,7 @@ it.each([0, 0.1, 10])('a timeScale of %d scales every value', (scale) => {
 
 it('the default profile names every step that does something, and no step that there is not', () => {
   const { operations } = loadProfile('default');
-  const steps = [...VM_STEP_NAMES, ...HOST_STEPS] as string[];
+  const steps = [...VM_STEP_NAMES, ...HOST_STEP_NAMES] as string[];
   expect(Object.keys(operations).filter((o) => !steps.includes(o))).toEqual([]);
   const free = [
     'concludeSave',
@@ -53,7 +53,7 @@ it('the default profile names every step that does something, and no step that t
     'verifyRestore',
     'verifyHost',
   ];
-  const waiting = VM_STEP_NAMES.filter((s) => VM_STEPS[s] === 'waits');
+  const waiting = VM_STEP_NAMES.filter((s) => VM_STEPS[s].kind === 'waits');
   expect(steps.filter((s) => !(s in operations)).sort()).toEqual(
     [...new Set([...free, ...waiting])].sort(),
   );

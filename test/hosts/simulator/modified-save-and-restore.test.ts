@@ -163,7 +163,7 @@ it('skips bus creation, allocation and assignment when optimizations are enabled
   await restore.performBefore('enableOptimizations', RESTORE);
   const before = (await fleet.commands()).length;
   const { evidence } = await restore.perform('enableOptimizations');
-  expect(evidence['skipped']).toEqual(['CreateBus', 'AllocateVf', 'AssignDevice']);
+  expect(evidence.skipped).toEqual(['CreateBus', 'AllocateVf', 'AssignDevice']);
   expect((await fleet.commands()).slice(before)).toEqual([
     'VDEV.EnableOptimizations',
     'VPCI.ReleaseHold',
@@ -177,7 +177,7 @@ it('skips them after an undo, too (claim 18)', async () => {
   await save.fence('undo');
   await save.performAll(['unsaveVm', 'restoreSwitchState', 'discardSavedState', 'resumeVm']);
   const { evidence } = await save.perform('enableOptimizations');
-  expect(evidence['skipped']).toEqual(['CreateBus', 'AllocateVf', 'AssignDevice']);
+  expect(evidence.skipped).toEqual(['CreateBus', 'AllocateVf', 'AssignDevice']);
 });
 
 it('resets a bus interface that is still active, without FLR or unassign (claims 6 and 7)', async () => {
@@ -255,7 +255,7 @@ it('goes on without a VF record when the VF is gone at the check, and says which
     if (adapter.custody !== null) adapter.custody.lost = true;
   });
   const { evidence } = await save.perform('saveVirtualFunctionState');
-  expect(evidence['withoutVfRecord']).toBe('the VF is allocated but not assigned any more');
+  expect(evidence.withoutVfRecord).toBe('the VF is allocated but not assigned any more');
   expect((await save.perform('writeVirtualFunctionInfo')).status).toBe('notApplicable');
 });
 

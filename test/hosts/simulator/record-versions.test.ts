@@ -33,7 +33,9 @@ async function update(version: string, runId: string) {
   return {
     path: facts.path,
     stackVersion: facts.stackVersion,
-    vdevVersion: steps.find((s) => 'vdevVersion' in s.evidence)?.evidence['vdevVersion'],
+    vdevVersion: steps.flatMap(({ evidence }) =>
+      'vdevVersion' in evidence ? evidence.vdevVersion : [],
+    )[0],
   };
 }
 

@@ -2,37 +2,12 @@
  * Saves and restores its VMs until it is killed, and goes on where an earlier process of it was killed: each VM's
  * holder is the same one, so it gets the same lease and the same keys. Prints `begun`; with ROUNDS it ends after as many.
  */
+import { alone, restoreFlow, saveFlow } from '../../../contract/flows';
 import { loadProfile } from '../../../hosts/simulator/latency';
 import { SimulatedHosts } from '../../../hosts/simulator/simulated-host';
 import { SimulatorStore } from '../../../hosts/simulator/store';
 import type { VmStep } from '../../../contract/steps';
 
-const SAVE: readonly VmStep[] = [
-  'disableOptimizations',
-  'pauseVm',
-  'saveVirtualFunctionState',
-  'writeVirtualFunctionInfo',
-  'saveSyntheticAdapter',
-  'saveVm',
-  'crossPointOfNoReturn',
-  'resetVpciBusInterface',
-  'tearDownSyntheticAdapter',
-  'concludeSave',
-];
-const RESTORE: readonly VmStep[] = [
-  'initializeSyntheticAdapter',
-  'reserveResources',
-  'powerOnRestore',
-  'createVpciBus',
-  'assignVirtualFunction',
-  'restoreVirtualFunctionState',
-  'restoreVm',
-  'markVirtualFunctionAssigned',
-  'resumeSyntheticAdapter',
-  'resumeVm',
-  'enableOptimizations',
-  'verifyRestore',
-];
 const settings = {
   mode: 'modified',
   holdMode: 'omit',
@@ -41,6 +16,9 @@ const settings = {
   blackoutBudgetMs: 30_000,
   maxSavedForMs: 300_000,
 } as const;
+
+const SAVE = alone(saveFlow(settings));
+const RESTORE = alone(restoreFlow(settings));
 
 const store = new SimulatorStore(process.env['FLEET'] ?? '');
 const hosts = new SimulatedHosts(store, loadProfile('zero'));

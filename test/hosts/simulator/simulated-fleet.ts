@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Fault } from '../../../contract/faults';
+import { alone, restoreFlow, saveFlow } from '../../../contract/flows';
 import type {
   Adoption,
   JournalEntry,
@@ -12,7 +13,6 @@ import type {
 import type { Holder } from '../../../contract/ids';
 import {
   ATTACH_VIRTUAL_FUNCTION,
-  DETACH_VIRTUAL_FUNCTION,
   type Direction,
   type HostStep,
   type StepOutcome,
@@ -37,76 +37,23 @@ export const SETTINGS: OperationSettings = {
   maxSavedForMs: 300_000,
 };
 
-/** The orders of the workflows, for direct calls. */
-export const SAVE = [
-  'disableOptimizations',
-  'awaitPause',
-  'pauseVm',
-  'saveVirtualFunctionState',
-  'writeVirtualFunctionInfo',
-  'saveSyntheticAdapter',
-  'saveVm',
-  'crossPointOfNoReturn',
-  'resetVpciBusInterface',
-  'tearDownSyntheticAdapter',
-  'concludeSave',
-] as const satisfies readonly VmStep[];
-export const PREPARE_RESTORE = [
-  'initializeSyntheticAdapter',
-  'reserveResources',
-  'awaitUpdate',
-] as const satisfies readonly VmStep[];
+/** The flows of the workflows, for direct calls; no save waits here until its VM runs again. */
+export const SAVE = saveFlow(SETTINGS).filter((s) => s !== 'awaitResume');
 /** Inside a servicing run the lease goes to the restore with the teardown. */
 export const IN_SERVICING_SAVE = SAVE.filter((s) => s !== 'concludeSave');
 export const SAVE_TO_MARK = SAVE.slice(0, SAVE.indexOf('crossPointOfNoReturn')).filter(
   (s) => s !== 'awaitPause',
 );
-const FINISH_RESTORE = [
-  'restoreVm',
-  'markVirtualFunctionAssigned',
-  'resumeSyntheticAdapter',
-  'resumeVm',
-  'enableOptimizations',
-  'verifyRestore',
-] as const satisfies readonly VmStep[];
-export const RESTORE = [
-  ...PREPARE_RESTORE,
-  'powerOnRestore',
-  'createVpciBus',
-  'assignVirtualFunction',
-  'restoreVirtualFunctionState',
-  ...FINISH_RESTORE,
-] as const satisfies readonly VmStep[];
-export const RESTORE_IN_ONE_STEP = [
-  ...PREPARE_RESTORE,
-  'powerOnRestore',
-  'retrieveAndRestoreVirtualFunction',
-  ...FINISH_RESTORE,
-] as const satisfies readonly VmStep[];
+export const RESTORE = restoreFlow(SETTINGS);
+export const PREPARE_RESTORE = RESTORE.slice(0, RESTORE.indexOf('powerOnRestore'));
+export const RESTORE_IN_ONE_STEP = restoreFlow({ ...SETTINGS, virtualFunctionRestore: 'one-step' });
 
-export const CONVENTIONAL_SAVE = [
-  ...DETACH_VIRTUAL_FUNCTION,
-  'pauseVm',
-  'saveSyntheticAdapter',
-  'saveVm',
-  'crossPointOfNoReturn',
-  'resetVpciBusInterface',
-  'disconnectSyntheticAdapter',
-  'tearDownSyntheticAdapter',
-  'concludeSave',
-] as const satisfies readonly VmStep[];
-export const CONVENTIONAL_RESTORE = [
-  'initializeSyntheticAdapter',
-  'reserveResources',
-  'powerOnRestore',
-  'restoreVm',
-  'connectSyntheticAdapter',
-  'resumeSyntheticAdapter',
-  'resumeVm',
-  'enableOptimizations',
-  ...ATTACH_VIRTUAL_FUNCTION,
-  'verifyRestore',
-] as const satisfies readonly VmStep[];
+const CONVENTIONAL = { ...SETTINGS, mode: 'conventional' } as const;
+export const CONVENTIONAL_SAVE = alone(saveFlow(CONVENTIONAL));
+/** The guest gets a VF again before its restore is verified. */
+export const CONVENTIONAL_RESTORE = alone(restoreFlow(CONVENTIONAL)).flatMap((s) =>
+  s === 'verifyRestore' ? [...ATTACH_VIRTUAL_FUNCTION, s] : [s],
+);
 
 export const settledSoon = (ms = 40) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -240,7 +187,7 @@ export class VmRun {
     return VmRun.begin(fleet, 'beginRestore', vmId, options);
   }
 
-  perform(step: VmStep, signal = patient()): Promise<StepOutcome> {
+  perform<Step extends VmStep>(step: Step, signal = patient()): Promise<StepOutcome<Step>> {
     const { generation } = this.lease;
     return this.fleet.hosts.perform(
       step,
@@ -323,7 +270,7 @@ export class HostRun {
     return { hostId: HOST, generation: this.generation };
   }
 
-  perform(step: HostStep, signal = patient()): Promise<StepOutcome> {
+  perform<Step extends HostStep>(step: Step, signal = patient()): Promise<StepOutcome<Step>> {
     return this.fleet.hosts.performHost(step, this.call, signal);
   }
 

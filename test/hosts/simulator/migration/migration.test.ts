@@ -166,8 +166,8 @@ describe('what is refused', () => {
   test('a package that is damaged, or of another migration', async () => {
     const move = await Move.begin(fleet);
     await move.go({ before: 'suspendVm' });
-    const { evidence } = await move.perform('source', 'suspendVm');
-    const good = evidence['package'] as { migrationId: string; checksum: string; content: string };
+    const { package: good } = (await move.perform('source', 'suspendVm')).evidence;
+    if (good === undefined) throw new Error('nothing was packed');
     move.hand({ package: { ...good, content: `${good.content} ` } });
     await expect(move.perform('destination', 'receiveVm')).rejects.toMatchObject(
       failsAs('Refused', /damaged/),

@@ -182,7 +182,7 @@ export class Move {
     return move;
   }
 
-  async perform(end: End, step: VmStep): Promise<StepOutcome> {
+  async perform<Step extends VmStep>(end: End, step: Step): Promise<StepOutcome<Step>> {
     const lease = this.leases[end];
     if (lease === null) throw new Error(`the ${end} is not held`);
     const outcome = await this.fleet.hosts.perform(
@@ -196,8 +196,9 @@ export class Move {
       },
       patient(),
     );
-    Object.assign(this.#handed, pick(outcome.evidence));
-    this.ledger = (outcome.evidence['ledger'] as IoLedger | undefined) ?? this.ledger;
+    const { evidence }: StepOutcome = outcome;
+    Object.assign(this.#handed, pick(evidence));
+    if ('ledger' in evidence) this.ledger = evidence.ledger ?? this.ledger;
     return outcome;
   }
 
