@@ -1,7 +1,6 @@
 import * as z from 'zod';
 import type { Beginning } from '../../contract/host';
 import type { PhysicalFunctionState } from './devices/physical-function';
-import { presentPfs, presentVm } from './earlier-state';
 import { BOOT_ID } from '../engine/clock';
 import { shiftMoments } from '../engine/moments';
 import type { LatencyProfile } from './latency';
@@ -10,9 +9,7 @@ import type { HostState, Objects, SimulatedHost, VmState } from './state';
 import type { SimulatorStore } from './store';
 
 /** Raised when the state of hosts changes so that an older one means something else. */
-const STATE_VERSION = 2;
-/** One PF for each host and one adapter for each VM: it is read as what it is in the present form. */
-const ONE_ADAPTER = 1;
+const STATE_VERSION = 3;
 
 /** A simulated host as it was at one moment of its clock. */
 export interface Simulation {
@@ -78,29 +75,16 @@ export function simulationOf({ simulation: recorded }: Beginning): Simulation {
     );
   }
   const version = z.object({ stateVersion: z.int() }).safeParse(recorded);
-  if (version.success && ![STATE_VERSION, ONE_ADAPTER].includes(version.data.stateVersion)) {
+  if (version.success && version.data.stateVersion !== STATE_VERSION) {
     throw new CannotRebuild(
       `The state of the host has version ${version.data.stateVersion}, this checkout makes hosts of version ${STATE_VERSION}: use the checkout that recorded it.`,
     );
   }
-  const read = simulation.safeParse(present(recorded));
+  const read = simulation.safeParse(recorded);
   if (read.success) return read.data;
   throw new CannotRebuild(
     `The state of the host is damaged: ${z.prettifyError(read.error).replaceAll('\n', ' ')}. Export the run again.`,
   );
-}
-
-const oneAdapter = z.looseObject({
-  stateVersion: z.literal(ONE_ADAPTER),
-  pf: z.looseObject({ vfs: z.array(z.unknown()) }),
-  vms: z.array(z.looseObject({ restored: z.looseObject({}), guest: z.looseObject({}) })),
-});
-function present(recorded: unknown): unknown {
-  const earlier = oneAdapter.safeParse(recorded);
-  if (!earlier.success) return recorded;
-  const { pf, vms, ...rest } = earlier.data;
-  const pfs = presentPfs(pf);
-  return { ...rest, stateVersion: STATE_VERSION, pfs, vms: vms.map(presentVm) };
 }
 
 /** The moment at which a host that was recorded goes on. */

@@ -2,7 +2,6 @@ import type { Database } from 'lmdb';
 import { HostStore, type Key } from '../engine/store';
 import type { Medium } from './devices/guest-io';
 import type { PhysicalFunctionState } from './devices/physical-function';
-import { presentPfs, presentVm } from './earlier-state';
 import { FunctionDatabase } from './functions/function-database';
 import type { HostState, Objects, VmState } from './state';
 
@@ -19,7 +18,7 @@ export class SimulatorStore extends HostStore<Objects> {
   }
 
   pfs(hostId: string): readonly PhysicalFunctionState[] {
-    return presentPfs(this.db.get(['pf', hostId]));
+    return this.db.get(['pf', hostId]) as readonly PhysicalFunctionState[];
   }
 
   /** Inside a transaction. */
@@ -27,11 +26,6 @@ export class SimulatorStore extends HostStore<Objects> {
     const pfs = this.pfs(hostId);
     change(pfs);
     this.db.putSync(['pf', hostId], pfs);
-  }
-
-  override findVm(hostId: string, vmId: string): VmState | undefined {
-    const stored = super.findVm(hostId, vmId);
-    return stored === undefined ? undefined : presentVm(stored);
   }
 
   protected override objectsOf(host: HostState, vm: VmState, nowMs: number): Objects {

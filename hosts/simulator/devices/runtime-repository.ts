@@ -99,12 +99,8 @@ const checksum = (r: SavedRecord): string =>
 /** The final marker over VDEV version, block count and checksum (claim 10): only with it the record counts. */
 export function commitRecord(r: SavedRecord): void {
   go(r, 'committed');
-  r.commit = commitMarker(r);
+  r.commit = { blockCount: blockCount(r), checksum: checksum(r) };
 }
-export const commitMarker = (r: SavedRecord): NonNullable<SavedRecord['commit']> => ({
-  blockCount: blockCount(r),
-  checksum: checksum(r),
-});
 
 /** Claims the record for one restore, after checking that it is whole; a record is read by one generation at a time. */
 export function claimRecord(r: SavedRecord, generation: number, stackVersion: string): void {
