@@ -8,6 +8,9 @@ import type { Attempt } from './port';
 import type { CoreHost, Intent, Mailbox, RecordedOutcome } from './state';
 import { UNCHANGED, type StepRecords, type Topic } from './store';
 
+/** How soon it is found out that whoever holds a step up has died, ms. */
+const HELD_UP_MS = 50;
+
 /** One call of a step, on a VM or on a whole host: all in which the two differ. */
 export interface Subject<O, Step extends AnyStep> {
   readonly hostId: string;
@@ -103,9 +106,16 @@ export class StepPerformance<O, Step extends AnyStep> {
         const why = `${step} of ${vmId ?? hostId} still waits for its ${what}.`;
         throw new HoldfastError('NotReachedInTime', why);
       }
-      const dueMs = before === undefined ? null : operation.readyAtMs?.(before);
-      await records.changed(topics, seen, this.signal, dueMs ?? null);
+      await records.changed(topics, seen, this.signal, this.#lookAgainMs(s.read()));
     }
+  }
+
+  /** When to look again although nothing has changed; null: never. */
+  #lookAgainMs(o: O): number | null {
+    const { s } = this;
+    // Who has the mailbox may die, and then nobody writes that it is free.
+    const isHeldUp = s.waitsForOthers && isBlocked(s.boxes(o), s.key);
+    return isHeldUp ? s.nowMs(o) + HELD_UP_MS : (s.operation.readyAtMs?.(o) ?? null);
   }
 
   /** Whether nothing is to be waited for any more; a step that does not apply waits for nothing. Refuses who may not ask. */

@@ -83,6 +83,7 @@ export abstract class HostStore<O extends CoreObjects> {
   }
 
   async close(): Promise<void> {
+    for (const { timer } of this.#watches.values()) clearInterval(timer);
     await this.root.close();
   }
 

@@ -1,4 +1,5 @@
 /** The engine's own promises, over a driver that has nothing of the simulator: the seam is one. */
+import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -313,6 +314,24 @@ describe('who performs a step is known by number and start', () => {
     expect(isAbandoned(intent)).toBe(isOver);
     expect(isBlocked([{ mailbox: intent }], 'another key')).toBe(!isOver);
   });
+});
+
+it('a step that another process holds up goes on when that process dies, although nobody writes that it did', async () => {
+  use('vm-01');
+  const { perform } = await saving('vm-01', 'saveVm');
+  const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+  const owner = processOf(child.pid ?? 0);
+  hosts.store.update(HOST, 'vm-01', ({ vm }) => {
+    vm.mailbox = { ...newIntent('another key', 'unsaveVm', 0, null), owner };
+  });
+  let isDone = false;
+  const waiting = perform('saveVm').then(() => (isDone = true));
+  nowMs += 1_000;
+  await new Promise((resolve) => setTimeout(resolve, 120));
+  expect(isDone).toBe(false);
+  child.kill('SIGKILL');
+  await waiting;
+  expect(hosts.machine('vm-01').state.saved).toBe(true);
 });
 
 describe('leases, with no other guard behind them', () => {
