@@ -79,16 +79,15 @@ export class SharedStacks {
 
   async #lend({ shape, hosts }: Wish): Promise<LentHosts> {
     const key = JSON.stringify(shape);
-    let shared = this.#lending.get(key);
-    if (shared === undefined || shared.lent + hosts > shared.hosts) {
-      const before = shared;
-      shared = this.#start(shape, Math.max(hosts, HOSTS_PER_STACK));
-      this.#lending.set(key, shared);
-      if (before?.borrowers === 0) await this.#stop((await before.started).namespace);
-    }
+    const before = this.#lending.get(key);
+    const isFull = before === undefined || before.lent + hosts > before.hosts;
+    const shared = isFull ? this.#start(shape, Math.max(hosts, HOSTS_PER_STACK)) : before;
+    this.#lending.set(key, shared);
+    // Before anything is waited for: the next who asks must not get the same hosts.
     const from = shared.lent;
     shared.lent += hosts;
     shared.borrowers += 1;
+    if (isFull && before?.borrowers === 0) await this.#stop((await before.started).namespace);
     const { hosts: all, namespace, directory } = await shared.started;
     return { namespace, directory, hostIds: all.hostIds().slice(from, from + hosts) };
   }
