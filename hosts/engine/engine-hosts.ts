@@ -73,15 +73,15 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
     const { store, port } = this;
     for (const hostId of store.hostIds()) {
       if (store.host(hostId).bootId === BOOT_ID) continue;
-      store.updateHost(hostId, ({ host, vms, putVm, nowMs }) => {
+      store.updateHost(hostId, ({ host, putVm, nowMs }) => {
         if (host.bootId === BOOT_ID) return;
-        const { journalSeq } = host;
-        const lastMs = store.journal(hostId, journalSeq - 1, 1)[0]?.hostTimeMs ?? nowMs;
-        const all = [...vms()];
-        port.moveClock?.(host, all, nowMs - lastMs);
+        // Those that are on their way here too, and those that have left.
+        const all = store.allVms(hostId);
+        port.moveClock?.(host, all, nowMs - (host.clockMs ?? nowMs));
         host.bootId = BOOT_ID;
         for (const vm of all) {
-          if (port.image(vm).pausedAtMs !== null && vm.stranded === null) vm.deadlineMs = nowMs;
+          // What nobody was to bring back here is not overdue.
+          if (vm.deadlineMs !== null) vm.deadlineMs = nowMs;
           putVm(vm);
         }
         const entry = {

@@ -64,6 +64,7 @@ export const CORE_HOST_MOMENTS = {
   faults: 'none',
   journalSeq: 'none',
   writes: 'none',
+  clockMs: 'host',
   commands: 'none',
   invariants: 'none',
 } as const satisfies Moments<CoreHost>;

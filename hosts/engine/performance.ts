@@ -40,6 +40,8 @@ export interface Subject<O, Step extends AnyStep> {
     apply: (o: O, says: Says) => T,
   ): T;
   breaches(o: O): readonly string[];
+  /** When it is too late for the step; null: it never is. */
+  giveUpAtMs?(o: O): number | null;
   /** Has the driver look at the resource; absent: its state is the resource. */
   observe?(): Promise<void>;
 }
@@ -115,7 +117,14 @@ export class StepPerformance<O, Step extends AnyStep> {
     const { s } = this;
     // Who has the mailbox may die, and then nobody writes that it is free.
     const isHeldUp = s.waitsForOthers && isBlocked(s.boxes(o), s.key);
-    return isHeldUp ? s.nowMs(o) + HELD_UP_MS : (s.operation.readyAtMs?.(o) ?? null);
+    const nowMs = s.nowMs(o);
+    const moments = [
+      isHeldUp ? nowMs + HELD_UP_MS : Infinity,
+      s.giveUpAtMs?.(o) ?? Infinity,
+      s.operation.readyAtMs?.(o) ?? Infinity,
+    ].filter((atMs) => atMs >= nowMs);
+    const next = Math.min(...moments);
+    return next === Infinity ? null : next;
   }
 
   /** Whether nothing is to be waited for any more; a step that does not apply waits for nothing. Refuses who may not ask. */
@@ -147,6 +156,8 @@ export class StepPerformance<O, Step extends AnyStep> {
         const none = { hostTimeMs: nowMs, ms: 0, attempts: 1, evidence: {} };
         return { answer: { status: 'notApplicable', reason, ...none } };
       }
+      // What did not apply may yet have been due: what it is to observe is another's meanwhile.
+      if (s.waitsForOthers && isBlocked(boxes, key)) return UNCHANGED;
       const { intent, unknownOutcome } = takeMailboxes(boxes, key, step, nowMs);
       const attempt = s.attempt(o);
       operation.begin?.(o);
@@ -172,6 +183,7 @@ export class StepPerformance<O, Step extends AnyStep> {
       // The intent stays: the next attempt finds it and observes what became of it. The devices have long answered.
       s.update((o) => {
         leaveMailboxes(s.boxes(o).slice(1), intent);
+        this.#journal(o, 'failed', 'HostStepFailed', reasonOf(lost));
       });
       throw lost;
     }

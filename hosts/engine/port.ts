@@ -74,8 +74,6 @@ export interface Port<O extends CoreObjects> {
   discardSuccessor(vm: O['vm']): void;
   /** Throws if something is pending at the VM that a save cannot begin over. */
   refuseUnready?(vm: O['vm']): void;
-  /** Throws if the settings of a fork do not fit what was done to the VM under older ones. */
-  refuseChange?(vm: O['vm'], holdMode: CoreImage['hold']): void;
   /** Throws unless the VM can come back from its record. */
   refuseUncrossable(vm: O['vm']): void;
   /** Where a save begins from: what is compared with it afterwards, and nothing left of an earlier one. */

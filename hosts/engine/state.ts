@@ -149,6 +149,8 @@ export interface CoreHost extends Mailbox {
   quarantine: string | null;
   stranded: string[];
   journalSeq: number;
+  /** The host's clock at its latest change, by which a clock that begins anew is told how far it stands behind. */
+  clockMs?: number;
   /** Of this state, by whichever process; absent: none since it was made. */
   writes?: number;
   /** Forbidden ones, and how many of them there were when the latest servicing run was armed. */

@@ -79,6 +79,14 @@ export class StepEngine<O extends CoreObjects> {
       },
       breaches: (o) => breachesOf(port, o, 'result'),
       darkForMs: dark,
+      giveUpAtMs: (o) => {
+        const { pausedAtMs } = port.image(o.vm);
+        const { latestDarkMs } = call;
+        // A millisecond later, so that it is over and not just reached.
+        return pausedAtMs === null || latestDarkMs === undefined
+          ? null
+          : pausedAtMs + latestDarkMs + 1;
+      },
     };
   }
 

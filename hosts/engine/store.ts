@@ -94,7 +94,7 @@ export abstract class HostStore<O extends CoreObjects> {
   }
 
   protected putNewHost(host: O['host'], vms: readonly O['vm'][]): void {
-    this.db.putSync(['host', host.hostId], host);
+    this.db.putSync(['host', host.hostId], { ...host, clockMs: this.nowMs() });
     for (const vm of vms) this.putVm(host.hostId, vm);
   }
 
@@ -127,6 +127,12 @@ export abstract class HostStore<O extends CoreObjects> {
   /** Whether the store has anything of this VM, also one that has left or is on its way. */
   findVm(hostId: string, vmId: string): O['vm'] | undefined {
     return this.db.get(['vm', hostId, vmId]) as O['vm'] | undefined;
+  }
+
+  /** Also those that have left, or are on their way here. */
+  allVms(hostId: string): O['vm'][] {
+    const range = { start: ['vm', hostId, ''], end: ['vm', hostId, '\uffff'] };
+    return [...this.db.getRange(range)].map(({ value }) => value as O['vm']);
   }
 
   objects(hostId: string, vmId: string): O {
@@ -236,6 +242,7 @@ export abstract class HostStore<O extends CoreObjects> {
 
   /** What `changed` is to be asked with; taken before looking, so that no change in between is missed. */
   seen(topics: readonly Topic[]): number {
+    for (const { hostId } of topics) if (!this.#writes.has(hostId)) this.#knowsAllWrites(hostId);
     return topics.reduce((sum, topic) => sum + (this.#seen.get(nameOf(topic)) ?? 0), 0);
   }
 
@@ -290,9 +297,10 @@ export abstract class HostStore<O extends CoreObjects> {
   #putHost(host: O['host']): void {
     const { hostId, writes = 0 } = host;
     host.writes = writes + 1;
+    host.clockMs = this.nowMs();
     this.db.putSync(['host', hostId], host);
     // One in between that was not ours is left to the watch.
-    if ((this.#writes.get(hostId) ?? writes) === writes) this.#writes.set(hostId, writes + 1);
+    if (this.#writes.get(hostId) === writes) this.#writes.set(hostId, writes + 1);
   }
 
   /** One watch for each host that anybody here waits for a change of. */
@@ -305,12 +313,22 @@ export abstract class HostStore<O extends CoreObjects> {
       return;
     }
     const timer = setInterval(() => {
-      const { writes = 0 } = this.host(hostId);
-      if (writes === this.#writes.get(hostId)) return;
-      this.#writes.set(hostId, writes);
+      if (this.#knowsAllWrites(hostId)) return;
       this.#tellAll(hostId);
     }, LOOK_EVERY_MS);
     this.#watches.set(hostId, { waiters: 1, timer });
+  }
+
+  #knowsAllWrites(hostId: string): boolean {
+    try {
+      const { writes = 0 } = this.host(hostId);
+      const isKnown = writes === this.#writes.get(hostId);
+      this.#writes.set(hostId, writes);
+      return isKnown;
+    } catch {
+      // Whoever waits looks for itself, and is told what is wrong.
+      return false;
+    }
   }
 
   #unwatch(hostId: string): void {

@@ -53,37 +53,42 @@ export const updateSteps = <O extends CoreObjects>(
       if (servicing.update === 'armed') servicing.update = 'committing';
     },
     effect: (c) => {
-      const flipped = c.look(({ host }) => isFlipped(host))
-        ? c.look(({ host }) => evidenceOf(host))
-        : c.run('Stack.Flip', (o, says) => {
-            const { host } = o;
-            const servicing = servicingOfHost(host);
-            const { staged } = host;
-            if (servicing.update !== 'committing' || staged?.updateId !== updateId(host))
-              return { flipped: false };
-            refuseWithVmsRunning(port, o, staged.component);
-            const { component, version } = staged;
-            host.previous = { ...staged, version: host.versions[component] };
-            host.versions[component] = version;
-            host.staged = null;
-            says(`${component} ${version}`);
-            return evidenceOf(host);
-          });
-      c.run('Stack.Start', ({ host }, says) => {
-        const servicing = servicingOfHost(host);
-        if (servicing.update !== 'committing' || !isFlipped(host) || host.previous === null) return;
-        const { component, version } = host.previous;
-        servicing.rejected = whatIsWrong(port, host, component, version);
-        if (servicing.rejected === undefined) servicing.update = 'committed';
-        else says(servicing.rejected, 'failed');
-      });
+      if (c.look(({ host }) => isToBeFlipped(host)))
+        c.run('Stack.Flip', (o, says) => {
+          const { host } = o;
+          const { staged } = host;
+          if (!isToBeFlipped(host) || staged === null) {
+            says('the update was given up', 'skipped');
+            return;
+          }
+          refuseWithVmsRunning(port, o, staged.component);
+          const { component, version } = staged;
+          host.previous = { ...staged, version: host.versions[component] };
+          host.versions[component] = version;
+          host.staged = null;
+          says(`${component} ${version}`);
+        });
+      const evidence = c.look(({ host }) => evidenceOf(host));
+      if (c.look(({ host }) => isToBeStarted(host)))
+        c.run('Stack.Start', ({ host }, says) => {
+          const servicing = servicingOfHost(host);
+          const { previous } = host;
+          if (!isToBeStarted(host) || previous === null) {
+            says('the update was given up', 'skipped');
+            return;
+          }
+          const { component, version } = previous;
+          servicing.rejected = whatIsWrong(port, host, component, version);
+          if (servicing.rejected === undefined) servicing.update = 'committed';
+          else says(servicing.rejected, 'failed');
+        });
       if (c.look(isToBeFlippedBack))
         c.run('Stack.FlipBack', ({ host }, says) => {
           const { component = '', version = '' } = host.previous ?? {};
           giveUpUpdate(host);
           says(`${component} ${version}`);
         });
-      return flipped;
+      return evidence;
     },
     failure: ({ host }) => {
       const { rejected } = servicingOfHost(host);
@@ -121,13 +126,21 @@ export const updateSteps = <O extends CoreObjects>(
   },
 });
 
+const isToBeFlipped = (host: CoreHost) =>
+  servicingOfHost(host).update === 'committing' && host.staged?.updateId === updateId(host);
+const isToBeStarted = (host: CoreHost) =>
+  servicingOfHost(host).update === 'committing' &&
+  servicingOfHost(host).rejected === undefined &&
+  isFlipped(host);
 const isToBeFlippedBack = ({ host }: HostObjects) =>
   host.servicing?.rejected !== undefined && host.servicing.update !== 'notUpdated';
 
-const evidenceOf = ({ previous, versions }: CoreHost) =>
-  previous === null
-    ? { flipped: false }
-    : { flipped: true, component: previous.component, version: versions[previous.component] };
+const evidenceOf = (host: CoreHost) => {
+  const { previous, versions } = host;
+  if (previous === null || !isFlipped(host)) return { flipped: false };
+  const { component } = previous;
+  return { flipped: true, component, version: versions[component] };
+};
 
 /** What all VMs share is flipped only while none of them runs. */
 function refuseWithVmsRunning<O extends CoreObjects>(

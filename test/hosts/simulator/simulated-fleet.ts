@@ -121,6 +121,7 @@ export class SimulatedFleet {
         ...host,
         journalSeq: 0,
         writes: 0,
+        clockMs: 0,
         invariants: host.invariants.violations,
         commands: 0,
         mailbox: null,
