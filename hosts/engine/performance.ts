@@ -108,7 +108,9 @@ export class StepPerformance<O, Step extends AnyStep> {
         const why = `${step} of ${vmId ?? hostId} still waits for its ${what}.`;
         throw new HoldfastError('NotReachedInTime', why);
       }
-      await records.changed(topics, seen, this.signal, this.#lookAgainMs(s.read()));
+      // By the very look that found it not due: what has become due since then is not past.
+      const nextMs = this.#lookAgainMs(before ?? s.read());
+      await records.changed(topics, seen, this.signal, nextMs);
     }
   }
 
