@@ -1,4 +1,4 @@
-import type { UpdateState, VmDescription } from './host';
+import type { UpdateState, VmDescription, VmPhase } from './host';
 import type { VirtualFunctionIdentity } from './ids';
 import type { Component, HoldMode } from './inputs';
 import type {
@@ -16,14 +16,27 @@ interface StepRow<Kind, Evidence> {
   readonly kind: Kind;
   /** The label in the timeline of the Temporal UI; a replay does not compare it. `{vm}` and `{host}` are filled in. */
   readonly label: string;
+  /** What the VM is after it, where it is something else than before. */
+  readonly changes: VmChange;
   /** Never a value: it carries the type of what the step answers. */
   readonly evidence?: Evidence;
 }
+/** Of a VM, as far as it is shown: where it stands, what became of its VF, and what carries its packets when it runs. */
+export interface VmChange {
+  readonly phase?: VmPhase;
+  readonly vf?: 'assigned' | 'held' | 'allocated' | 'none';
+  readonly guestPath?: 'vf' | 'synthetic';
+}
+const WITHOUT_VF: VmChange = { vf: 'none', guestPath: 'synthetic' };
 /** The step answers no more than that it is done. */
 type Nothing = { readonly nothing?: never };
 const row =
   <const Kind>(kind: Kind) =>
-  <Evidence = Nothing>(label: string): StepRow<Kind, Evidence> => ({ kind, label });
+  <Evidence = Nothing>(label: string, changes: VmChange = {}): StepRow<Kind, Evidence> => ({
+    kind,
+    label,
+    changes,
+  });
 const [light, dark, waits, ofHost] = [row('light'), row('dark'), row('waits'), row('host')];
 
 /** Of a VF. */
@@ -33,7 +46,7 @@ type PathAccess = { passthrough?: string | undefined; emulated?: string | undefi
 
 /**
  * Every step of a save, restore or migration that a host performs on a VM, in the field's words: where it runs, what its
- * answer tells as evidence, and its label. Types, activities and timeline follow from these rows.
+ * answer tells as evidence, its label, and what it changes. Types, activities and timeline follow from these rows.
  *
  * `dark` steps run while the VM is paused, so their placement decides the blackout: in place (local activities of
  * the host's own worker) or on the host's task queue. `light` steps always go over the task queue.
@@ -47,16 +60,21 @@ export const VM_STEPS = {
   awaitPause: waits('wait until all VMs may pause, {vm}'),
   pauseVm: dark<{ pausedAtMs: number; deadlineMs: number; bootId: string }>(
     'pause {vm}: the blackout begins',
+    { phase: 'paused' },
   ),
-  saveVirtualFunctionState: dark<{ withoutVfRecord: string | null }>('save VF state of {vm}'),
+  saveVirtualFunctionState: dark<{ withoutVfRecord: string | null }>('save VF state of {vm}', {
+    vf: 'held',
+  }),
   writeVirtualFunctionInfo: dark<Ids & { withoutVfRecord: string | null }>(
     'write VF ID and LUID of {vm}',
   ),
   saveSyntheticAdapter: dark<{ issues: number }>('save synthetic adapter of {vm}'),
   saveVm: dark<{ checksum: string; blockCount: number }>('save VM state of {vm}'),
-  crossPointOfNoReturn: waits('cross the point of no return, {vm}'),
+  crossPointOfNoReturn: waits('cross the point of no return, {vm}', { phase: 'crossed' }),
   resetVpciBusInterface: dark('reset VPCI bus interface of {vm}'),
-  tearDownSyntheticAdapter: dark<{ exitDetail: string }>('tear down synthetic adapter of {vm}'),
+  tearDownSyntheticAdapter: dark<{ exitDetail: string }>('tear down synthetic adapter of {vm}', {
+    phase: 'saved',
+  }),
   awaitResume: waits('wait until {vm} runs again'),
   concludeSave: light<{ restoredByHostAt: string }>('conclude the save of {vm}'),
   // modified fast restore (claims 9-18)
@@ -67,59 +85,76 @@ export const VM_STEPS = {
   awaitUpdate: waits<{ update: UpdateState }>('wait until {vm} is saved and the host updated'),
   powerOnRestore: dark<Ids & { vdevVersion: number; blocks: number }>(
     'power on {vm}, read its record',
+    { phase: 'restoring' },
   ),
   createVpciBus: dark('create VPCI bus of {vm}'),
   assignVirtualFunction: dark<Ids & { iommuAttachCount: number }>('assign the VF to {vm}'),
   restoreVirtualFunctionState: dark<{ configEpoch: number }>('restore VF state of {vm}'),
   retrieveAndRestoreVirtualFunction: dark<Ids>('retrieve and restore the VF of {vm}'),
   restoreVm: dark('restore VM state of {vm}'),
-  markVirtualFunctionAssigned: dark<{ iovWeight: number }>('mark the VF of {vm} as assigned'),
+  markVirtualFunctionAssigned: dark<{ iovWeight: number }>('mark the VF of {vm} as assigned', {
+    vf: 'assigned',
+  }),
   resumeSyntheticAdapter: dark<{ blobs: number; unowned: number }>(
     'resume synthetic adapter of {vm}',
   ),
   resumeVm: dark<{ blackoutMs: number; interruptsReplayed: number }>(
     'resume {vm}: the blackout ends',
+    { phase: 'preparing' },
   ),
   enableOptimizations: light<{ skipped: readonly string[] }>('enable optimizations of {vm}'),
-  verifyRestore: light<{ vm: VmDescription }>('verify {vm} and its VF'),
+  verifyRestore: light<{ vm: VmDescription }>('verify {vm} and its VF', { phase: 'running' }),
   // undo, before the point of no return
   unsaveVm: dark('discard saved VM state of {vm}'),
   restoreSwitchState: dark('restore VM switch state of {vm}'),
   discardSavedState: dark('discard the record of {vm}'),
-  endOperation: light('give the lease of {vm} back'),
+  endOperation: light('give the lease of {vm} back', { phase: 'running' }),
   // ways back, after it
-  detachHeldFunction: dark<{ vfId: number; kept: boolean }>('detach the held VF of {vm}'),
+  detachHeldFunction: dark<{ vfId: number; kept: boolean }>(
+    'detach the held VF of {vm}',
+    WITHOUT_VF,
+  ),
   recreateSyntheticAdapter: dark<{ lost: readonly string[] }>('recreate synthetic adapter of {vm}'),
-  coldStartVm: dark('start {vm} cold'),
-  strandVm: light('strand {vm}: held and paused for a person'),
+  coldStartVm: dark('start {vm} cold', WITHOUT_VF),
+  strandVm: light('strand {vm}: held and paused for a person', { phase: 'stranded' }),
   // conventional save: the guest gives its VF back
   ejectVirtualFunction: light<{ kind: 'eject' | 'surpriseRemoval' }>(
     'ask the guest of {vm} to eject its VF',
+    { guestPath: 'synthetic' },
   ),
   moveFiltersToDefaultVPort: light('move filters of {vm} to the default VPort'),
   deleteVPort: light('delete VPort of {vm}'),
   resetVirtualFunction: light('reset the VF of {vm}'),
-  freeVirtualFunction: light('free the VF of {vm}'),
+  freeVirtualFunction: light('free the VF of {vm}', { vf: 'none' }),
   disconnectSyntheticAdapter: dark('disconnect synthetic adapter of {vm}'),
   // conventional restore: the guest gets a VF again
   connectSyntheticAdapter: dark('connect synthetic adapter of {vm}'),
-  allocateVirtualFunction: light<{ vfId: number; rid: string }>('allocate a VF for {vm}'),
+  allocateVirtualFunction: light<{ vfId: number; rid: string }>('allocate a VF for {vm}', {
+    vf: 'allocated',
+  }),
   createVPort: light<{ vportId: number }>('create VPort for {vm}'),
   moveFiltersToVirtualFunction: light('move filters of {vm} to its VF'),
   offerVirtualFunction: light('offer the VF to the guest of {vm}'),
   probeVirtualFunction: light('wait for the VF driver in {vm}'),
-  switchDataPath: light<{ vfOutageMs: number }>('switch {vm} to the VF data path'),
+  switchDataPath: light<{ vfOutageMs: number }>('switch {vm} to the VF data path', {
+    guestPath: 'vf',
+  }),
   // migration by the emulated path (US 2023/0153140): on the source
   plugEmulatedPath: light<{ emulatedVfId: number; access: PathAccess }>(
     'plug the emulated path of {vm} in',
   ),
   switchToEmulatedPath: light<{ access: PathAccess }>('move new I/O of {vm} to the emulated path'),
   drainPassthrough: light<{ commands: number; ms: number }>('drain the passthrough path of {vm}'),
-  unplugPassthrough: light('unplug the passthrough path of {vm}'),
+  // The guest's I/O goes by the emulated device, which is as little a VF of its own as the synthetic path is.
+  unplugPassthrough: light('unplug the passthrough path of {vm}', {
+    vf: 'allocated',
+    guestPath: 'synthetic',
+  }),
   saveEmulatedDevice: light('save the emulated device of {vm}'),
-  suspendVm: dark<{ package: VmPackage }>('suspend {vm}: the blackout begins'),
+  suspendVm: dark<{ package: VmPackage }>('suspend {vm}: the blackout begins', { phase: 'paused' }),
   relinquishVm: dark<{ proof: RelinquishProof; darkForMs: number }>(
     'relinquish {vm}: only forward from here',
+    { phase: 'relinquished' },
   ),
   releaseMigratedVm: light('release what {vm} had on its source'),
   // on the destination
@@ -130,16 +165,23 @@ export const VM_STEPS = {
   receiveVm: dark<{ receipt: Receipt }>('receive {vm}'),
   resumeMigratedVm: dark<{ blackoutMs: number }>(
     'resume {vm} at its destination: the blackout ends',
+    { phase: 'preparing' },
   ),
   plugPassthrough: light<{ identity: VirtualFunctionIdentity | null }>(
     'plug the passthrough path of {vm} in',
+    { vf: 'assigned' },
   ),
-  switchToPassthrough: light<{ access: PathAccess }>('move I/O of {vm} to the passthrough path'),
+  switchToPassthrough: light<{ access: PathAccess }>('move I/O of {vm} to the passthrough path', {
+    guestPath: 'vf',
+  }),
   unplugEmulatedPath: light('unplug the emulated path of {vm}'),
-  verifyMigration: light<VerifiedMigration>('verify {vm} and its I/O'),
+  verifyMigration: light<VerifiedMigration>('verify {vm} and its I/O', { phase: 'running' }),
   // undo, before the source has relinquished the VM
-  resumeAtSource: dark<{ blackoutMs: number }>('resume {vm} on its source'),
-  takeBackMigration: light<{ ledger: IoLedger }>('take the migration of {vm} back'),
+  resumeAtSource: dark<{ blackoutMs: number }>('resume {vm} on its source', { phase: 'preparing' }),
+  takeBackMigration: light<{ ledger: IoLedger }>('take the migration of {vm} back', {
+    vf: 'assigned',
+    guestPath: 'vf',
+  }),
   cancelReservation: light('give back what was reserved for {vm}'),
 };
 export type VmStep = keyof typeof VM_STEPS;

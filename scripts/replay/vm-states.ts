@@ -1,5 +1,5 @@
 import { VM_PHASES, type VmPhase } from '../../contract/host';
-import type { VmStep } from '../../contract/steps';
+import { VM_STEPS, type VmChange, type VmStep } from '../../contract/steps';
 import type { Step } from './steps';
 import { field, numberOf, textOf } from './values';
 
@@ -8,7 +8,7 @@ export interface VmState {
   readonly phase: VmPhase;
   /** What carries its packets: `none` while it is dark. */
   readonly path: 'vf' | 'synthetic' | 'none';
-  readonly vf: 'assigned' | 'held' | 'allocated' | 'none';
+  readonly vf: NonNullable<VmChange['vf']>;
   /** How long it had been dark, ms; 0 while it runs. */
   readonly darkForMs: number;
 }
@@ -25,43 +25,12 @@ interface Walked extends Omit<VmState, 'path'> {
   /** What carries its packets when it runs. */
   readonly guestPath: 'vf' | 'synthetic';
 }
-type Effect = Partial<Omit<Walked, 'darkForMs'>>;
 
-const WITHOUT_VF = { vf: 'none', guestPath: 'synthetic' } as const satisfies Effect;
+const WITHOUT_VF: VmChange = { vf: 'none', guestPath: 'synthetic' };
 const AT_THE_VF = new Set<string>([
   'createVpciBus',
   'retrieveAndRestoreVirtualFunction',
 ] satisfies VmStep[]);
-
-/** What each step changes of what is shown; the others change nothing of it. */
-const EFFECTS = {
-  pauseVm: { phase: 'paused' },
-  saveVirtualFunctionState: { vf: 'held' },
-  crossPointOfNoReturn: { phase: 'crossed' },
-  tearDownSyntheticAdapter: { phase: 'saved' },
-  powerOnRestore: { phase: 'restoring' },
-  markVirtualFunctionAssigned: { vf: 'assigned' },
-  resumeVm: { phase: 'preparing' },
-  verifyRestore: { phase: 'running' },
-  endOperation: { phase: 'running' },
-  ejectVirtualFunction: { guestPath: 'synthetic' },
-  freeVirtualFunction: { vf: 'none' },
-  detachHeldFunction: WITHOUT_VF,
-  coldStartVm: WITHOUT_VF,
-  allocateVirtualFunction: { vf: 'allocated' },
-  switchDataPath: { guestPath: 'vf' },
-  strandVm: { phase: 'stranded' },
-  // The guest's I/O goes by the emulated device, which is as little a VF of its own as the synthetic path is.
-  unplugPassthrough: { vf: 'allocated', guestPath: 'synthetic' },
-  suspendVm: { phase: 'paused' },
-  relinquishVm: { phase: 'relinquished' },
-  resumeMigratedVm: { phase: 'preparing' },
-  plugPassthrough: { vf: 'assigned' },
-  switchToPassthrough: { guestPath: 'vf' },
-  verifyMigration: { phase: 'running' },
-  resumeAtSource: { phase: 'preparing' },
-  takeBackMigration: { vf: 'assigned', guestPath: 'vf' },
-} as const satisfies Partial<Record<VmStep, Effect>>;
 
 const RUNS_WITH_ITS_VF: Walked = {
   phase: 'running',
@@ -147,8 +116,8 @@ function performed(step: Step, before: Walked): Partial<Walked> {
   return { ...dark, ...effectOf(step.name) };
 }
 
-const effectOf = (name: string): Effect =>
-  (EFFECTS as Readonly<Record<string, Effect | undefined>>)[name] ?? {};
+const effectOf = (name: string): VmChange => (isVmStep(name) ? VM_STEPS[name].changes : {});
+const isVmStep = (name: string): name is VmStep => Object.hasOwn(VM_STEPS, name);
 
 /** An operation, as the host answers a run that takes or fences it. */
 function leased({ name, answer }: Step, before: Walked): Partial<Walked> {
