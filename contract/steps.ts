@@ -21,7 +21,7 @@ interface StepRow<Kind, Evidence> {
   /** Never a value: it carries the type of what the step answers. */
   readonly evidence?: Evidence;
 }
-/** Of a VM, as far as it is shown: where it stands, what became of its VF, and what carries its packets when it runs. */
+/** What reports and replays show of a VM: its phase, its VF, and the path of its packets while it runs. */
 export interface VmChange {
   readonly phase?: VmPhase;
   readonly vf?: 'assigned' | 'held' | 'allocated' | 'none';

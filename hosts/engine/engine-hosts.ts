@@ -66,8 +66,8 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
   }
 
   /**
-   * The clock of hosts begins anew with each boot of their machine. What was written by that of an earlier one goes on from
-   * its last entry; no deadline outlives it, so that VMs that are dark are brought back at once.
+   * The clock of hosts starts again with each boot of their machine. All moments of an earlier boot are shifted, as if this
+   * boot had begun at the latest write. Deadlines end with the boot: the dead-man brings dark VMs back at once.
    */
   enterThisBoot(): void {
     const { store, port } = this;
@@ -80,7 +80,7 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
         port.moveClock?.(host, all, nowMs - (host.clockMs ?? nowMs));
         host.bootId = BOOT_ID;
         for (const vm of all) {
-          // What nobody was to bring back here is not overdue.
+          // A VM without a deadline has nobody who brings it back from here, so it gets none.
           if (vm.deadlineMs !== null) vm.deadlineMs = nowMs;
           putVm(vm);
         }
@@ -340,8 +340,8 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
         const { lease } = o.vm;
         if (lease !== null && sameHolder(lease.holder, request.holder))
           return operationOf(port, o, lease);
-        const with_ = { port, operations: this.#operations };
-        return this.#authorised(o, () => adopt(with_, o, request, adoption, kind));
+        const by = { port, operations: this.#operations };
+        return this.#authorised(o, () => adopt(by, o, request, adoption, kind));
       },
       `${describeHolder(request.holder)} goes on at ${adoption.at} with generation ${String(adoption.generation)} of ${describeHolder(adoption)}`,
     );

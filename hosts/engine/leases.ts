@@ -235,7 +235,7 @@ export function fence<O extends CoreObjects>(
 export function takeForDeadMan<O extends CoreObjects>(port: Port<O>, o: O): Operation {
   const { vm, host, nowMs } = o;
   const image = port.image(vm);
-  if (vm.deadlineMs === null || vm.deadlineMs > nowMs || image.away === 'relinquished') {
+  if (vm.deadlineMs === null || vm.deadlineMs > nowMs) {
     throw new HoldfastError('Fenced', `${vm.vmId} is not overdue any more.`, {
       phase: phaseOf(vm, image),
     });

@@ -20,7 +20,7 @@ export interface Subject<O, Step extends AnyStep> {
   readonly key: string;
   readonly operation: Operation<O, EvidenceOf<Step>>;
   readonly handed: Commands<O>['handed'];
-  /** What a change that it waits for is told under. */
+  /** Changes of these wake it while it waits. */
   readonly topics: readonly Topic[];
   /** Whether what is under way at its mailboxes must end first. */
   readonly waitsForOthers: boolean;
@@ -108,7 +108,7 @@ export class StepPerformance<O, Step extends AnyStep> {
         const why = `${step} of ${vmId ?? hostId} still waits for its ${what}.`;
         throw new HoldfastError('NotReachedInTime', why);
       }
-      // By the very look that found it not due: what has become due since then is not past.
+      // From the same look that found it not due: a moment that came after that look still wakes it.
       const nextMs = this.#lookAgainMs(before ?? s.read());
       await records.changed(topics, seen, this.signal, nextMs);
     }
@@ -158,7 +158,7 @@ export class StepPerformance<O, Step extends AnyStep> {
         const none = { hostTimeMs: nowMs, ms: 0, attempts: 1, evidence: {} };
         return { answer: { status: 'notApplicable', reason, ...none } };
       }
-      // What did not apply may yet have been due: what it is to observe is another's meanwhile.
+      // A step that does not apply is due at once; one that is observed instead still needs its devices.
       if (s.waitsForOthers && isBlocked(boxes, key)) return UNCHANGED;
       const { intent, unknownOutcome } = takeMailboxes(boxes, key, step, nowMs);
       const attempt = s.attempt(o);
@@ -182,7 +182,7 @@ export class StepPerformance<O, Step extends AnyStep> {
     try {
       attempt?.after(c);
     } catch (lost) {
-      // The intent stays: the next attempt finds it and observes what became of it. The devices have long answered.
+      // The intent stays, so that the next attempt observes the outcome. The devices have answered: they are free.
       s.update((o) => {
         leaveMailboxes(s.boxes(o).slice(1), intent);
         this.#journal(o, 'failed', 'HostStepFailed', reasonOf(lost));

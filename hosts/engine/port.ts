@@ -14,7 +14,7 @@ export interface NotSupported {
   readonly notSupported: string;
 }
 
-/** What became of a stack that was just made active. */
+/** How a stack that was just made active has started. */
 export interface Started {
   /** What it says of itself; null: it did not start. */
   readonly version: string | null;

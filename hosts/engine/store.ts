@@ -181,7 +181,7 @@ export abstract class HostStore<O extends CoreObjects> {
       if (answer !== UNCHANGED) this.#putHost(o.host);
       return answer;
     });
-    this.#tellAll(hostId);
+    if (result !== UNCHANGED) this.#tellAll(hostId);
     return result;
   }
 

@@ -10,6 +10,7 @@ import type { Direction, StepOutcome, VmStep } from '../../../contract/steps';
 import { DeadMan } from '../../../hosts/engine/dead-man';
 import { isAbandoned, isBlocked, newIntent } from '../../../hosts/engine/mailbox';
 import { processOf } from '../../../hosts/engine/process-identity';
+import { UNCHANGED } from '../../../hosts/engine/store';
 import { InMemoryHosts } from './in-memory-driver';
 
 const HOST = 'host-01';
@@ -551,6 +552,7 @@ describe('who waits is woken by what it waits for', () => {
     expect(await woken(touch('vm-02'), [of, gates])).toBe(false);
     expect(await woken(touch('vm-01'))).toBe(true);
     expect(await woken(() => hosts.store.updateHost(HOST, () => undefined), [gates])).toBe(true);
+    expect(await woken(() => hosts.store.updateHost(HOST, () => UNCHANGED), [gates])).toBe(false);
     const markQuiet = () => {
       hosts.store.update(HOST, 'vm-02', ({ host }) => void host.servicing?.quiet.push('vm-02'));
     };
