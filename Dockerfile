@@ -6,7 +6,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY . .
-# dist/ and dist/workflow-bundle.js: workers start from the bundle, without webpack and without the TypeScript sources.
+# dist/ and dist/workflow-bundle.js: orchestrators start from the bundle, without webpack and without the TypeScript sources.
 RUN npm run build
 
 FROM node:20.20.2-bookworm-slim
@@ -24,5 +24,5 @@ COPY --from=build /app/dist ./dist
 RUN mkdir -p /var/lib/holdfast /var/lib/holdfast-inventory /var/lib/holdfast-orchestrator \
   && chown node:node /var/lib/holdfast /var/lib/holdfast-inventory /var/lib/holdfast-orchestrator
 USER node
-# No init process: node is process 1, handles SIGTERM itself and lets running steps finish.
+# No init process: node is process 1, and handles SIGTERM itself.
 CMD ["node", "dist/workers/orchestrator.js", "--workflow-bundle", "dist/workflow-bundle.js", "--log-format", "json"]

@@ -4,7 +4,7 @@ import { FAILURES, HoldfastError } from '../contract/failures';
 
 /**
  * Puts a host's failure on the wire, with its type, whether another attempt may help, and its facts. Which attempt of
- * which activity it was goes along: a workflow sees no attempts, and of a local activity not even the name.
+ * which activity it was goes along: a workflow sees no attempts.
  */
 export function toApplicationFailure(
   error: unknown,
@@ -14,8 +14,9 @@ export function toApplicationFailure(
   return ApplicationFailure.create({
     type: error.type,
     message: error.message,
-    nonRetryable: !FAILURES[error.type].retryable,
-    details: [{ ...error.facts, ...of }],
+    nonRetryable: error.isForGood || !FAILURES[error.type].retryable,
+    // Of a step that the host itself has tried again, it says how often.
+    details: [{ ...of, ...error.facts }],
     // Expected answers of a host are not worth an error line with a stack in every worker's log.
     category: 'BENIGN',
     cause: error,

@@ -50,6 +50,8 @@ export type HostActivities = VmStepActivities &
     /** Checks the destination, and keeps a place for the VM there. */
     beginReception(request: ReceptionRequest): Promise<MigrationOperation>;
     fenceOperation(hostId: string, vmId: string, holder: Holder): Promise<Operation>;
+    /** The same for a cancel: a VM that has crossed is let go on. */
+    withdrawUnlessCrossed(hostId: string, vmId: string, holder: Holder): Promise<Operation>;
     acquireHost(hostId: string, holder: Holder, takeOverFrom?: Holder): Promise<number>;
     armServicing(call: HostStepCall, order: ServicingOrder): Promise<void>;
     abortServicing(call: HostStepCall, reason: string): Promise<{ readonly crossed: boolean }>;
@@ -58,21 +60,21 @@ export type HostActivities = VmStepActivities &
     returnRemoteAnswer(answer: RemoteAnswer): Promise<FunctionAnswer>;
   };
 
-/** How often a running step tells the server that its worker lives; timeouts are multiples of it. */
-const HEARTBEAT_MS = 300;
+/** A running step tells the server that its worker lives after this share of the time that it is given. */
+const HEARTBEAT_SHARE = 0.4;
 
 /** The activities of the hosts that one worker process serves. */
 export function createHostActivities(driver: HostDriver): HostActivities {
   const vmSteps = Object.fromEntries(
     VM_STEP_NAMES.map((step) => [
       step,
-      (call: StepCall) => alive((signal) => driver.perform(step, call, signal)),
+      (call: StepCall) => alive((signal) => driver.ask(step, call, signal)),
     ]),
   ) as VmStepActivities;
   const hostSteps = Object.fromEntries(
     HOST_STEP_NAMES.map((step) => [
       step,
-      (call: HostStepCall) => alive((signal) => driver.performHost(step, call, signal)),
+      (call: HostStepCall) => alive((signal) => driver.askHost(step, call, signal)),
     ]),
   ) as HostStepActivities;
   return {
@@ -89,6 +91,8 @@ export function createHostActivities(driver: HostDriver): HostActivities {
     beginMigration: (request) => answered(driver.beginMigration(request)),
     beginReception: (request) => answered(driver.beginReception(request)),
     fenceOperation: (hostId, vmId, holder) => answered(driver.fenceOperation(hostId, vmId, holder)),
+    withdrawUnlessCrossed: (hostId, vmId, holder) =>
+      answered(driver.withdrawUnlessCrossed(hostId, vmId, holder)),
     acquireHost: (hostId, holder, takeOverFrom) =>
       answered(driver.acquireHost(hostId, holder, takeOverFrom)),
     armServicing: (call, order) => answered(driver.armServicing(call, order)),
@@ -116,9 +120,10 @@ const surveyOf = (host: HostDescription): HostSurvey => ({
 /** Runs a step with heartbeats; a cancelled attempt, a time-out or the worker's shutdown ends its waiting. */
 async function alive<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const context = Context.current();
+  const { heartbeatTimeoutMs = 10_000 } = context.info;
   const beat = setInterval(() => {
     context.heartbeat();
-  }, HEARTBEAT_MS);
+  }, HEARTBEAT_SHARE * heartbeatTimeoutMs);
   try {
     return await answered(run(context.cancellationSignal));
   } finally {

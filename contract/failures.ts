@@ -311,7 +311,14 @@ export class HoldfastError extends Error {
     readonly type: FailureType,
     what: string,
     readonly facts: Readonly<Record<string, unknown>> = {},
+    /** The host has given the step up, and will answer nothing else: no other attempt helps, whatever its kind says. */
+    readonly isForGood = false,
   ) {
     super(`${what} ${FAILURES[type].nextAction}`);
+  }
+
+  /** What it said, without what to do. */
+  get what(): string {
+    return this.message.slice(0, -FAILURES[this.type].nextAction.length - 1);
   }
 }

@@ -75,6 +75,13 @@ export const restoreFlow = ({
 }: Pick<OperationSettings, 'mode' | 'virtualFunctionRestore'>): readonly VmStep[] =>
   RESTORE[mode === 'conventional' ? 'conventional' : virtualFunctionRestore];
 
+/** The part of a flow that is issued ahead as one list: from the gate before the pause, or the update, to the running VM. */
+export const issuedAhead = (flow: readonly VmStep[]): readonly VmStep[] => {
+  const last = flow.includes('awaitResume') ? 'awaitResume' : 'resumeVm';
+  const first = flow.findIndex((step) => step === 'awaitPause' || step === 'awaitUpdate');
+  return flow.slice(first, flow.indexOf(last) + 1);
+};
+
 /** Whether a step only waits for the other VMs of a servicing run; the mark waits for them and has an effect too. */
 export const waitsForOthers = (step: VmStep): boolean =>
   VM_STEPS[step].kind === 'waits' && step !== 'crossPointOfNoReturn';

@@ -1,6 +1,6 @@
 import type { Holder, VirtualFunctionIdentity } from './ids';
 import type { Fault } from './faults';
-import type { Component, HoldMode, Mode, StepPlacement, Update } from './inputs';
+import type { Component, HoldMode, Mode, Update } from './inputs';
 import type { NeededFunction } from './migration';
 import type { PhysicalFunctionFacts } from './migration-fit';
 import type { DataPath, VmFacts } from './results';
@@ -10,8 +10,6 @@ import type { AnyStep, EvidenceOf, VmStep } from './steps';
 export interface HostRegistration {
   readonly hostId: string;
   readonly driver: string;
-  /** The workflow queue of the worker process that serves this host. */
-  readonly vmWorkflowQueue: string;
   /** Whether faults can be injected. */
   readonly faults: boolean;
   /** Steps that its driver cannot do; absent: it can do all. */
@@ -99,7 +97,6 @@ export type HostSurvey = Pick<
 export interface OperationSettings {
   readonly mode: Mode;
   readonly holdMode: HoldMode;
-  readonly stepPlacement: StepPlacement;
   readonly virtualFunctionRestore: 'step-by-step' | 'one-step';
   readonly blackoutBudgetMs: number;
   readonly maxSavedForMs: number;

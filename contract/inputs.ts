@@ -16,13 +16,6 @@ export type Mode = (typeof MODES)[number];
 export const HOLD_MODES = ['instruct-skip', 'omit', 'block'] as const;
 export type HoldMode = (typeof HOLD_MODES)[number];
 
-/**
- * Where the steps from `pauseVm` to `resumeVm` run: `task-queue`: each a regular activity, every attempt visible in
- * the UI; `in-place`: local activities of the host's worker, several times faster.
- */
-export const STEP_PLACEMENTS = ['task-queue', 'in-place'] as const;
-export type StepPlacement = (typeof STEP_PLACEMENTS)[number];
-
 /** Components of a host that an update can replace, and what that allows: see `planning/preflight.ts`. */
 export const COMPONENTS = [
   'vmWorkerProcess',
@@ -72,7 +65,6 @@ export const fastSaveInput = z.strictObject({
   vmId,
   mode: z._default(z.enum(MODES), 'modified'),
   holdMode: z._default(z.enum(HOLD_MODES), 'instruct-skip'),
-  stepPlacement: z._default(z.enum(STEP_PLACEMENTS), 'task-queue'),
   /** How long the VM may be dark before the save is undone. Default 10s, at most 30s. */
   blackoutBudget,
   /** After this time the host restores the VM by itself, on the old stack. Default 5m, at most 24h. */
@@ -85,7 +77,6 @@ export type FastSaveInput = z.input<typeof fastSaveInput>;
 export const fastRestoreInput = z.strictObject({
   hostId,
   vmId,
-  stepPlacement: z._default(z.enum(STEP_PLACEMENTS), 'task-queue'),
   /** How long the restore may take before the shortest way forward is chosen. Default 10s, at most 30s. */
   blackoutBudget,
   virtualFunctionRestore,
@@ -177,7 +168,6 @@ export const servicingSettings = {
   /** One VM cannot be saved: undo all (default), or leave it out, where the update is per VM. */
   onSaveFailure: z._default(z.enum(['undo-all', 'leave-out']), 'undo-all'),
   holdMode: z._default(z.enum(HOLD_MODES), 'instruct-skip'),
-  stepPlacement: z._default(z.enum(STEP_PLACEMENTS), 'in-place'),
   virtualFunctionRestore,
   /** How long each VM may be dark. Default 10s, at most 30s. */
   blackoutBudget,

@@ -4,8 +4,8 @@ export const HOLDFAST_QUEUE = 'holdfast';
 /** The activity queue of one host: only a worker on (or beside) that host polls it. */
 export const hostQueue = (hostId: string): string => `holdfast-host-${hostId}`;
 
-/** The workflow queue of one host worker process, for the children of `serviceHost`. Its name is stable over restarts. */
-export const vmWorkflowQueue = (hostWorkerName: string): string => `holdfast-vms-${hostWorkerName}`;
+/** For the calls around the steps of a host, which must not wait behind hundreds of steps: fence, stop, open the gate, describe. */
+export const hostControlQueue = (hostId: string): string => `${hostQueue(hostId)}-control`;
 
 /** Workflow ids are derived from what the run locks. */
 /** A fleet update by the name of its fleet, so that the same one is not started twice. */

@@ -10,6 +10,7 @@ const CALLS = {
   beginSave: { label: 'begin the save of {vm}' },
   beginRestore: { label: 'begin the restore of {vm}' },
   fenceOperation: { label: 'fence late steps of {vm}' },
+  withdrawUnlessCrossed: { label: 'withdraw the save of {vm}, unless it has crossed' },
   describeVm: { label: 'ask how {vm} is' },
   // a whole host
   pingHost: { label: 'ask whether {host} answers' },

@@ -48,9 +48,8 @@ type PathAccess = { passthrough?: string | undefined; emulated?: string | undefi
  * Every step of a save, restore or migration that a host performs on a VM, in the field's words: where it runs, what its
  * answer tells as evidence, its label, and what it changes. Types, activities and timeline follow from these rows.
  *
- * `dark` steps run while the VM is paused, so their placement decides the blackout: in place (local activities of
- * the host's own worker) or on the host's task queue. `light` steps always go over the task queue.
- * `waits` steps wait for other VMs or for the update, so an attempt may take as long as the budget allows.
+ * `dark` steps run while the VM is paused: they are issued ahead as one list, whose order the host keeps. `light` steps
+ * are issued one by one. `waits` steps wait for other VMs or for the update.
  */
 export const VM_STEPS = {
   // modified fast save (US 2024/0427619 A1, claims 1-8)
@@ -193,6 +192,7 @@ export const HOST_STEPS = {
     'tell the guests of {host}',
   ),
   stageUpdate: ofHost<{ staged: string }>('stage the update on {host}'),
+  openGate: ofHost('let the VMs of {host} pause when all is prepared'),
   commitUpdate: ofHost<{ flipped: boolean; component: Component; version: string }>(
     'commit the update of {host} when all VMs are saved',
   ),
@@ -253,17 +253,34 @@ export const UNDO_MIGRATION = [
 /** `forward` moves the operation on; `undo` takes it back; `recover` is a way back after the point of no return. */
 export type Direction = 'forward' | 'undo' | 'recover';
 
+/** Where a call stands in a list of steps that were issued together. */
+export interface InList {
+  /** The step of the list that must have its result before; null: it is the first. */
+  readonly after: VmStep | null;
+  /** How many steps the list has: with the VM running none of them begins before all of them have arrived. */
+  readonly length: number;
+}
+
+/** How long the host tries a step of a list before it fails for good, by its own clock. None: for as long as it takes. */
+export interface StepLimits {
+  /** No attempt begins once the VM has been dark this long, ms. */
+  readonly latestDarkMs?: number;
+  /** But so long after the step has begun there is another attempt all the same, ms: past the mark there is no undo. */
+  readonly atLeastMs?: number;
+  /** After this time an attempt is given up, and the next one observes what it did, ms. */
+  readonly attemptMs?: number;
+  /** So long after the first attempt of the list that failed the step is given up, ms; before the mark only. */
+  readonly failingMs?: number;
+}
+
 /** One call of a step on a VM. With the step it is the key under which the host has the effect at most once. */
-export interface StepCall {
+export interface StepCall extends StepLimits {
   readonly hostId: string;
   readonly vmId: string;
   readonly generation: number;
   readonly direction: Direction;
-  /**
-   * No attempt begins once the VM has been dark this long, by the host's clock; absent for steps outside a blackout.
-   * The engine's own time-out for retries of a local activity starts anew with every attempt.
-   */
-  readonly latestDarkMs?: number;
+  /** Absent: it was issued by itself, and whoever asks tries again. */
+  readonly list?: InList;
   /** What the other end of a migration has handed over for this step. */
   readonly handed?: Handed;
 }
@@ -276,8 +293,9 @@ export interface HostStepCall {
 
 /** What a host answers to a step that did not fail. `refused` and worse are typed failures instead. */
 export interface StepOutcome<Step extends AnyStep = AnyStep> {
-  readonly status: 'done' | 'alreadyDone' | 'notApplicable';
-  /** Why a step was not applicable. */
+  /** `notReached`: its list ended before it. */
+  readonly status: 'done' | 'alreadyDone' | 'notApplicable' | 'notReached';
+  /** Why a step was not applicable, or not reached. */
   readonly reason?: string;
   /** The host's monotonic clock at the end of the step, ms. */
   readonly hostTimeMs: number;

@@ -46,7 +46,18 @@ export interface HostDriver {
   beginReception(request: ReceptionRequest): Promise<MigrationOperation>;
   /** A new generation for the same holder: whatever still runs under the old one has no effect any more. */
   fenceOperation(hostId: string, vmId: string, holder: Holder): Promise<Operation>;
-  /** One step of a VM. `signal` ends waiting (worker shutdown, time-out), never an effect that has begun. */
+  /** The same for a cancel, but a VM that has crossed goes on under its generation: it is too late. */
+  withdrawUnlessCrossed(hostId: string, vmId: string, holder: Holder): Promise<Operation>;
+  /**
+   * Asks for one step of a VM and waits for its answer. A step of a list is performed when its turn comes, and tried again
+   * within its limits; a repeat joins what is under way, or is answered. `signal` ends the waiting, not what is asked for.
+   */
+  ask<Step extends VmStep>(
+    step: Step,
+    call: StepCall,
+    signal: AbortSignal,
+  ): Promise<StepOutcome<Step>>;
+  /** One attempt of a step of a VM, now. `signal` ends waiting (worker shutdown, time-out), never an effect that has begun. */
   perform<Step extends VmStep>(
     step: Step,
     call: StepCall,
@@ -56,6 +67,12 @@ export interface HostDriver {
   /** Takes the lease of the whole host; the answer is its generation. */
   acquireHost(hostId: string, holder: Holder, takeOverFrom?: Holder): Promise<number>;
   armServicing(call: HostStepCall, order: ServicingOrder): Promise<void>;
+  /** Asks for one attempt of a step of the host; a repeat joins it. While VMs are dark it goes on, whoever still waits. */
+  askHost<Step extends HostStep>(
+    step: Step,
+    call: HostStepCall,
+    signal: AbortSignal,
+  ): Promise<StepOutcome<Step>>;
   performHost<Step extends HostStep>(
     step: Step,
     call: HostStepCall,

@@ -1,3 +1,5 @@
+import { toMs } from '../contract/durations';
+import { HARD_BLACKOUT_LIMIT } from '../contract/inputs';
 import type { Inventory } from '../contract/inventory';
 import { DeadMan } from './engine/dead-man';
 import type { HostDriver } from './host-driver';
@@ -59,21 +61,23 @@ export class Hosts {
   }
 
   /** Makes a simulated host as it was recorded, or makes it so again, as if that moment were this one. */
-  rebuild(simulation: Simulation, moment: Moment, workerName: string): void {
+  rebuild(simulation: Simulation, moment: Moment): void {
     const { host, pfs, vms } = goneOn(simulation, moment);
-    this.store.putHost({ ...host, workerName }, pfs, vms);
+    this.store.putHost(host, pfs, vms);
   }
 
   inventory(): Inventory {
     return inventoryOf(this.store);
   }
 
-  /** From now on this worker process serves these hosts. */
-  served(hostIds: readonly string[], workerName: string): void {
-    for (const hostId of hostIds)
-      this.store.updateHost(hostId, ({ host }) => {
-        host.workerName = workerName;
-      });
+  /** Goes on with what was issued for dark VMs of the host by a process that has died since. */
+  goOn(hostId: string): void {
+    for (const vmId of this.vmIds(hostId)) this.hosts.performers.goOn(hostId, vmId);
+  }
+
+  /** Ends when no VM is dark any more that this process performs steps of, or after the longest blackout. */
+  async endBlackouts(): Promise<void> {
+    await this.hosts.performers.stop(toMs(HARD_BLACKOUT_LIMIT));
   }
 
   /** Brings VMs back whose deadline passed while nobody else did, until `signal`. */

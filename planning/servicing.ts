@@ -22,7 +22,6 @@ export function servicingOrder(
     vms: verdicts.filter(staysHere).map(({ vmId, verdict }) => ({ vmId, mode: modeOf(verdict) })),
     settings: {
       holdMode: input.holdMode,
-      stepPlacement: input.stepPlacement,
       virtualFunctionRestore: input.virtualFunctionRestore,
       blackoutBudgetMs: toMs(input.blackoutBudget),
       maxSavedForMs: toMs('5m'),

@@ -24,6 +24,8 @@ const VF_FAILURES: ReadonlySet<FailureType> = new Set<FailureType>([
 export function wayBack(step: VmStep, type: FailureType): WayBack {
   if (type === 'Fenced') return 'leaveToHolder';
   if (type === 'InvariantBreach') return 'strand';
+  // Before the gate of the restores nothing was restored: whoever holds the save decides.
+  if (step === 'awaitUpdate') return 'leaveToHolder';
   if (type === 'VmStateLost') return 'coldStart';
   if (VF_FAILURES.has(type) || VF_STEPS.has(step)) return 'detach';
   if (step === 'resumeSyntheticAdapter') return 'recreateAdapter';

@@ -1,25 +1,32 @@
-import { Command } from 'commander';
-import type { ServiceHostInput } from '../contract/inputs';
+import { Command, Option } from 'commander';
 import { runMain } from '../workers/run-main';
-import { directBlackouts } from './bench/direct';
-import { figures, type Figures } from './bench/figures';
+import { blackoutFigures, type BlackoutFigures } from './bench/blackouts';
+import { failedSaveFigures, hostWideFigures, hostWorkerMemoryMb } from './bench/default-profile';
+import { figures } from './bench/figures';
 import { fleetFigures, planningFigures } from './bench/fleets';
-import { outageBlackouts } from './bench/outages';
+import { outageExtras } from './bench/outages';
 import { replayFigures } from './bench/replays';
 import { service, withStack } from './bench/serviced';
 import { wholeNumber } from './options';
 
 const HISTORIES_REPLAYED = 60;
+const OUTAGE_ROUNDS = 3;
 
 /** Measures what the README claims and prints it as JSON. Times in ms by the host's own clock. */
 async function main(): Promise<void> {
-  const { rounds, outages, fleets, replays } = new Command('npm run bench --')
+  const { rounds, outages, only, json, fleets, replays } = new Command('npm run bench --')
     .option(
       '--rounds <number>',
       'measured runs of each kind, after one warm-up',
       wholeNumber(1, 1000),
-      15,
+      8,
     )
+    .addOption(
+      new Option('--only <part>', 'only the blackouts and what outages add to them').choices([
+        'blackout',
+      ]),
+    )
+    .option('--json', 'one line')
     .option('--no-outages', 'leave out what killed processes cost')
     .option(
       '--fleets [sizes]',
@@ -28,7 +35,14 @@ async function main(): Promise<void> {
     )
     .option('--replays', 'only how many VM histories are replayed in a second')
     .parse()
-    .opts<{ rounds: number; outages: boolean; fleets?: true | number[]; replays?: boolean }>();
+    .opts<{
+      rounds: number;
+      outages: boolean;
+      only?: 'blackout';
+      json?: true;
+      fleets?: true | number[];
+      replays?: boolean;
+    }>();
   const say = (text: string) => process.stderr.write(`${text}\n`);
   if (fleets) {
     const measured = [];
@@ -48,13 +62,26 @@ async function main(): Promise<void> {
     process.stdout.write(`${JSON.stringify({ rounds, replays: figures }, null, 2)}\n`);
     return;
   }
-  const blackouts: Record<string, Record<string, Figures>> = {};
+  const blackouts: Record<string, BlackoutFigures> = {};
   for (const vms of [1, 8, 16]) {
-    say(`blackouts of ${String(vms)} VM(s), zero latency`);
-    blackouts[`${String(vms)} VMs`] = {
-      'direct driver calls': figures((await directBlackouts(vms, rounds + 1)).slice(vms)),
-      ...(await servicedBlackouts(vms, rounds)),
-    };
+    say(`blackouts of ${vms} VM(s), zero latency`);
+    blackouts[vms] = await blackoutFigures(vms, rounds);
+  }
+  say('the default profile: a host-wide update, a save that fails for good; memory');
+  const hostWide = only === undefined ? await hostWideFigures(16, 5) : undefined;
+  const failedSave = only === undefined ? await failedSaveFigures(4, 3) : undefined;
+  const hostWorkerMb = only === undefined ? await hostWorkerMemoryMb(8) : undefined;
+  if (outages) say('outages while a VM is dark');
+  const extraMs = outages ? await outageExtras(OUTAGE_ROUNDS) : undefined;
+  if (only === 'blackout') {
+    const blackout = Object.fromEntries(
+      Object.entries(blackouts).map(([vms, { direct, holdfast, ratio, ratioP99 }]) => [
+        vms,
+        { directMs: direct.p50, holdfastMs: holdfast.p50, ratio, ratioP99 },
+      ]),
+    );
+    process.stdout.write(`${JSON.stringify({ blackout, extraMs }, null, json ? undefined : 2)}\n`);
+    return;
   }
   say('8 VMs, default profile');
   const defaultProfile = await withStack({ vms: 8, profile: 'default' }, async (stack) => {
@@ -78,33 +105,9 @@ async function main(): Promise<void> {
       guestVisibleEvents: result.vms.map((vm) => vm.facts.guestVisibleEvents),
     };
   });
-  if (outages) say('outages while a VM is dark');
-  const outageCosts = outages
-    ? {
-        'in-place': await outageBlackouts('in-place'),
-        'task-queue': await outageBlackouts('task-queue'),
-      }
-    : undefined;
   process.stdout.write(
-    `${JSON.stringify({ rounds, blackouts, defaultProfile, conventional, outages: outageCosts }, null, 2)}\n`,
+    `${JSON.stringify({ rounds, blackouts, hostWide, failedSave, hostWorkerMb, defaultProfile, conventional, extraMs }, null, 2)}\n`,
   );
-}
-
-/** Both placements in one stack, turn about, so that a drift of the machine meets both alike. */
-async function servicedBlackouts(vms: number, rounds: number): Promise<Record<string, Figures>> {
-  return withStack({ vms, profile: 'zero' }, async (stack) => {
-    const of: Record<NonNullable<ServiceHostInput['stepPlacement']>, number[]> = {
-      'in-place': [],
-      'task-queue': [],
-    };
-    for (let round = 0; round <= rounds; round += 1) {
-      for (const stepPlacement of ['in-place', 'task-queue'] as const) {
-        const { result } = await service(stack, { stepPlacement });
-        if (round > 0) of[stepPlacement].push(...result.vms.map((vm) => vm.facts.blackoutMs));
-      }
-    }
-    return { 'in-place': figures(of['in-place']), 'task-queue': figures(of['task-queue']) };
-  });
 }
 
 runMain('npm run bench', main);

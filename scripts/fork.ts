@@ -65,7 +65,7 @@ async function main(): Promise<number> {
     }
     const end = await follow(client, run, interrupted.signal);
     if (options.json) document(old, planned, run, end);
-    return end === null ? toldInterrupted(run) : toldEnd(client, planned, run, end, options);
+    return end === null ? toldInterrupted(run) : toldEnd(planned, run, end, options);
   });
 }
 
@@ -89,7 +89,7 @@ function tellStart(client: Client, old: OldRun, { at, input }: Plan, run: NewRun
 
 /** An open run is terminated only when the host has fenced it: until then it may still get on. */
 async function replaceOpen(client: Client, old: OldRun, run: NewRun): Promise<void> {
-  if (!(await isGranted(client, run))) {
+  if (!(await isGranted(run))) {
     say('The new run was not given the VM: the old run is left alone.');
     return;
   }
@@ -104,13 +104,7 @@ function toldInterrupted(run: NewRun): number {
   return EXIT.interrupted;
 }
 
-async function toldEnd(
-  client: Client,
-  { type }: Plan,
-  run: NewRun,
-  end: End,
-  { json }: Options,
-): Promise<number> {
+async function toldEnd({ type }: Plan, run: NewRun, end: End, { json }: Options): Promise<number> {
   if (end.status === 'completed') {
     const outcome = textOf(field(end.result, 'outcome')) ?? 'completed';
     const path = textOf(field(field(end.result, 'vm'), 'path'));
@@ -119,13 +113,13 @@ async function toldEnd(
   }
   if (!json) answer(`${run.workflowId}: ${end.status}: ${end.message}`);
   if (end.status !== 'failed') return EXIT.aborted;
-  const isRefused = type !== 'serviceHost' && (await isUntouched(client, run));
+  const isRefused = type !== 'serviceHost' && (await isUntouched(run));
   return isRefused ? EXIT.refused : EXIT.failed;
 }
 
 /** A run that the host never gave anything has changed nothing. */
-const isUntouched = async (client: Client, { workflowId }: NewRun): Promise<boolean> =>
-  leaseOf(await client.workflow.getHandle(workflowId).fetchHistory()) === null;
+const isUntouched = async (run: NewRun): Promise<boolean> =>
+  leaseOf(await run.fetchHistory()) === null;
 
 function document(old: OldRun, { type, at, input }: Plan, run: NewRun, end: End | null): void {
   const { workflowId, runId, account, lease } = old;

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { temporal } from '@temporalio/proto';
-import { HOLDFAST_QUEUE, hostQueue, vmWorkflowQueue } from '../contract/queues';
+import { toMs } from '../contract/durations';
+import { HARD_BLACKOUT_LIMIT } from '../contract/inputs';
+import { HOLDFAST_QUEUE, hostControlQueue, hostQueue } from '../contract/queues';
 import { Hosts, type FleetShape } from '../hosts/open-hosts';
 import { spawnGuarded, type GuardedProcess } from '../tools/processes/spawn-guarded';
 import { startDevServer, type DevServer } from '../tools/temporal/dev-server';
@@ -139,15 +141,14 @@ export class Stack {
     const { directory, profile, timeScale, functionPolicy, restart = true } = this.options;
     const scale = timeScale === undefined ? [] : ['--time-scale', String(timeScale)];
     const fleet = ['--fleet-dir', join(directory, 'fleet'), '--profile', profile, ...scale];
-    const bundle = ['--workflow-bundle', this.bundlePath];
     const policy = functionPolicy === undefined ? [] : ['--function-policy', functionPolicy];
     const args = {
       orchestrator: [
-        ...bundle,
+        ...['--workflow-bundle', this.bundlePath],
         ...['--inventory', inventoryFile(directory)],
         ...['--data-dir', join(directory, 'orchestrator')],
       ],
-      host: [...fleet, ...bundle, ...policy, '--name', HOST_WORKER_NAME],
+      host: [...fleet, ...policy, '--name', HOST_WORKER_NAME],
       'dead-man': fleet,
     }[role];
     const log = openSync(join(directory, 'logs', `${role}.log`), 'a');
@@ -162,6 +163,7 @@ export class Stack {
           TEMPORAL_NAMESPACE: this.namespace,
         },
         output: log,
+        ...(role === 'host' ? { graceMs: HOST_GRACE_MS } : {}),
       },
     );
     this.#processes.set(role, child);
@@ -190,9 +192,11 @@ export class Stack {
       ACTIVITY: temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
     };
     await this.#polled(HOLDFAST_QUEUE, WORKFLOW);
-    await this.#polled(vmWorkflowQueue(HOST_WORKER_NAME), WORKFLOW);
     // One after the other: asking for hundreds of hosts at a time would keep the server from serving their workers.
-    for (const hostId of this.hosts.hostIds()) await this.#polled(hostQueue(hostId), ACTIVITY);
+    for (const hostId of this.hosts.hostIds()) {
+      await this.#polled(hostQueue(hostId), ACTIVITY);
+      await this.#polled(hostControlQueue(hostId), ACTIVITY);
+    }
   }
 
   async #polled(queue: string, taskQueueType: temporal.api.enums.v1.TaskQueueType): Promise<void> {
@@ -229,6 +233,8 @@ export class Stack {
 const inventoryFile = (directory: string): string => join(directory, 'inventory.json');
 
 const READY_WITHIN_MS = 60_000;
+/** It ends when none of its VMs is dark any more. */
+const HOST_GRACE_MS = toMs(HARD_BLACKOUT_LIMIT) + 5_000;
 const RESTART_AFTER_MS = 200;
 
 /** How Node runs a worker: compiled beside us, or through the TypeScript loader that we run under ourselves. */

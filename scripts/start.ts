@@ -6,13 +6,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { WorkflowFailedError, WorkflowNotFoundError } from '@temporalio/client';
 import { Command, Option } from 'commander';
 import type { FaultInput } from '../contract/faults';
-import {
-  COMPONENTS,
-  HOLD_MODES,
-  MODES,
-  STEP_PLACEMENTS,
-  type ServiceHostInput,
-} from '../contract/inputs';
+import { COMPONENTS, HOLD_MODES, MODES, type ServiceHostInput } from '../contract/inputs';
 import type { UpdateFleetInput } from '../contract/fleet-input';
 import type { FleetDryRun, FleetResult } from '../contract/fleet-results';
 import { HOLDFAST_QUEUE, serviceHostId, updateFleetId } from '../contract/queues';
@@ -44,7 +38,6 @@ interface Options {
   readonly mode: NonNullable<ServiceHostInput['mode']>;
   readonly component: NonNullable<ServiceHostInput['update']['component']>;
   readonly toVersion: string;
-  readonly placement: NonNullable<ServiceHostInput['stepPlacement']>;
   readonly holdMode: NonNullable<ServiceHostInput['holdMode']>;
   readonly onCannotKeep: NonNullable<ServiceHostInput['onCannotKeep']>;
   readonly blackoutBudget: string;
@@ -76,11 +69,6 @@ const program = new Command('npm start --')
       .default('vmWorkerProcess'),
   )
   .option('--to-version <version>', 'the version it is updated to', '2.0.0')
-  .addOption(
-    new Option('--placement <where>', 'where dark steps run')
-      .choices(STEP_PLACEMENTS)
-      .default('in-place'),
-  )
   .addOption(
     new Option('--hold-mode <mode>', 'how the VSP is kept from releasing')
       .choices(HOLD_MODES)
@@ -175,7 +163,7 @@ async function updateHosts(
   hostIds: readonly string[],
   signal: AbortSignal,
 ): Promise<HostRun[]> {
-  const { component, toVersion, mode, placement, holdMode, onCannotKeep, blackoutBudget } = options;
+  const { component, toVersion, mode, holdMode, onCannotKeep, blackoutBudget } = options;
   const faults = options.fault ?? [];
   const input: UpdateFleetInput = {
     update: { component, version: toVersion },
@@ -187,7 +175,7 @@ async function updateHosts(
       // An exercise is meant for every host, whatever comes of it.
       ...(faults.length === 0 ? {} : { canary: 0, failureLimit: '100%' }),
     },
-    servicing: { mode, stepPlacement: placement, holdMode, onCannotKeep, blackoutBudget },
+    servicing: { mode, holdMode, onCannotKeep, blackoutBudget },
     faults: Object.fromEntries(hostIds.map((hostId) => [hostId, faults])),
   };
   return client.withAbortSignal(signal, async () => {

@@ -3,7 +3,7 @@ import { Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createHostActivities } from '../activities/host-activities';
 import { HostMetrics } from '../activities/host-metrics/host-metrics';
 import { createHostRecords } from '../activities/host-records';
-import { hostQueue, vmWorkflowQueue } from '../contract/queues';
+import { hostControlQueue, hostQueue } from '../contract/queues';
 import { connectWorker, loadConnection } from './connection';
 import { keepFunctionPolicy } from './function-policy';
 import { lookAtHosts, sampleHosts } from './host-sampler';
@@ -16,35 +16,25 @@ import {
   type TelemetryOptions,
 } from './telemetry';
 import { startTracing } from './tracing';
-import { workflowCode } from './workflow-code';
 
 interface Options extends TelemetryOptions, FleetOptions {
   readonly name: string;
   readonly hosts?: string[];
-  readonly workflowBundle?: string;
   readonly functionPolicy?: string;
 }
 
 /**
- * Serves the simulated hosts of a fleet directory: one activity worker for each host, and one workflow worker for the
- * VMs of all of them, whose dark steps then run in this very process. Ends gracefully on SIGTERM.
+ * Serves the simulated hosts of a fleet directory: one activity worker for each host. What was issued for a dark VM is
+ * gone on with before anything else, and ended on SIGTERM before the process is.
  */
 async function main(): Promise<void> {
   const options = withTelemetryOptions(
     withFleetOptions(new Command('host').description('Performs the steps of simulated hosts.'))
-      .option(
-        '--name <name>',
-        'stable name of this process; its workflow queue is named after it',
-        'host-worker-1',
-      )
+      .option('--name <name>', 'stable name of this process, in logs and traces', 'host-worker-1')
       .option('--hosts <hostId...>', 'only these hosts; default: all of the directory')
       .option(
         '--function-policy <file>',
         'who may command what of a function, YAML or JSON; read again when it changes. Default: what the directory holds',
-      )
-      .option(
-        '--workflow-bundle <file>',
-        'prebuilt workflow code (npm run build); without it, it is built at start',
       ),
   )
     .parse()
@@ -59,8 +49,7 @@ async function main(): Promise<void> {
     throw new Error(
       `There is no host in ${options.fleetDir}: make some with "npm run create-fleet".`,
     );
-  const vms = hostIds.reduce((count, hostId) => count + hosts.vmIds(hostId).length, 0);
-  hosts.served(hostIds, options.name);
+  for (const hostId of hostIds) hosts.goOn(hostId);
 
   const stopped = new AbortController();
   const metrics =
@@ -109,26 +98,21 @@ async function main(): Promise<void> {
     shutdownGraceTime: '1s',
     ...tracing?.workerOptions,
   } satisfies Partial<WorkerOptions>;
-  const workers = await Promise.all([
-    Worker.create({
-      ...common,
-      taskQueue: vmWorkflowQueue(options.name),
-      ...workflowCode(options.workflowBundle, { traced: tracing !== undefined }),
-      // A local step holds its workflow task's slot: every VM's save and its restore may need one at the same time.
-      maxConcurrentWorkflowTaskExecutions: Math.max(40, 2 * vms + 8),
-      maxConcurrentLocalActivityExecutions: Math.max(100, 2 * vms + 8),
-      maxCachedWorkflows: Math.max(100, 4 * vms),
-      stickyQueueScheduleToStartTimeout: '1s',
-    }),
-    ...hostIds.map((hostId) =>
+  const workers = await Promise.all(
+    hostIds.flatMap((hostId) => [
       Worker.create({
         ...common,
         taskQueue: hostQueue(hostId),
-        maxConcurrentActivityTaskPolls: 2,
-        maxConcurrentActivityTaskExecutions: 256,
+        maxConcurrentActivityTaskPolls: 5,
+        maxConcurrentActivityTaskExecutions: slotsFor(hosts.vmIds(hostId).length),
       }),
-    ),
-  ]);
+      Worker.create({
+        ...common,
+        taskQueue: hostControlQueue(hostId),
+        maxConcurrentActivityTaskPolls: 2,
+      }),
+    ]),
+  );
   const sampling =
     metrics === undefined
       ? undefined
@@ -137,11 +121,16 @@ async function main(): Promise<void> {
     await Promise.all(workers.map((worker) => worker.run()));
   } finally {
     stopped.abort();
+    await hosts.endBlackouts();
   }
   await Promise.all([sampling, keepingPolicy]);
   await tracing?.stop();
   await connection.close();
   await hosts.close();
 }
+
+/** Every step of every VM's save and restore may wait on the host at once, beside the calls about them. */
+const slotsFor = (vms: number): number => 64 + vms * (VM_STEPS_AT_ONCE + 4);
+const VM_STEPS_AT_ONCE = 24;
 
 runMain('host', main);

@@ -63,8 +63,8 @@ const QUEUE = 32_768;
 const STOP_WITHIN_MS = 3_000;
 
 /**
- * Sends a span for every run that ends here, and one for every attempt of an activity that is performed here, in place
- * or not. They are sent in batches, seconds later: a collector that is slow or down costs a blackout nothing.
+ * Sends a span for every run that ends here, and one for every attempt of an activity that is performed here. They are
+ * sent in batches, seconds later: a collector that is slow or down costs a blackout nothing.
  */
 export async function startTracing(
   { traceTo }: TracingOptions,
@@ -162,7 +162,6 @@ const spanOfRun = (run: TracedRun): FinishedSpan => ({
 interface ActivityInfo {
   readonly activityType: string;
   readonly attempt: number;
-  readonly isLocal: boolean;
   readonly workflowExecution?: { readonly workflowId: string; readonly runId: string };
 }
 
@@ -201,7 +200,6 @@ function tracedActivity(
           endedAtMs: performance.timeOrigin + performance.now(),
           attributes: {
             attempt: info.attempt,
-            inPlace: info.isLocal,
             ...info.workflowExecution,
             ...ofCall(input.args),
             ...answered,
@@ -236,8 +234,15 @@ const ofCall = ([call]: readonly unknown[]): Attributes =>
     direction: 'direction',
   });
 
+/** The span of an issued step lasts until it is answered: its own time, and how often the host tried it, are in the answer. */
 const ofAnswer = (answer: unknown): Attributes =>
-  picked(answer, { status: 'status', reason: 'reason', darkForMs: 'darkForMs' });
+  picked(answer, {
+    status: 'status',
+    reason: 'reason',
+    attempts: 'attempts',
+    ms: 'ms',
+    darkForMs: 'darkForMs',
+  });
 
 const hrTime = (ms: number): HrTime => {
   const seconds = Math.floor(ms / 1000);

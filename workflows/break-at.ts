@@ -19,10 +19,6 @@ export function interceptors(): WorkflowInterceptors {
           stopAt(input.activityType);
           return next(input);
         },
-        scheduleLocalActivity: (input, next) => {
-          stopAt(input.activityType);
-          return next(input);
-        },
       },
     ],
   };

@@ -1,4 +1,4 @@
-import { CancellationScope, makeContinueAsNewFunc, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope } from '@temporalio/workflow';
 import { toMs } from '../contract/durations';
 import type { VmDescription } from '../contract/host';
 import { fastRestoreInput, type FastRestoreInput } from '../contract/inputs';
@@ -30,17 +30,7 @@ export const fastRestore = endsTyped(async function fastRestore(
     Phase: 'restoring',
     ForkOf: input.adopt?.runId ?? null,
   });
-  const host = await ping(hostId);
-  checkFaultsSupported(host, faults);
-  if (
-    input.stepPlacement === 'in-place' &&
-    workflowInfo().continuedFromExecutionRunId === undefined
-  ) {
-    return makeContinueAsNewFunc<(next: FastRestoreInput) => Promise<FastRestoreResult>>({
-      taskQueue: host.vmWorkflowQueue,
-    })(raw);
-  }
-
+  checkFaultsSupported(await ping(hostId), faults);
   const vm = await VmOperation.begin('beginRestore', {
     hostId,
     vmId,
@@ -48,7 +38,6 @@ export const fastRestore = endsTyped(async function fastRestore(
     settings: {
       mode: 'modified',
       holdMode: 'instruct-skip',
-      stepPlacement: input.stepPlacement,
       virtualFunctionRestore: input.virtualFunctionRestore,
       blackoutBudgetMs: toMs(input.blackoutBudget),
       maxSavedForMs: 0,
@@ -82,7 +71,7 @@ async function bringBack(vm: VmOperation): Promise<VmDescription | 'notNeeded'> 
   try {
     if (vm.phase === 'crossed' || vm.phase === 'recovering') {
       // Taken over from a save that had crossed: what it left is finished first.
-      await vm.performAll(['resetVpciBusInterface', 'tearDownSyntheticAdapter']);
+      await vm.issue(['resetVpciBusInterface', 'tearDownSyntheticAdapter']);
     }
     return await restoreVm(vm);
   } catch (error) {

@@ -1,8 +1,9 @@
-import { CancellationScope, makeContinueAsNewFunc, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope } from '@temporalio/workflow';
 import { toMs } from '../contract/durations';
+import { issuedAhead, saveFlow } from '../contract/flows';
 import { fastSaveInput, type FastSaveInput } from '../contract/inputs';
 import type { FastSaveResult } from '../contract/results';
-import { DETACH_VIRTUAL_FUNCTION } from '../contract/steps';
+import { DETACH_VIRTUAL_FUNCTION, type VmStep } from '../contract/steps';
 import { endsTyped } from './ends-typed';
 import { failure, failureMessage, failureType, isCancellation } from './failures';
 import { checkFaultsSupported, checkStepsSupported, ping } from './host-steps';
@@ -11,7 +12,7 @@ import { restoreVm } from './restore-vm';
 import { undoSave } from './undo-save';
 import { validated } from './validated';
 import { showBeginning, showEnd, showSaved } from './visibility';
-import { StepFailed, VmOperation, type Wish } from './vm-operation';
+import { StepFailed, VmOperation, type Answers, type Wish } from './vm-operation';
 
 const EXAMPLE = '{"hostId":"host-01","vmId":"vm-01"}';
 
@@ -34,17 +35,6 @@ export const fastSave = endsTyped(async function fastSave(
   const host = await ping(hostId);
   checkFaultsSupported(host, faults);
   checkStepsSupported(host, input.mode);
-  if (
-    input.stepPlacement === 'in-place' &&
-    workflowInfo().continuedFromExecutionRunId === undefined
-  ) {
-    // Steps in place need the host's own worker: the run goes on there. The queue's name must not decide it: a replay
-    // from a file runs on another one.
-    return makeContinueAsNewFunc<(input: FastSaveInput) => Promise<FastSaveResult>>({
-      taskQueue: host.vmWorkflowQueue,
-    })(raw);
-  }
-
   const wish: Wish = {
     hostId,
     vmId,
@@ -52,7 +42,6 @@ export const fastSave = endsTyped(async function fastSave(
     settings: {
       mode: input.mode,
       holdMode: input.holdMode,
-      stepPlacement: input.stepPlacement,
       virtualFunctionRestore: 'step-by-step',
       blackoutBudgetMs: toMs(input.blackoutBudget),
       maxSavedForMs: toMs(input.maxSavedFor),
@@ -67,23 +56,15 @@ export const fastSave = endsTyped(async function fastSave(
   }
   onProgress(() => vm.steps);
 
-  let withoutVfRecord: string | null = null;
+  const list = issuedAhead(saveFlow(vm.settings));
+  let saved: Answers<VmStep> = {};
   try {
     await prepare(vm);
-    await vm.perform('awaitPause');
-    vm.stopIfCancelled();
-    await vm.perform('pauseVm');
-    if (vm.settings.mode === 'modified') withoutVfRecord = await saveVirtualFunction(vm);
-    vm.stopIfCancelled();
-    await vm.perform('saveSyntheticAdapter');
-    await vm.perform('saveVm');
-    vm.stopIfCancelled();
-    await vm.perform('crossPointOfNoReturn');
+    saved = await vm.issue(list);
   } catch (error) {
     await undoUnlessCrossed(vm, error);
+    await finish(vm, error, list);
   }
-  await tearDown(vm);
-  await vm.perform('awaitResume');
   const concluded = await vm.perform('concludeSave');
 
   if (!vm.inServicing && CancellationScope.current().consideredCancelled) {
@@ -101,7 +82,7 @@ export const fastSave = endsTyped(async function fastSave(
     mode: vm.settings.mode,
     outcome: 'saved',
     identity: vm.identity,
-    withoutVfRecord,
+    withoutVfRecord: withoutVfRecordIn(saved),
     restoredByHostAt: concluded.evidence.restoredByHostAt ?? null,
     steps: vm.steps,
   };
@@ -119,32 +100,24 @@ async function prepare(vm: VmOperation): Promise<void> {
   vm.stopIfCancelled();
 }
 
-/** Claims 1 and 3 to 5. A VF that is gone by now is no reason to stop: the save goes on without a VF record. */
-async function saveVirtualFunction(vm: VmOperation): Promise<string | null> {
-  const saved = await vm.perform('saveVirtualFunctionState');
-  const written = await vm.perform('writeVirtualFunctionInfo');
-  // It may also go between the two.
-  return written.evidence.withoutVfRecord ?? saved.evidence.withoutVfRecord ?? null;
-}
+/** Claim 3: a VF that is gone by then is no reason to stop, and the save goes on without a VF record. It may also go between the two. */
+const withoutVfRecordIn = (saved: Answers<VmStep>): string | null =>
+  saved.writeVirtualFunctionInfo?.evidence.withoutVfRecord ??
+  saved.saveVirtualFunctionState?.evidence.withoutVfRecord ??
+  null;
 
-/** Claims 6 to 8, past the point of no return. */
-async function tearDown(vm: VmOperation): Promise<void> {
-  try {
-    await vm.perform('resetVpciBusInterface');
-    if (vm.settings.mode === 'conventional') await vm.perform('disconnectSyntheticAdapter');
-    await vm.perform('tearDownSyntheticAdapter');
-  } catch (error) {
-    if (!(error instanceof StepFailed)) throw error;
-    if (error.type !== 'Fenced') await vm.perform('strandVm');
-    throw failure(
-      error.type === 'Fenced' ? 'Fenced' : 'VmStranded',
-      `${vm.vmId}: ${error.message}`,
-      {
-        cause: error.cause,
-        details: { steps: vm.steps },
-      },
-    );
+/** Past the point of no return: where only a reply was lost the rest is done; where a step failed nothing is left to try. */
+async function finish(vm: VmOperation, error: unknown, list: readonly VmStep[]): Promise<void> {
+  const isLost = !(error instanceof StepFailed) || error.step === 'crossPointOfNoReturn';
+  if (isLost) {
+    await vm.issue(list.slice(list.indexOf('crossPointOfNoReturn') + 1));
+    return;
   }
+  await vm.perform('strandVm');
+  throw failure('VmStranded', `${vm.vmId}: ${error.message}`, {
+    cause: error.cause,
+    details: { steps: vm.steps },
+  });
 }
 
 /**

@@ -1,18 +1,16 @@
-import { ActivityCancellationType, proxyLocalActivities } from '@temporalio/workflow';
+import { ActivityCancellationType } from '@temporalio/workflow';
 import type { HostActivities, StepActivity } from '../activities/host-activities';
 import type { OrchestratorActivities } from '../activities/orchestrator-activities';
 import type { HostRegistration } from '../contract/host';
-import type { Mode, StepPlacement } from '../contract/inputs';
-import { HOLDFAST_QUEUE, hostQueue } from '../contract/queues';
-import { stepLabel } from '../contract/step-labels';
-import type { StepCall, VmStep } from '../contract/steps';
+import type { Mode } from '../contract/inputs';
+import { HOLDFAST_QUEUE, hostControlQueue, hostQueue } from '../contract/queues';
+import type { StepCall, StepLimits, VmStep } from '../contract/steps';
 import { unsupportedSteps } from '../planning/preflight';
-import type { RetryWindow, stepKind } from '../planning/retry-windows';
 import { failure, failureType } from './failures';
 import { labelledActivities } from './labelled-activities';
 
-/** While a VM is dark: soon again, and often enough. */
-const DARK_RETRY = { initialInterval: 50, backoffCoefficient: 1.5, maximumInterval: 500 };
+/** What the host answers, it answers for good: only answers that were lost on their way are asked for again. */
+const ISSUED_RETRY = { initialInterval: 50, backoffCoefficient: 1.5, maximumInterval: 500 };
 const LIGHT_RETRY = {
   initialInterval: 100,
   backoffCoefficient: 2,
@@ -22,60 +20,54 @@ const LIGHT_RETRY = {
 
 /** A worker that stops answering is noticed after this time, so that another attempt can begin, ms. */
 const HEARTBEAT_TIMEOUT_MS = 1_000;
+/** The host goes on with what was issued, whoever waits for it: there it need not be noticed so soon, ms. */
+const ISSUED_HEARTBEAT_TIMEOUT_MS = 10_000;
 /** The notice may wait for a day, with no VM in the dark: there it need not be noticed so soon, ms. */
 const NOTICE_HEARTBEAT_TIMEOUT_MS = 5_000;
 /** For the host to begin and end the wait, ms. */
 const NOTICE_MARGIN_MS = 60_000;
 /** A worker that was killed is back within a few seconds; a queue that nobody polls this long has no worker, ms. */
 const SCHEDULE_TO_START_MS = 20_000;
+/** In all, for a light step: an eject alone may take its 60 s of grace, an offer as long again, ms. */
+const LIGHT_MS = 600_000;
 
 /** All steps, with the answer of the one that is called. */
 type Answering<Step extends VmStep> = Record<VmStep, StepActivity<Step>>;
+type Whose = Pick<StepCall, 'hostId' | 'vmId' | 'direction'>;
 
-/**
- * The one place where it is decided how a step reaches its host: dark steps in place, as local activities of the
- * host's own worker, or like all others as regular activities on the host's queue.
- */
-export function stepActivity<Step extends VmStep>(
-  of: Pick<StepCall, 'hostId' | 'vmId' | 'direction'>,
+/** A step that is issued by itself, with its VM running; the server tries it again. */
+export function lightStep<Step extends VmStep>(
+  of: Whose,
   step: Step,
-  kind: ReturnType<typeof stepKind>,
-  placement: StepPlacement,
-  window: RetryWindow,
+  { attemptMs = LIGHT_MS }: StepLimits,
 ): StepActivity<Step> {
   const name: VmStep = step;
-  const taskQueue = hostQueue(of.hostId);
-  const allMs = Math.max(1, Math.round(window.allMs));
-  const attemptMs = Math.max(1, Math.round(window.attemptMs));
-  if (kind === 'light') {
-    return labelledActivities<Answering<Step>>(
-      {
-        taskQueue,
-        startToCloseTimeout: attemptMs,
-        scheduleToCloseTimeout: allMs,
-        scheduleToStartTimeout: SCHEDULE_TO_START_MS,
-        heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
-        retry: LIGHT_RETRY,
-      },
-      of,
-    )[name];
-  }
-  if (placement === 'in-place') {
-    return proxyLocalActivities<Answering<Step>>({
-      summary: stepLabel(step, of),
-      startToCloseTimeout: attemptMs,
-      scheduleToCloseTimeout: allMs,
-      retry: DARK_RETRY,
-    })[name];
-  }
   return labelledActivities<Answering<Step>>(
     {
-      taskQueue,
-      startToCloseTimeout: attemptMs,
-      scheduleToCloseTimeout: allMs,
-      scheduleToStartTimeout: allMs,
+      taskQueue: hostQueue(of.hostId),
+      startToCloseTimeout: Math.min(attemptMs, LIGHT_MS),
+      scheduleToCloseTimeout: LIGHT_MS,
+      scheduleToStartTimeout: SCHEDULE_TO_START_MS,
       heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
-      retry: DARK_RETRY,
+      retry: LIGHT_RETRY,
+    },
+    of,
+  )[name];
+}
+
+/** A step of a list: the host performs it in its turn, tries it again, and answers what it came to within this time. */
+export function issuedStep<Step extends VmStep>(
+  of: Whose,
+  step: Step,
+  withinMs: number,
+): StepActivity<Step> {
+  const name: VmStep = step;
+  return labelledActivities<Answering<Step>>(
+    {
+      taskQueue: hostQueue(of.hostId),
+      scheduleToCloseTimeout: withinMs,
+      heartbeatTimeout: ISSUED_HEARTBEAT_TIMEOUT_MS,
+      retry: ISSUED_RETRY,
     },
     of,
   )[name];
@@ -85,7 +77,7 @@ export function stepActivity<Step extends VmStep>(
 export function hostCalls(hostId: string, vmId?: string) {
   return labelledActivities<HostActivities>(
     {
-      taskQueue: hostQueue(hostId),
+      taskQueue: hostControlQueue(hostId),
       startToCloseTimeout: '10s',
       scheduleToStartTimeout: SCHEDULE_TO_START_MS,
       scheduleToCloseTimeout: '60s',
@@ -99,13 +91,13 @@ export function hostCalls(hostId: string, vmId?: string) {
 export function hostStepCalls(hostId: string) {
   return labelledActivities<HostActivities>(
     {
-      taskQueue: hostQueue(hostId),
+      taskQueue: hostControlQueue(hostId),
       startToCloseTimeout: '15m',
       scheduleToCloseTimeout: '30m',
       heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
       scheduleToStartTimeout: SCHEDULE_TO_START_MS,
       cancellationType: ActivityCancellationType.TRY_CANCEL,
-      retry: { ...DARK_RETRY, maximumAttempts: 8 },
+      retry: { ...ISSUED_RETRY, maximumAttempts: 8 },
     },
     { hostId },
   );
@@ -119,7 +111,7 @@ export function noticeCalls(hostId: string, waitUpToMs: number) {
   const { initialInterval, backoffCoefficient, maximumInterval } = LIGHT_RETRY;
   return labelledActivities<HostActivities>(
     {
-      taskQueue: hostQueue(hostId),
+      taskQueue: hostControlQueue(hostId),
       startToCloseTimeout: waitUpToMs + NOTICE_MARGIN_MS,
       scheduleToCloseTimeout: waitUpToMs + NOTICE_MARGIN_MS,
       heartbeatTimeout: NOTICE_HEARTBEAT_TIMEOUT_MS,
@@ -134,7 +126,7 @@ export function noticeCalls(hostId: string, waitUpToMs: number) {
 export async function ping(hostId: string): Promise<HostRegistration> {
   const { pingHost } = labelledActivities<HostActivities>(
     {
-      taskQueue: hostQueue(hostId),
+      taskQueue: hostControlQueue(hostId),
       startToCloseTimeout: '10s',
       scheduleToStartTimeout: '10s',
       retry: LIGHT_RETRY,

@@ -1,3 +1,4 @@
+import { issuedAhead, restoreFlow } from '../contract/flows';
 import type { VmDescription } from '../contract/host';
 import { lacksVf } from '../contract/results';
 import { wayBack } from '../planning/ways-back';
@@ -7,14 +8,10 @@ import { StepFailed, type VmOperation } from './vm-operation';
 
 /** Brings a saved VM back, by the mode its record names; answers what the host says of it afterwards. */
 export async function restoreVm(vm: VmOperation): Promise<VmDescription | 'notNeeded'> {
-  await vm.performAll(['initializeSyntheticAdapter', 'reserveResources']);
-  const turn = await vm.perform('awaitUpdate');
-  if (turn.reason === 'saveUndone') return 'notNeeded';
-
-  await orWayBack(vm, async () => {
-    await restoreVirtualFunction(vm);
-    await restoreRest(vm);
-  });
+  await vm.perform('initializeSyntheticAdapter');
+  await vm.perform('reserveResources');
+  const answers = await orWayBack(vm, () => vm.issue(issuedAhead(restoreFlow(vm.settings))));
+  if (answers?.awaitUpdate?.reason === 'saveUndone') return 'notNeeded';
 
   await vm.perform('enableOptimizations');
   const { facts } = await vm.inspect();
@@ -23,39 +20,30 @@ export async function restoreVm(vm: VmOperation): Promise<VmDescription | 'notNe
   return verified.evidence.vm ?? vm.inspect();
 }
 
-/** Claims 9 to 15, or 17 where retrieval, bus, assignment and state are one step. */
-async function restoreVirtualFunction(vm: VmOperation): Promise<void> {
-  await vm.perform('powerOnRestore');
-  if (vm.settings.mode === 'conventional') return;
-  if (vm.settings.virtualFunctionRestore === 'one-step') {
-    await vm.perform('retrieveAndRestoreVirtualFunction');
-  } else {
-    await vm.performAll(['createVpciBus', 'assignVirtualFunction', 'restoreVirtualFunctionState']);
-  }
-}
-
-async function restoreRest(vm: VmOperation): Promise<void> {
-  await vm.perform('restoreVm');
-  if (vm.settings.mode === 'conventional') await vm.perform('connectSyntheticAdapter');
-  else await vm.perform('markVirtualFunctionAssigned');
-  await vm.perform('resumeSyntheticAdapter');
-  await vm.perform('resumeVm');
-}
+/** What is restored after the VF: the rest of the list. */
+const restoreRest = async (vm: VmOperation): Promise<void> => {
+  const flow = restoreFlow(vm.settings);
+  await vm.issue(flow.slice(flow.indexOf('restoreVm'), flow.indexOf('resumeVm') + 1));
+};
 
 /** Of several VFs only those are given up that cannot be had; the others are still kept. */
 async function detach(vm: VmOperation): Promise<void> {
   const { evidence } = await vm.perform('detachHeldFunction');
-  await vm.perform('powerOnRestore');
-  if (evidence.kept === true) await vm.perform('retrieveAndRestoreVirtualFunction');
+  await vm.issue(
+    evidence.kept === true
+      ? ['powerOnRestore', 'retrieveAndRestoreVirtualFunction']
+      : ['powerOnRestore'],
+  );
 }
 
 /** Runs the restore; where a step fails for good, takes the way back that its failure calls for, all the way. */
-async function orWayBack(vm: VmOperation, restore: () => Promise<void>): Promise<void> {
+async function orWayBack<T>(vm: VmOperation, restore: () => Promise<T>): Promise<T | undefined> {
   try {
-    await restore();
+    return await restore();
   } catch (error) {
     if (!(error instanceof StepFailed)) throw error;
     await takeWayBack(vm, error);
+    return undefined;
   }
 }
 
@@ -75,10 +63,10 @@ async function takeWayBack(vm: VmOperation, failed: StepFailed): Promise<void> {
         await restoreRest(vm);
         return;
       case 'recreateAdapter':
-        await vm.performAll(['recreateSyntheticAdapter', 'resumeVm']);
+        await vm.issue(['recreateSyntheticAdapter', 'resumeVm']);
         return;
       case 'coldStart':
-        await vm.performAll(['coldStartVm', 'resumeVm']);
+        await vm.issue(['coldStartVm', 'resumeVm']);
         return;
       case 'strand':
         break;

@@ -118,7 +118,6 @@ export const serviceHost = endsTyped(async function serviceHost(
     const serviced = await serviceVms({
       ...lease,
       vmIds: progress.verdicts.filter(staysHere).map((v) => v.vmId),
-      vmWorkflowQueue: before.vmWorkflowQueue,
       stop: (reason) => calls.abortServicing(lease, reason),
       back: (restored, runs) => {
         details.back(restored, runs);

@@ -25,7 +25,6 @@ interface Servicing {
   readonly hostId: string;
   readonly generation: number;
   readonly vmIds: readonly string[];
-  readonly vmWorkflowQueue: string;
   /** Stops the run on the host; before the barrier no VM crosses, after it all come back. */
   readonly stop: (reason: string) => Promise<unknown>;
   /** Called once every VM runs again, if all do. */
@@ -83,7 +82,9 @@ export async function serviceVms(servicing: Servicing): Promise<Serviced> {
     };
     const restores = vmIds.map((vmId) => follow(vmId, 'restore', startRestore(servicing, vmId)));
     const saves = vmIds.map((vmId) => follow(vmId, 'save', startSave(servicing, vmId)));
+    const opening = openGate(servicing, stopFor);
     await Promise.all([...restores, ...saves]);
+    await opening;
     // The VMs are back; an update that is still waiting for them, or stuck, has nothing to wait for any more.
     if (vmIds.length > 0) commitScope.cancel();
     await committing;
@@ -93,6 +94,18 @@ export async function serviceVms(servicing: Servicing): Promise<Serviced> {
 }
 
 const isOfOther = (error: unknown) => lastFailure(error).type === 'BarrierBroken';
+
+/** All steps of all VMs are issued, and the commit; that somebody is there who wants them to pause is said while they run. */
+async function openGate(
+  { hostId, generation }: Servicing,
+  stopFor: (reason: string, error: unknown) => Promise<void>,
+): Promise<void> {
+  try {
+    await hostStepCalls(hostId).openGate({ hostId, generation });
+  } catch (error) {
+    await stopFor('the VMs could not be let pause', error);
+  }
+}
 
 async function commit(
   { hostId, generation }: Servicing,
@@ -110,23 +123,20 @@ async function commit(
 /** A terminated parent must not take its VMs' runs with it: they are asked to end, and bring their VM back first. */
 const CHILD = {
   parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-  workflowTaskTimeout: '3s',
 } as const;
 
-const startSave = ({ hostId, vmWorkflowQueue }: Servicing, vmId: string) =>
+const startSave = ({ hostId }: Servicing, vmId: string) =>
   startChild<typeof fastSave>('fastSave', {
     ...CHILD,
     workflowId: fastSaveId(hostId, vmId),
-    taskQueue: vmWorkflowQueue,
     args: [{ hostId, vmId }],
     staticSummary: `fast save of ${vmId} on ${hostId}`,
   });
 
-const startRestore = ({ hostId, vmWorkflowQueue }: Servicing, vmId: string) =>
+const startRestore = ({ hostId }: Servicing, vmId: string) =>
   startChild<typeof fastRestore>('fastRestore', {
     ...CHILD,
     workflowId: fastRestoreId(hostId, vmId),
-    taskQueue: vmWorkflowQueue,
     args: [{ hostId, vmId }],
     staticSummary: `fast restore of ${vmId} on ${hostId}`,
   });

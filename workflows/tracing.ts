@@ -76,7 +76,6 @@ export function interceptors(): WorkflowInterceptors {
     outbound: [
       {
         scheduleActivity: (input, next) => next(withContext(input)),
-        scheduleLocalActivity: (input, next) => next(withContext(input)),
         startChildWorkflowExecution: (input, next) => next(withContext(input)),
         continueAsNew: (input, next) => next(withContext(input)),
       },

@@ -1,16 +1,21 @@
 import { CancellationScope } from '@temporalio/workflow';
 import type { AdoptedStep, BeginRequest, Operation, VmDescription } from '../contract/host';
 import type { Handed, MigrationOperation } from '../contract/migration';
+import { toMs } from '../contract/durations';
+import { HARD_BLACKOUT_LIMIT } from '../contract/inputs';
 import {
   VM_STEPS,
   type Direction,
+  type InList,
+  type StepCall,
+  type StepLimits,
   type StepOutcome,
   type StepReport,
   type VmStep,
 } from '../contract/steps';
-import { retryWindow, stepKind } from '../planning/retry-windows';
-import { cancelled, failure, failureMessage, failureType } from './failures';
-import { hostCalls, stepActivity } from './host-steps';
+import { stepLimits } from '../planning/step-limits';
+import { cancelled, failureMessage, failureType } from './failures';
+import { hostCalls, issuedStep, lightStep } from './host-steps';
 import { failedAttempt } from './last-failure';
 import { parentRun, takeLease, thisRun } from './leases';
 import { showSteps } from './visibility';
@@ -98,45 +103,135 @@ export class VmOperation {
       this.#report(step, 'adopted', 0, 0);
       return next;
     }
-    const kind = stepKind(step, this.darkForMs);
-    const window = retryWindow(step, {
-      darkForMs: this.darkForMs,
-      budgetMs: this.settings.blackoutBudgetMs,
-      onlyForward: this.#onlyForward || this.#direction !== 'forward',
-      mayBeLeftOut: this.lease.mayBeLeftOut === true,
-    });
-    if (window.allMs === 0) {
-      throw failure(
-        'BlackoutBudgetSpent',
-        `${this.vmId} was dark for ${this.darkForMs.toFixed(0)} ms before ${step}.`,
-      );
+    const isDark = !this.running || BEGINS_BLACKOUT.has(step);
+    if (isDark && VM_STEPS[step].kind !== 'light') {
+      const withinMs = DARK_MS + (this.#limits(step, true).latestDarkMs ?? DARK_MS);
+      const issued = this.#issued(step, { after: null, length: 1 }, withinMs, handed);
+      return this.#answered(step, await issued);
     }
-    const call = {
-      hostId: this.hostId,
-      vmId: this.vmId,
-      generation: this.lease.generation,
-      direction: this.#direction,
-      // Of a VM that has left its source there is nothing else to be done when the budget is spent.
-      ...(window.latestDarkMs === undefined || (this.isOneOfTwo && this.#onlyForward)
-        ? {}
-        : { latestDarkMs: window.latestDarkMs }),
-      ...(handed === undefined ? {} : { handed }),
-    };
-    const activity = stepActivity(call, step, kind, this.settings.stepPlacement, window);
-    try {
-      const outcome = await CancellationScope.nonCancellable(() => activity(call));
-      this.darkForMs = outcome.darkForMs;
-      if (step === 'crossPointOfNoReturn' || step === 'relinquishVm') this.#onlyForward = true;
-      this.#report(step, outcome.status, outcome.ms, outcome.attempts);
-      return outcome;
-    } catch (error) {
-      this.#report(step, 'failed', 0, failedAttempt(error).attempt ?? 1);
-      throw new StepFailed(step, error);
-    }
+    const limits = this.#limits(step, isDark);
+    const call = { ...this.#call(limits), ...(handed === undefined ? {} : { handed }) };
+    const activity = lightStep(call, step, limits);
+    return this.#answered(step, await settled(() => activity(call)));
   }
 
   async performAll(steps: readonly VmStep[]): Promise<void> {
     for (const step of steps) await this.perform(step);
+  }
+
+  /**
+   * Issues the steps of a dark stretch together, while the VM may still run: the host performs them in this order, and
+   * nothing lies between them. Ends when each is answered; fails with the first that failed. A cancel withdraws them,
+   * unless the VM has crossed.
+   */
+  async issue<const Step extends VmStep>(steps: readonly Step[]): Promise<Answers<Step>> {
+    const answers: Partial<Record<VmStep, unknown>> = {};
+    const adopted = Math.min(steps.length, this.#adopted.length);
+    for (const step of steps.slice(0, adopted)) answers[step] = await this.perform(step);
+    const list = steps.slice(adopted);
+    const settledSoFar: Settled<Step>[] = [];
+    const all = list.map(async (step, i) => {
+      const place = { after: list[i - 1] ?? null, length: list.length };
+      settledSoFar[i] = await this.#issued(step, place, ISSUED_MS);
+    });
+    const withdrawal = this.#withdrawIfCancelled();
+    // After its own fence a run has nothing to learn from what that fence ends.
+    await Promise.race([Promise.all(all), withdrawal.done]);
+    await withdrawal.over();
+    for (const [i, step] of list.entries()) {
+      const answer = settledSoFar[i];
+      if (answer !== undefined && !(withdrawal.isDone && 'error' in answer))
+        answers[step] = this.#answered(step, answer);
+    }
+    if (!withdrawal.isDone) return answers as Answers<Step>;
+    this.darkForMs = this.lease.darkForMs;
+    throw cancelled(`The save of ${this.vmId} was cancelled.`);
+  }
+
+  #issued<Step extends VmStep>(
+    step: Step,
+    list: InList,
+    withinMs: number,
+    handed?: Handed,
+  ): Promise<Settled<Step>> {
+    const call = {
+      ...this.#call(this.#limits(step, true)),
+      ...{ list, ...(handed === undefined ? {} : { handed }) },
+    };
+    const activity = issuedStep(call, step, withinMs);
+    return settled(() => activity(call));
+  }
+
+  #call(limits: StepLimits) {
+    return {
+      hostId: this.hostId,
+      vmId: this.vmId,
+      generation: this.lease.generation,
+      direction: this.#direction,
+      ...limits,
+    } satisfies StepCall;
+  }
+
+  #limits(step: VmStep, isDark: boolean): StepLimits {
+    const { latestDarkMs, ...limits } = stepLimits(step, {
+      isDark,
+      budgetMs: this.settings.blackoutBudgetMs,
+      isUndoable: !this.#onlyForward && this.#direction === 'forward',
+      mayBeLeftOut: this.lease.mayBeLeftOut === true,
+    });
+    // Of a VM that has left its source there is nothing else to be done: it is tried for as long as it takes.
+    if (this.isOneOfTwo && this.#onlyForward)
+      return limits.attemptMs === undefined ? {} : { attemptMs: limits.attemptMs };
+    return latestDarkMs === undefined ? limits : { latestDarkMs, ...limits };
+  }
+
+  #answered<Step extends VmStep>(step: Step, answer: Settled<Step>): StepOutcome<Step> {
+    if ('error' in answer) {
+      this.#report(step, 'failed', 0, failedAttempt(answer.error).attempt ?? 1);
+      throw new StepFailed(step, answer.error);
+    }
+    const { outcome } = answer;
+    this.darkForMs = outcome.darkForMs;
+    if (outcome.status === 'notReached') return outcome;
+    if (step === 'crossPointOfNoReturn' || step === 'relinquishVm') this.#onlyForward = true;
+    this.#report(step, outcome.status, outcome.ms, outcome.attempts);
+    return outcome;
+  }
+
+  /** Until it is over, a cancel withdraws what was issued, by the host's word. */
+  #withdrawIfCancelled() {
+    const scope = CancellationScope.current();
+    let isOver = this.#onlyForward;
+    let withdrawing: Promise<void> | undefined;
+    let tellDone: () => void = () => undefined;
+    const withdrawal = {
+      isDone: false,
+      done: new Promise<undefined>((resolve) => {
+        tellDone = () => {
+          resolve(undefined);
+        };
+      }),
+      over: async () => {
+        isOver = true;
+        await withdrawing;
+      },
+    };
+    const withdraw = async () => {
+      const { hostId, vmId } = this;
+      try {
+        this.#take(await hostCalls(hostId, vmId).withdrawUnlessCrossed(hostId, vmId, thisRun()));
+        withdrawal.isDone = !this.crossed;
+        if (withdrawal.isDone) tellDone();
+      } catch {
+        // The host could not be asked: then what it answers to the steps decides, as without a cancel.
+      }
+    };
+    scope.cancelRequested.catch(() => {
+      // A scope that cannot be cancelled hears of the cancel too.
+      if (!isOver && scope.consideredCancelled)
+        withdrawing = CancellationScope.nonCancellable(withdraw);
+    });
+    return withdrawal;
   }
 
   /** From here on keys of their own: a step that a restore has done already is to be done once more, on another VF. */
@@ -164,15 +259,17 @@ export class VmOperation {
    * which of the two it is: the mark may be set although the reply was lost.
    */
   async fence(): Promise<void> {
-    this.lease = await hostCalls(this.hostId, this.vmId).fenceOperation(
-      this.hostId,
-      this.vmId,
-      thisRun(),
+    this.#take(
+      await hostCalls(this.hostId, this.vmId).fenceOperation(this.hostId, this.vmId, thisRun()),
     );
+    this.#direction = this.crossed ? 'recover' : 'undo';
+  }
+
+  #take(lease: Operation): void {
+    this.lease = lease;
     this.#adopted = [];
-    this.#onlyForward = this.lease.crossed;
-    this.#direction = this.lease.crossed ? 'recover' : 'undo';
-    this.darkForMs = this.lease.darkForMs;
+    this.#onlyForward = lease.crossed;
+    this.darkForMs = lease.darkForMs;
   }
 
   /** A restore by the same run that saved the VM: another lease, so that no late step of the save can do harm. */
@@ -207,6 +304,28 @@ export class VmOperation {
     if (outsideBlackout) showSteps(`${this.vmId} on ${this.hostId}`, this.steps);
   }
 }
+
+/** What the steps of a list came to; none of those that were not reached. */
+export type Answers<Step extends VmStep> = { readonly [Each in Step]?: StepAnswer<Each> };
+type Settled<Step extends VmStep> =
+  { readonly outcome: StepOutcome<Step> } | { readonly error: unknown };
+
+/** Whatever comes of it is looked at in its turn: a rejection that nobody awaits would fail the workflow task for ever. */
+const settled = async <Step extends VmStep>(
+  performed: () => Promise<StepOutcome<Step>>,
+): Promise<Settled<Step>> => {
+  try {
+    return { outcome: await CancellationScope.nonCancellable(performed) };
+  } catch (error) {
+    return { error };
+  }
+};
+
+const BEGINS_BLACKOUT: ReadonlySet<VmStep> = new Set<VmStep>(['pauseVm', 'suspendVm']);
+/** For the host to answer what a dark step has come to: it counts the step's own limits itself, ms. */
+const DARK_MS = toMs(HARD_BLACKOUT_LIMIT);
+/** The VMs of a host may take so long to be prepared, and then as long as the longest blackout, ms. */
+const ISSUED_MS = 600_000 + 2 * DARK_MS;
 
 const isOf = <Step extends VmStep>(
   adopted: AdoptedStep,

@@ -10,16 +10,14 @@ const DARK_SECONDS = [0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 7.5, 1
 const SHARES = [0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.5, 2];
 
 /**
- * The bounds of our histograms, and of one of the SDK's, by name. The SDK takes them when the process's runtime is made
- * (`workers/telemetry.ts`), before there is a meter.
+ * The bounds of our histograms, by name. The SDK takes them when the process's runtime is made (`workers/telemetry.ts`),
+ * before there is a meter.
  */
 export const HISTOGRAM_BUCKETS: Record<string, number[]> = {
   holdfast_step_duration_seconds: STEP_SECONDS,
   holdfast_blackout_duration_seconds: DARK_SECONDS,
   holdfast_vf_outage_seconds: DARK_SECONDS,
   holdfast_blackout_budget_spent_ratio: SHARES,
-  // The SDK's own bounds begin at 50 ms, where most steps in place are long over. In ms, as all its latencies.
-  local_activity_execution_latency: [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 10_000],
 };
 
 /**
@@ -31,17 +29,17 @@ export const createInstruments = (meter: MetricMeter) => ({
     'holdfast_step_duration_seconds',
     'float',
     '',
-    'How long a step took on the host, over all its attempts; of a failed attempt, how long that one took.',
+    'How long a step took on the host, over all its attempts; of a failed attempt of a step by itself, how long that one took.',
   ),
   stepAttempts: meter.createCounter(
     'holdfast_step_attempts',
     '',
-    'Attempts of steps that were begun.',
+    'Attempts of steps: of a step by itself when one begins; of a step of a list when the host answers.',
   ),
   stepFailures: meter.createCounter(
     'holdfast_step_failures',
     '',
-    'Attempts of steps that failed, by the type of the failure.',
+    'Attempts of steps that failed, by the type of the failure; `retried` if the host succeeded with the step in the end.',
   ),
   blackout: meter.createHistogram(
     'holdfast_blackout_duration_seconds',

@@ -42,7 +42,7 @@ export function refuseIfTooDark(
   const tried =
     attempts === 0
       ? ''
-      : ` after ${String(attempts)} attempts${lastFailure === null ? '' : ` (${lastFailure})`}`;
+      : ` after ${String(attempts)} attempts${lastFailure === null ? '' : ` (${lastFailure.replace(/\.$/, '')})`}`;
   throw new HoldfastError(
     'BlackoutBudgetSpent',
     `${step} of ${call.vmId} was given up${tried}: the VM has been dark for ${dark.toFixed(0)} ms.`,

@@ -99,6 +99,10 @@ export function issueCommand<O extends CoreObjects, T>(
 export const reasonOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);
 
+/** The same without what to do, which is said once, at the end. */
+export const whatFailed = (error: unknown): string =>
+  error instanceof HoldfastError ? error.what : reasonOf(error);
+
 export const overtaken = ({ step, vmId }: Pick<CommandTarget, 'step' | 'vmId'>, command: string) =>
   new HoldfastError(
     'Fenced',

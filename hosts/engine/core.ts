@@ -29,7 +29,6 @@ export const newCoreHost = (
 ): CoreHost => ({
   hostId,
   bootId: BOOT_ID,
-  workerName: 'host-worker-1',
   vmIds,
   generation: 0,
   lease: null,

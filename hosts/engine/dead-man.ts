@@ -5,19 +5,26 @@ import { lacksVf } from '../../contract/results';
 import { ATTACH_VIRTUAL_FUNCTION, type StepCall, type VmStep } from '../../contract/steps';
 import { reasonOf } from './commands';
 import type { EngineHosts } from './engine-hosts';
+import { isDecided, isDown } from './gates';
+import { isAbandoned } from './mailbox';
+import { hasEnded, isStopped, type ProcessIdentity } from './process-identity';
 import type { CoreObjects } from './state';
+import { within } from './waiting';
 
-/** How often deadlines are looked at, ms. */
-const LOOK_EVERY_MS = 100;
+/** How often deadlines are looked at, and whether those who perform steps of dark VMs still live, ms. */
+const LOOK_EVERY_MS = 50;
+/** A process that has been stopped for so long while it keeps a VM dark is ended, ms. */
+const STOPPED_FOR_MS = 1_000;
 /** How long one attempt may be waited for: one that is stuck is superseded by the next. */
 const ATTEMPT_MS = 2_000;
 /** Attempts of one step before the VM is left to the next look. */
 const ATTEMPTS = 5;
 
 /**
- * Brings VMs back whose deadline passed while nobody else did: server, orchestrator and host worker may all be down.
- * Before the point of no return it undoes the save, after it it restores, on whichever stack is active. It fences
- * first, so that late steps of the run it replaces have no effect.
+ * Goes on with what was issued for a dark VM when the process that performs it has died, under the same generation and
+ * keys. And brings VMs back whose deadline passed while nobody else did: server, orchestrator and host worker may all be
+ * down. Before the point of no return it undoes the save, after it it restores, on whichever stack is active. For that it
+ * fences first, so that late steps of the run it replaces have no effect.
  */
 export class DeadMan<O extends CoreObjects> {
   readonly #busy = new Set<string>();
@@ -29,30 +36,91 @@ export class DeadMan<O extends CoreObjects> {
 
   async watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      for (const { hostId, vmId } of this.#overdue()) {
-        void this.#bringBack(hostId, vmId, signal);
+      for (const hostId of this.hosts.store.hostIds()) {
+        if (this.#isQuiet(hostId)) continue;
+        this.#goOn(hostId, signal);
+        for (const vmId of this.#overdue(hostId)) void this.#bringBack(hostId, vmId, signal);
       }
       await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 
-  #overdue(): { hostId: string; vmId: string }[] {
+  /** The number of the write since which no VM of the host is dark or has a deadline. */
+  readonly #quietSince = new Map<string, number>();
+
+  /** Nothing is to be looked for on a host where nothing has changed since nothing was. */
+  #isQuiet(hostId: string): boolean {
+    const { store, port } = this.hosts;
+    const { writes = 0, vmIds } = store.host(hostId);
+    if (this.#quietSince.get(hostId) === writes) return true;
+    const isQuiet = vmIds
+      .map((vmId) => store.vm(hostId, vmId))
+      .every((vm) => vm.deadlineMs === null && port.image(vm).pausedAtMs === null);
+    if (isQuiet) this.#quietSince.set(hostId, writes);
+    return isQuiet;
+  }
+
+  readonly #stoppedSinceMs = new Map<number, number>();
+
+  /** Reads before it writes: a process that was stopped may hold the lock of all writers. */
+  #goOn(hostId: string, signal: AbortSignal): void {
+    const { store, performers } = this.hosts;
+    for (const vmId of store.host(hostId).vmIds) {
+      const performing = performers.listsOf(hostId, vmId).map(({ performer }) => performer);
+      for (const performer of performing) if (performer !== null) this.#endIfStopped(performer);
+      if (performing.some((performer) => performer !== null && isStopped(performer))) return;
+      if (performers.goOn(hostId, vmId)) this.say(`${hostId}/${vmId}: going on with its steps`);
+    }
+    this.#decideUpdate(hostId, signal);
+  }
+
+  #endIfStopped(performer: ProcessIdentity): void {
+    if (!isStopped(performer)) {
+      this.#stoppedSinceMs.delete(performer.pid);
+      return;
+    }
+    const sinceMs = this.#stoppedSinceMs.get(performer.pid) ?? performance.now();
+    this.#stoppedSinceMs.set(performer.pid, sinceMs);
+    if (performance.now() - sinceMs < STOPPED_FOR_MS) return;
+    this.say(`process ${performer.pid} is stopped and keeps VMs dark; ending it`);
+    process.kill(performer.pid, 'SIGKILL');
+  }
+
+  /**
+   * The commit waits in the process that was asked for it. When that one has died no new software is started that nobody
+   * may want any more: what has not begun is given up, what has begun is finished, or flipped back.
+   */
+  #decideUpdate(hostId: string, signal: AbortSignal): void {
+    const { servicing, mailbox } = this.hosts.store.host(hostId);
+    if (servicing === null || !isDown(servicing) || isDecided(servicing)) return;
+    const { commitArmedBy, generation, update, members } = servicing;
+    if (commitArmedBy === null || members.length === 0 || !hasEnded(commitArmedBy)) return;
+    if (update === 'committing') {
+      if (mailbox === null || !isAbandoned(mailbox)) return;
+      this.say(`${hostId}: finishing the update that was under way`);
+      void this.hosts
+        .askHost('commitUpdate', { hostId, generation }, signal)
+        .catch((error: unknown) => {
+          this.say(`${hostId}: ${reasonOf(error)}`);
+        });
+      return;
+    }
+    this.say(`${hostId}: nobody is left to commit its update; giving it up`);
+    this.hosts.giveUpUpdate(hostId);
+  }
+
+  /** Who has been dark longest comes first. */
+  #overdue(hostId: string): string[] {
     const { store, port } = this.hosts;
     const nowMs = store.nowMs();
     const pausedAtMs = (vm: O['vm']) => port.image(vm).pausedAtMs ?? 0;
-    return store.hostIds().flatMap((hostId) =>
-      store
-        .host(hostId)
-        .vmIds.map((vmId) => store.vm(hostId, vmId))
-        .filter(
-          (vm) =>
-            vm.deadlineMs !== null &&
-            vm.deadlineMs < nowMs &&
-            !this.#busy.has(`${hostId}/${vm.vmId}`),
-        )
-        .sort((a, b) => pausedAtMs(a) - pausedAtMs(b))
-        .map((vm) => ({ hostId, vmId: vm.vmId })),
-    );
+    return store
+      .host(hostId)
+      .vmIds.map((vmId) => store.vm(hostId, vmId))
+      .filter(({ deadlineMs }) => deadlineMs !== null && deadlineMs < nowMs)
+      .filter(({ vmId }) => !this.#busy.has(`${hostId}/${vmId}`))
+      .sort((a, b) => pausedAtMs(a) - pausedAtMs(b))
+      .map(({ vmId }) => vmId);
   }
 
   async #bringBack(hostId: string, vmId: string, signal: AbortSignal): Promise<void> {
@@ -123,11 +191,7 @@ export class DeadMan<O extends CoreObjects> {
     for (const step of steps) {
       for (let attempt = 1; ; attempt += 1) {
         try {
-          await this.hosts.perform(
-            step,
-            call,
-            AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS)]),
-          );
+          await within(ATTEMPT_MS, [signal], (over) => this.hosts.perform(step, call, over));
           break;
         } catch (error) {
           const again = error instanceof HoldfastError && FAILURES[error.type].retryable;

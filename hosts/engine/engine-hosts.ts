@@ -22,8 +22,14 @@ import type {
   MigrationRequest,
   ReceptionRequest,
 } from '../../contract/migration';
-import { vmWorkflowQueue } from '../../contract/queues';
-import type { AnyStep, HostStepCall } from '../../contract/steps';
+import type {
+  AnyStep,
+  HostStep,
+  HostStepCall,
+  StepCall,
+  StepOutcome,
+  VmStep,
+} from '../../contract/steps';
 import type { HostDriver } from '../host-driver';
 import { admitHost } from './admission';
 import { adopt } from './adoption';
@@ -41,6 +47,7 @@ import {
 } from './leases';
 import { vmOperationsOf, type VmOperations } from './operations';
 import { describeHolder, sameHolder } from './phase';
+import { Performers } from './performers';
 import type { Port } from './port';
 import { refused } from './refused';
 import type { CoreHost, CoreObjects } from './state';
@@ -56,12 +63,14 @@ interface VmOfHost {
 export class EngineHosts<O extends CoreObjects> implements HostDriver {
   readonly #engine: StepEngine<O>;
   readonly #operations: VmOperations<O>;
+  readonly performers: Performers<O>;
 
   constructor(
     readonly store: HostStore<O>,
     readonly port: Port<O>,
   ) {
     this.#engine = new StepEngine(store, port);
+    this.performers = new Performers(store, port, this.#engine);
     this.#operations = vmOperationsOf(port);
   }
 
@@ -125,7 +134,7 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
     });
   }
 
-  #registration({ hostId, workerName }: CoreHost): HostRegistration {
+  #registration({ hostId }: CoreHost): HostRegistration {
     const unsupported = Object.entries({
       ...this.#operations,
       ...this.port.hostOperations,
@@ -133,7 +142,6 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
     return {
       hostId,
       driver: this.port.driver,
-      vmWorkflowQueue: vmWorkflowQueue(workerName),
       faults: this.port.faults,
       ...(unsupported.length === 0 ? {} : { unsupported }),
     };
@@ -183,6 +191,16 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
     return operation;
   }
 
+  async withdrawUnlessCrossed(hostId: string, vmId: string, holder: Holder): Promise<Operation> {
+    const operation = await this.begin('withdrawUnlessCrossed', { hostId, vmId }, (o) =>
+      o.vm.pointOfNoReturn !== null && sameHolder(o.vm.lease?.holder, holder) && o.vm.lease !== null
+        ? operationOf(this.port, o, o.vm.lease)
+        : fence(this.port, o, holder, 'its run was cancelled'),
+    );
+    if (!operation.crossed) await this.port.fence?.(hostId, vmId, operation.generation);
+    return operation;
+  }
+
   /** For the dead-man alone: takes the VM from whoever holds it. */
   async takeForDeadMan(hostId: string, vmId: string): Promise<Operation> {
     const operation = await this.begin('takeForDeadMan', { hostId, vmId }, (o) =>
@@ -193,6 +211,14 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
   }
 
   readonly perform: HostDriver['perform'] = (...asked) => this.#engine.perform(...asked);
+
+  async ask<Step extends VmStep>(
+    step: Step,
+    call: StepCall,
+    signal: AbortSignal,
+  ): Promise<StepOutcome<Step>> {
+    return this.performers.ask(step, call, signal) as Promise<StepOutcome<Step>>;
+  }
 
   acquireHost(hostId: string, holder: Holder, takeOverFrom?: Holder): Promise<number> {
     return settled(() =>
@@ -226,9 +252,11 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
           order,
           members: order.vms.map((vm) => vm.vmId),
           leftOut: [],
-          commitArmed: false,
+          commitArmedBy: null,
+          pauseUntilMs: null,
           notice: null,
           quiet: [],
+          armed: [],
           restoreWaiting: [],
           paused: [],
           saved: [],
@@ -252,6 +280,14 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
 
   readonly performHost: HostDriver['performHost'] = (...asked) =>
     this.#engine.performHost(...asked);
+
+  async askHost<Step extends HostStep>(
+    step: Step,
+    call: HostStepCall,
+    signal: AbortSignal,
+  ): Promise<StepOutcome<Step>> {
+    return this.performers.askHost(step, call, signal) as Promise<StepOutcome<Step>>;
+  }
 
   abortServicing(call: HostStepCall, reason: string): Promise<{ readonly crossed: boolean }> {
     return settled(() =>

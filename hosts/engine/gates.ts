@@ -1,3 +1,4 @@
+import { HoldfastError } from '../../contract/failures';
 import { refused } from './refused';
 import type { CoreHost, CoreObjects, CoreVm, ServicingState } from './state';
 
@@ -11,7 +12,7 @@ export function memberOf(o: Pick<CoreObjects, 'host' | 'vm'>): ServicingState | 
 }
 
 const reached =
-  (stage: 'quiet' | 'restoreWaiting' | 'paused' | 'saved' | 'admitted' | 'resumed') =>
+  (stage: 'quiet' | 'armed' | 'restoreWaiting' | 'paused' | 'saved' | 'admitted' | 'resumed') =>
   (host: CoreHost, vmId: string): void => {
     const { servicing } = host;
     if (servicing?.members.includes(vmId) === true && !servicing[stage].includes(vmId)) {
@@ -33,7 +34,9 @@ export function isNextToPrepare(o: Pick<CoreObjects, 'host' | 'vm'>): boolean {
 export const isNotedQuiet = (o: Pick<CoreObjects, 'host' | 'vm'>): boolean =>
   memberOf(o)?.quiet.includes(o.vm.vmId) !== false;
 
-/** The restore has prepared all it can and waits at its gate. */
+/** All steps of the save wait on the host, and the VM is quiet. */
+export const markArmed = reached('armed');
+/** The restore has prepared all it can, and all its steps wait on the host. */
 export const markRestoreWaiting = reached('restoreWaiting');
 export const markPaused = reached('paused');
 export const markSaved = reached('saved');
@@ -43,7 +46,18 @@ export const markResumed = reached('resumed');
 
 /** Nothing is left that could be done while the VMs still run: all saves, restores and the commit wait on the host. */
 export const isPrepared = (s: ServicingState): boolean =>
-  s.commitArmed && s.members.every((id) => s.quiet.includes(id) && s.restoreWaiting.includes(id));
+  s.commitArmedBy !== null && allIn(s, s.armed) && allIn(s, s.restoreWaiting);
+
+/** How long VMs may begin to pause once a live call has opened the gate, ms. */
+export const PAUSE_WITHIN_MS = 30_000;
+
+/** Nobody pauses a VM that nobody asks for any more: the live call that opened its gate was not long ago. */
+export function refuseIfTooLate(o: Pick<CoreObjects, 'host' | 'vm' | 'nowMs'>): void {
+  const untilMs = memberOf(o)?.pauseUntilMs ?? null;
+  if (untilMs === null || o.nowMs <= untilMs) return;
+  const why = `the gate was opened ${((o.nowMs - untilMs + PAUSE_WITHIN_MS) / 1_000).toFixed(1)} s ago`;
+  throw new HoldfastError('BarrierBroken', `${o.vm.vmId} does not pause: ${why}.`);
+}
 
 /** The VM is down: from here the lease is its restore's. */
 export function markDown(host: CoreHost, vm: CoreVm): void {
@@ -103,11 +117,35 @@ export function updateDueByMs({ deadlineMs, lease }: CoreVm): number | null {
 
 /** At most `parallelism` restores at a time, in the order in which the VMs went dark. */
 export function isNextToRestore(o: CoreObjects, s: ServicingState): boolean {
-  if (s.admitted.includes(o.vm.vmId)) return true;
-  const underWay = s.admitted.filter((id) => !s.resumed.includes(id)).length;
-  const darkest = s.paused.find((id) => s.down.includes(id) && !s.admitted.includes(id));
-  return underWay < s.order.parallelism && darkest === o.vm.vmId;
+  return s.admitted.includes(o.vm.vmId) || nextToRestore(s).includes(o.vm.vmId);
 }
+
+function nextToRestore(s: ServicingState): readonly string[] {
+  const underWay = s.admitted.filter((id) => !s.resumed.includes(id)).length;
+  const darkest = s.paused.filter((id) => s.down.includes(id) && !s.admitted.includes(id));
+  return darkest.slice(0, Math.max(0, s.order.parallelism - underWay));
+}
+
+/** What those who wait at a gate wait for: they are woken when it changes, and by nothing else. */
+export const GATES = {
+  /** A turn to be prepared. */
+  prepare: ({ quiet, members, aborted }) => `${quiet.length} ${members.length} ${aborted !== null}`,
+  pause: (s) => `${isPrepared(s)} ${s.pauseUntilMs} ${s.aborted !== null}`,
+  cross: (s) => `${s.crossed} ${isSaved(s)} ${s.aborted !== null}`,
+  commit: (s) =>
+    `${s.update} ${isDown(s)} ${isResumed(s)} ${s.members.length} ${s.aborted !== null}`,
+  /** The update, and a turn to be restored. */
+  restore: (s) =>
+    `${s.update} ${s.aborted !== null} ${isDecided(s) ? nextToRestore(s).join() : ''}`,
+} as const satisfies Record<string, (s: ServicingState) => string>;
+export type Gate = keyof typeof GATES;
+
+const allIn = ({ members }: ServicingState, reached: readonly string[]): boolean =>
+  // Asked at each write of the host: most times too few have come that far.
+  reached.length >= members.length && members.every((id) => reached.includes(id));
+export const isSaved = (s: ServicingState) => allIn(s, s.saved);
+export const isDown = (s: ServicingState) => allIn(s, s.down);
+export const isResumed = (s: ServicingState) => allIn(s, s.resumed);
 
 /** Whether a VM that cannot be saved is left out alone: by policy, and only where the update is per VM. */
 export const leavesOut = ({ order }: ServicingState): boolean =>

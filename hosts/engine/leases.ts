@@ -10,6 +10,7 @@ import {
   markAdmitted,
   markPaused,
   markResumed,
+  refuseIfTooLate,
 } from './gates';
 import { leaveMailboxes } from './mailbox';
 import { darkForMs, describeHolder, phaseOf, sameHolder } from './phase';
@@ -96,7 +97,8 @@ export function issueLease(
       : { ...order.settings, mode: member.mode };
   if (order === undefined)
     vm.faults = [...request.faults.filter((f) => (f.vmId ?? vm.vmId) === vm.vmId)];
-  return { generation: vm.generation, holder: request.holder, kind, settings };
+  const servicing = order === undefined ? {} : { servicing: o.host.servicing?.generation ?? 0 };
+  return { generation: vm.generation, holder: request.holder, kind, settings, ...servicing };
 }
 
 export function beginSave<O extends CoreObjects>(
@@ -107,7 +109,7 @@ export function beginSave<O extends CoreObjects>(
   const { vm, host } = o;
   if (vm.lease !== null && sameHolder(vm.lease.holder, request.holder))
     return operationOf(port, o, vm.lease);
-  servicingOf(o, request);
+  const servicing = servicingOf(o, request);
   refuseQuarantined(host);
   const image = port.image(vm);
   const phase = phaseOf(vm, image);
@@ -126,6 +128,7 @@ export function beginSave<O extends CoreObjects>(
   }
   port.refuseUnready?.(vm);
   // What a closed run left under way is over; what the restore of the same servicing run prepares goes on.
+  if (vm.nextLease?.servicing !== servicing?.generation) vm.nextLease = null;
   if (vm.nextLease === null) emptyMailboxes(port, o);
   vm.lease = issueLease(o, request, 'save');
   if (!interrupted) noteBefore(port, o);
@@ -218,11 +221,14 @@ export function fence<O extends CoreObjects>(
       { phase: phaseOf(vm, image) },
     );
   }
-  const { settings } = held;
+  const { settings, servicing } = held;
   vm.generation += 1;
   emptyMailboxes(port, o);
   const kind = image.running ? held.kind : 'recovery';
-  vm.lease = { generation: vm.generation, holder, kind, settings };
+  vm.lease = {
+    ...{ generation: vm.generation, holder, kind, settings },
+    ...(servicing === undefined ? {} : { servicing }),
+  };
   // Past the mark the save only goes forward, so its restore still follows.
   if (vm.pointOfNoReturn === null) vm.nextLease = null;
   if (vm.deadlineMs !== null) vm.deadlineMs = Math.max(vm.deadlineMs, nowMs + FENCE_EXTENSION_MS);
@@ -253,7 +259,9 @@ export function takeForDeadMan<O extends CoreObjects>(port: Port<O>, o: O): Oper
 }
 
 /** The blackout begins: its clock, and the deadline by which the dead-man would end it. Answers the deadline. */
-export function blackoutBegins({ host, vm, nowMs }: CoreObjects): number {
+export function blackoutBegins(o: CoreObjects): number {
+  refuseIfTooLate(o);
+  const { host, vm, nowMs } = o;
   markPaused(host, vm.vmId);
   const deadlineMs = nowMs + (vm.lease?.settings.blackoutBudgetMs ?? 0);
   vm.deadlineMs = deadlineMs;
@@ -278,7 +286,6 @@ export function blackoutEnds({ host, vm }: CoreObjects, blackoutMs: number): voi
 
 const NO_SETTINGS = {
   holdMode: 'instruct-skip',
-  stepPlacement: 'in-place',
   virtualFunctionRestore: 'step-by-step',
   blackoutBudgetMs: toMs(HARD_BLACKOUT_LIMIT),
   maxSavedForMs: toMs('5m'),

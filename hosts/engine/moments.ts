@@ -59,6 +59,8 @@ export const CORE_HOST_MOMENTS = {
   servicing: {
     generation: 'none',
     order: 'none',
+    commitArmedBy: 'none',
+    pauseUntilMs: 'host',
     notice: { untilMs: 'host', dueMs: { each: 'host' } },
   },
   faults: 'none',

@@ -1,3 +1,4 @@
+import type { Gate } from './gates';
 import type { HoldfastError } from '../../contract/failures';
 import type { Handed } from '../../contract/migration';
 import type { AnyStep, EvidenceOf } from '../../contract/steps';
@@ -62,8 +63,12 @@ export interface Operation<O, Evidence = object, Runner = Commands<O>> {
   readonly preparation?: true;
   /** It only looks: no result of it is kept, a repeat looks again. */
   readonly looks?: true;
+  /** What it waits for of its servicing run; nothing else wakes it. Absent: it does not wait for others. */
+  readonly waitsAt?: Gate | 'own resume';
+  /** Whether nothing is left to be done of the list that it was issued in. */
+  endsList?(reason: string | undefined): boolean;
   /** Tells the host that the step waits; repeated by every attempt. */
-  arrive?(o: O): void;
+  arrive?(o: O, generation: number): void;
   /** For steps that wait: whether the time has come. Throws when it never will. */
   ready?(o: O, generation: number): boolean;
   /** For steps that wait for a time too: the next moment at which `ready` may answer otherwise without a change. */

@@ -1,7 +1,7 @@
 import { HoldfastError } from '../../contract/failures';
 import type { JournalEntry } from '../../contract/host';
 import type { AnyStep, EvidenceOf, StepOutcome } from '../../contract/steps';
-import { reasonOf } from './commands';
+import { reasonOf, whatFailed } from './commands';
 import { isBlocked, leaveMailboxes, owns, takeMailboxes } from './mailbox';
 import type { Commands, Operation, Says } from './operation';
 import type { Attempt } from './port';
@@ -73,7 +73,7 @@ export class StepPerformance<O, Step extends AnyStep> {
     if (operation.arrive !== undefined) {
       s.update((o) => {
         if (s.vmId === null) s.admit(o);
-        operation.arrive?.(o);
+        operation.arrive?.(o, s.generation);
       });
     }
     const claim = await this.#claim();
@@ -280,7 +280,7 @@ export class StepPerformance<O, Step extends AnyStep> {
     this.s.update((o) => {
       const [own, ...devices] = this.s.boxes(o);
       if (own.mailbox !== null && owns(own, intent))
-        own.mailbox = { ...own.mailbox, ended: true, lastFailure: reasonOf(error) };
+        own.mailbox = { ...own.mailbox, ended: true, lastFailure: whatFailed(error) };
       leaveMailboxes(devices, intent);
       const type = error instanceof HoldfastError ? error.type : 'HostStepFailed';
       this.#journal(o, 'failed', type, reasonOf(error));

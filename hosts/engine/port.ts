@@ -121,4 +121,5 @@ export interface Port<O extends CoreObjects> {
 /** Steps that the engine performs by itself, for every driver. */
 export type GateStep = 'awaitPause' | 'crossPointOfNoReturn' | 'awaitUpdate' | 'awaitResume';
 export type LeaseStep = 'concludeSave' | 'verifyRestore' | 'endOperation' | 'strandVm';
-export type UpdateStep = 'stageUpdate' | 'commitUpdate' | 'rollBackUpdate' | 'verifyHost';
+export type UpdateStep =
+  'stageUpdate' | 'openGate' | 'commitUpdate' | 'rollBackUpdate' | 'verifyHost';

@@ -8,7 +8,8 @@ import type {
 } from '../../contract/host';
 import type { Holder } from '../../contract/ids';
 import type { Component, HoldMode, Mode } from '../../contract/inputs';
-import type { AnyStep, StepOutcome } from '../../contract/steps';
+import type { FailureType } from '../../contract/failures';
+import type { AnyStep, Direction, StepCall, StepOutcome, VmStep } from '../../contract/steps';
 import type { ProcessIdentity } from './process-identity';
 
 /**
@@ -43,6 +44,8 @@ export interface Lease {
   readonly holder: Holder;
   readonly kind: 'save' | 'restore' | 'recovery' | 'migration';
   readonly settings: OperationSettings;
+  /** The generation of the servicing run that it is for; absent: it is for none. */
+  readonly servicing?: number;
   /** The generation of the save that gave this lease to its restore when the VM was down. */
   readonly handedOnBy?: number;
   /** The steps that its holder, a fork, does not perform again; absent for every other lease. */
@@ -97,8 +100,10 @@ export interface ServicingState {
   /** VMs that must all have finished `saveVm` before any crosses; a VM that was left out is gone from it. */
   members: string[];
   leftOut: { vmId: string; reason: string }[];
-  /** The commit waits for the VMs. */
-  commitArmed: boolean;
+  /** The process in which the commit waits for the VMs; null: none yet. */
+  commitArmedBy: ProcessIdentity | null;
+  /** Until when VMs may pause, by the host's clock: a live call has opened the gate; null: none has. */
+  pauseUntilMs: number | null;
   /** When each guest acknowledges the notice (null: never), and until when that is waited for, by the host's clock. */
   notice: {
     readonly untilMs: number;
@@ -106,6 +111,8 @@ export interface ServicingState {
   } | null;
   /** VMs in the order in which they reached each stage. */
   quiet: string[];
+  /** All steps of its save wait on the host. */
+  armed: string[];
   restoreWaiting: string[];
   paused: string[];
   saved: string[];
@@ -132,8 +139,6 @@ export interface CoreHost extends Mailbox {
   readonly hostId: string;
   /** Of the kernel, when the state was last opened: the moments in it are of that boot's clock. */
   bootId: string;
-  /** Which host worker process serves it; its workflow queue is named after it. */
-  workerName: string;
   /** Those that live here; one that is on its way here, or that has left, is not among them. */
   vmIds: readonly string[];
   generation: number;
@@ -156,6 +161,30 @@ export interface CoreHost extends Mailbox {
   /** Forbidden ones, and how many of them there were when the latest servicing run was armed. */
   commands: { forbidden: number; forbiddenBeforeServicing?: number };
   invariants: { checked: number; violations: string[] };
+}
+
+/** Steps of one VM that were issued together; the host keeps their order, whoever performs them. */
+export interface IssuedList {
+  readonly vmId: string;
+  readonly generation: number;
+  readonly direction: Direction;
+  /** It is void in any other: the VM it was for is gone with its memory. */
+  readonly bootId: string;
+  /** As they arrived. */
+  readonly calls: readonly IssuedStep[];
+  /** The process that performs them; null: none has begun. */
+  readonly performer: ProcessIdentity | null;
+}
+export interface IssuedStep {
+  readonly step: VmStep;
+  readonly call: StepCall;
+}
+
+/** Why a step failed for good: what a repeat of it is answered. */
+export interface RecordedFailure {
+  readonly type: FailureType;
+  readonly what: string;
+  readonly facts: Readonly<Record<string, unknown>>;
 }
 
 /** What a host step works on. Fresh copies; written back together. */

@@ -22,7 +22,7 @@ import {
 } from './operations';
 import type { Attempt, HostObjectsOf, NotSupported, Port } from './port';
 import type { CoreObjects } from './state';
-import type { HostStore } from './store';
+import type { HostStore, Topic } from './store';
 
 /** Performs steps of VMs and of whole hosts: by one protocol, over the operations of engine and driver. */
 export class StepEngine<O extends CoreObjects> {
@@ -43,6 +43,12 @@ export class StepEngine<O extends CoreObjects> {
   readonly performHost: HostDriver['performHost'] = async (step, call, signal) =>
     new StepPerformance(this.store, this.#ofHost(step, call), signal).outcome();
 
+  /** Whether nothing is left to be done of the list in which the step was issued. */
+  endsList(step: VmStep, reason: string | undefined): boolean {
+    const operation = this.#ofVms[step];
+    return !('notSupported' in operation) && operation.endsList?.(reason) === true;
+  }
+
   #ofVm<Step extends VmStep>(step: Step, call: StepCall): Subject<O, Step> {
     const { store, port } = this;
     const { hostId, vmId, generation, handed = {} } = call;
@@ -52,11 +58,10 @@ export class StepEngine<O extends CoreObjects> {
       ...{ hostId, vmId, step, generation, operation, handed },
       key: `${vmId}/${generation}/${call.direction}/${step}`,
       topics: [
-        { hostId, vmId },
+        // Who waits for its VM to run again is not woken by each command of its restore.
+        ...(operation.waitsAt === 'own resume' ? [] : [{ hostId, vmId }]),
         ...(operation.usesDevices === true ? [{ hostId, of: 'devices' } as const] : []),
-        ...(operation.ready === undefined && operation.mayBegin === undefined
-          ? []
-          : [{ hostId, of: 'gates' } as const]),
+        ...waitsAt(hostId, vmId, operation),
       ],
       read: () => store.objects(hostId, vmId),
       update: (change) => store.update(hostId, vmId, change),
@@ -94,11 +99,12 @@ export class StepEngine<O extends CoreObjects> {
   #ofHost<Step extends HostStep>(step: Step, call: HostStepCall): Subject<HostObjectsOf<O>, Step> {
     const { store, port } = this;
     const { hostId, generation } = call;
+    const operation = supported(port.driver, step, this.#ofHosts[step]);
     return {
       ...{ hostId, vmId: null, step, generation, handed: {} },
-      operation: supported(port.driver, step, this.#ofHosts[step]),
+      operation,
       key: `host/${generation}/forward/${step}`,
-      topics: [{ hostId, of: 'gates' }],
+      topics: waitsAt(hostId, '', operation),
       read: () => store.hostObjects(hostId),
       update: (change) => store.updateHost(hostId, change),
       hostOf: ({ host }) => host,
@@ -127,6 +133,11 @@ export class StepEngine<O extends CoreObjects> {
       darkForMs: () => 0,
     };
   }
+}
+
+function waitsAt<O>(hostId: string, vmId: string, { waitsAt: of }: Operation<O>): readonly Topic[] {
+  if (of === undefined) return [];
+  return [of === 'own resume' ? { hostId, vmId, of: 'resume' } : { hostId, of }];
 }
 
 /** A step that the driver does not know is refused before anything is asked of the host. */

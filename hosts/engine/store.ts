@@ -2,9 +2,16 @@ import { EventEmitter } from 'node:events';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { HoldfastError } from '../../contract/failures';
 import type { Beginning, JournalEntry } from '../../contract/host';
-import type { AnyStep } from '../../contract/steps';
+import type { AnyStep, StepCall } from '../../contract/steps';
 import { hostNowMs } from './clock';
-import type { CoreObjects, HostObjects, RecordedOutcome } from './state';
+import { GATES, type Gate } from './gates';
+import type {
+  CoreObjects,
+  HostObjects,
+  IssuedList,
+  RecordedFailure,
+  RecordedOutcome,
+} from './state';
 
 /** Journal entries kept for each host; older ones are dropped. */
 const JOURNAL_LIMIT = 50_000;
@@ -20,6 +27,9 @@ export const UNCHANGED = Symbol('unchanged');
 
 export type Key = (string | number)[];
 
+/** Which list of a VM: one generation has one for each direction. */
+export type ListId = Pick<StepCall, 'hostId' | 'vmId' | 'generation' | 'direction'>;
+
 /**
  * Objects of one shape share its description: half the time of every transaction. By default 32 shapes are shared, fewer
  * than hosts have by now, and reading those beyond took a fifth of it.
@@ -30,10 +40,10 @@ const RECORDS = {
   maxSharedStructures: 256,
 } as const;
 
-/** What a step waits for a change of: one VM, the gates of its host's servicing run, or the devices of the host. */
+/** What a step waits for a change of: one VM, whether that VM runs again, a gate of its host, or the host's devices. */
 export type Topic =
-  | { readonly hostId: string; readonly vmId: string }
-  | { readonly hostId: string; readonly of: 'gates' | 'devices' };
+  | { readonly hostId: string; readonly vmId: string; readonly of?: 'resume' }
+  | { readonly hostId: string; readonly of: Gate | 'devices' };
 
 /** What the performance of a step keeps, and waits by. */
 export type StepRecords = Pick<
@@ -42,7 +52,7 @@ export type StepRecords = Pick<
 >;
 
 const nameOf = (topic: Topic): string =>
-  `${topic.hostId}/${'vmId' in topic ? `vm/${topic.vmId}` : topic.of}`;
+  `${topic.hostId}/${'vmId' in topic ? `${topic.of ?? 'vm'}/${topic.vmId}` : topic.of}`;
 
 /**
  * The state of the hosts of one directory, which any number of processes may open: the engine's and the driver's, in one
@@ -153,25 +163,37 @@ export abstract class HostStore<O extends CoreObjects> {
 
   /** Reads, changes and writes host and VM in one transaction; nothing is written if `change` throws, or says so. */
   update<T>(hostId: string, vmId: string, change: (o: O) => T): T {
-    const changed = { vm: false, gates: false, devices: false };
+    const changed: Topic[] = [];
+    const topicOf = (of: (typeof TOLD)[number]): Topic =>
+      of === 'own resume' ? { hostId, vmId, of: 'resume' } : { hostId, of };
     const result = this.root.transactionSync(() => {
       const o = this.objects(hostId, vmId);
-      const before = gatesMark(o.host);
-      const devicesBefore = this.devicesMark(o);
+      const before = this.#marks(o);
       const answer = change(o);
       if (answer === UNCHANGED) return answer;
-      changed.vm = true;
-      changed.gates = gatesMark(o.host) !== before;
-      changed.devices = this.devicesMark(o) !== devicesBefore;
+      const after = this.#marks(o);
+      changed.push({ hostId, vmId }, ...TOLD.filter((of) => before[of] !== after[of]).map(topicOf));
       this.#putHost(o.host);
       this.putObjects(o);
       this.putVm(hostId, o.vm);
       return answer;
     });
-    if (changed.vm) this.#tell({ hostId, vmId });
-    if (changed.gates) this.#tell({ hostId, of: 'gates' });
-    if (changed.devices) this.#tell({ hostId, of: 'devices' });
+    for (const topic of changed) this.#tell(topic);
     return result;
+  }
+
+  /** What others than the VM may wait for; told where it is another after a change. */
+  #marks(o: O): Readonly<Record<(typeof TOLD)[number], unknown>> {
+    const { servicing } = o.host;
+    const gates = Object.entries(GATES).map(([gate, mark]) => [
+      gate,
+      servicing === null ? null : `${servicing.generation} ${mark(servicing)}`,
+    ]);
+    return {
+      ...(Object.fromEntries(gates) as Record<Gate, string | null>),
+      devices: this.devicesMark(o),
+      'own resume': servicing?.resumed.includes(o.vm.vmId),
+    };
   }
 
   updateHost<T>(hostId: string, change: (o: HostObjects<O['host'], O['vm']>) => T): T {
@@ -240,6 +262,42 @@ export abstract class HostStore<O extends CoreObjects> {
     this.db.putSync(['result', hostId, key], outcome);
   }
 
+  /** Why a step failed for good. */
+  failure(hostId: string, key: string): RecordedFailure | undefined {
+    return this.db.get(['failure', hostId, key]) as RecordedFailure | undefined;
+  }
+
+  putFailure(hostId: string, key: string, failure: RecordedFailure): void {
+    this.db.putSync(['failure', hostId, key], failure);
+  }
+
+  list({ hostId, vmId, generation, direction }: ListId): IssuedList | undefined {
+    return this.db.get(['list', hostId, vmId, generation, direction]) as IssuedList | undefined;
+  }
+
+  /** Reads, changes and writes a list in one transaction; `change` answers the new one, or what it was given. */
+  updateList(id: ListId, change: (list: IssuedList | undefined) => IssuedList): IssuedList {
+    const { hostId, vmId, generation, direction } = id;
+    return this.root.transactionSync(() => {
+      const before = this.list(id);
+      const after = change(before);
+      if (after !== before) this.db.putSync(['list', hostId, vmId, generation, direction], after);
+      return after;
+    });
+  }
+
+  /** Oldest first. */
+  lists(hostId: string, vmId: string): IssuedList[] {
+    const range = { start: ['list', hostId, vmId, 0], end: ['list', hostId, vmId, Infinity] };
+    return [...this.db.getRange(range)].map(({ value }) => value as IssuedList);
+  }
+
+  /** Those of an operation that is over. */
+  dropLists(hostId: string, vmId: string, before: number): void {
+    for (const { generation, direction } of this.lists(hostId, vmId))
+      if (generation < before) this.db.removeSync(['list', hostId, vmId, generation, direction]);
+  }
+
   /** What `changed` is to be asked with; taken before looking, so that no change in between is missed. */
   seen(topics: readonly Topic[]): number {
     for (const { hostId } of topics) if (!this.#writes.has(hostId)) this.#knowsAllWrites(hostId);
@@ -286,11 +344,12 @@ export abstract class HostStore<O extends CoreObjects> {
 
   /** A change of the whole host, or by another process, may be of anything. */
   #tellAll(hostId: string): void {
-    this.#tell({ hostId, of: 'gates' });
-    this.#tell({ hostId, of: 'devices' });
-    for (const name of this.#changes.eventNames())
-      if (typeof name === 'string' && name.startsWith(`${hostId}/vm/`))
-        this.#tell({ hostId, vmId: name.slice(`${hostId}/vm/`.length) });
+    for (const of of [...GATE_NAMES, 'devices'] as const) this.#tell({ hostId, of });
+    for (const name of this.#changes.eventNames()) {
+      const [, host, what, vmId] = /^(.*)\/(vm|resume)\/(.*)$/.exec(String(name)) ?? [];
+      if (host === hostId && vmId !== undefined)
+        this.#tell(what === 'vm' ? { hostId, vmId } : { hostId, vmId, of: 'resume' });
+    }
   }
 
   /** Numbers each write of a host, so that other processes see that there was one. */
@@ -346,11 +405,5 @@ const beginningsOf = (hostId: string) => ({
   end: ['beginning', hostId, Number.MAX_SAFE_INTEGER],
 });
 
-/** Of all that a waiting step of another VM may read of the host: its lists only grow, but for the members. */
-function gatesMark({ servicing, lease }: CoreObjects['host']): string {
-  if (servicing === null) return `${lease?.generation}`;
-  const { members, quiet, restoreWaiting, paused, saved, down, admitted, resumed } = servicing;
-  const lists = [members, quiet, restoreWaiting, paused, saved, down, admitted, resumed];
-  const { generation, commitArmed, crossed, aborted, update } = servicing;
-  return `${lease?.generation} ${generation} ${lists.map(({ length }) => length).join(' ')} ${commitArmed} ${crossed} ${update} ${aborted !== null}`;
-}
+const GATE_NAMES = Object.keys(GATES) as Gate[];
+const TOLD = [...GATE_NAMES, 'devices', 'own resume'] as const;

@@ -9,7 +9,7 @@ import type { HostState, Objects, SimulatedHost, VmState } from './state';
 import type { SimulatorStore } from './store';
 
 /** Raised when the state of hosts changes so that an older one means something else. */
-const STATE_VERSION = 3;
+const STATE_VERSION = 4;
 
 /** A simulated host as it was at one moment of its clock. */
 export interface Simulation {
@@ -49,7 +49,6 @@ const simulation = z.object({
     z.looseObject({
       hostId: z.string(),
       seed: z.int(),
-      workerName: z.string(),
       vmIds: z.array(z.string()),
       generation: z.int(),
       journalSeq: z.int(),

@@ -45,6 +45,7 @@ export function noticeGuests(
     store.append(host, { ...entry, detail: detail ?? null });
   };
   return {
+    waitsAt: 'prepare',
     notApplicable: ({ host }) =>
       servicingOfHost(host).order.guestNoticeMs === undefined
         ? 'guests are not to be told'

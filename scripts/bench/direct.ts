@@ -9,7 +9,6 @@ import { Hosts } from '../../hosts/open-hosts';
 const SETTINGS: OperationSettings = {
   mode: 'modified',
   holdMode: 'instruct-skip',
-  stepPlacement: 'in-place',
   virtualFunctionRestore: 'step-by-step',
   blackoutBudgetMs: 10_000,
   maxSavedForMs: 60_000,

@@ -17,6 +17,7 @@ export interface Claim {
 
 const FAST_SAVE = 'workflows/fast-save.ts';
 const RESTORE_VM = 'workflows/restore-vm.ts';
+const FLOWS = 'contract/flows.ts';
 const SAVE = 'hosts/simulator/operations/save.ts';
 const TEAR_DOWN = 'hosts/simulator/operations/tear-down.ts';
 const RESTORE = 'hosts/simulator/operations/restore.ts';
@@ -66,7 +67,7 @@ export const CLAIMS: readonly Claim[] = [
     gist: 'Only if it is, the VSP is called to save the VF state into the runtime repository.',
     steps: ['saveVirtualFunctionState', 'writeVirtualFunctionInfo'],
     code: [
-      ...code(FAST_SAVE, 'saveVirtualFunction'),
+      ...code(FAST_SAVE, 'withoutVfRecordIn'),
       ...code(SAVE, 'saveVirtualFunctionState', 'withoutVfIfGone'),
       ...code('hosts/engine/commands.ts', 'issueCommand'),
     ],
@@ -81,7 +82,7 @@ export const CLAIMS: readonly Claim[] = [
     number: 6,
     gist: 'After the VM is saved, a bus interface that is still active is freed; the connection that was made through it stays.',
     steps: ['saveVm', 'resetVpciBusInterface'],
-    code: [...code(FAST_SAVE, 'tearDown'), ...code(TEAR_DOWN, 'resetVpciBusInterface')],
+    code: [...code(FLOWS, 'saveFlow'), ...code(TEAR_DOWN, 'resetVpciBusInterface')],
   },
   {
     number: 7,
@@ -107,7 +108,7 @@ export const CLAIMS: readonly Claim[] = [
     ],
     code: [
       ...code('workflows/fast-restore.ts', 'fastRestore'),
-      ...code(RESTORE_VM, 'restoreVirtualFunction'),
+      ...code(FLOWS, 'restoreFlow'),
       ...code(RESUME, 'resumeSyntheticAdapter'),
     ],
   },
@@ -161,10 +162,7 @@ export const CLAIMS: readonly Claim[] = [
     number: 17,
     gist: 'One function retrieves the ids, assigns the VF and restores its state: virtualFunctionRestore "one-step".',
     steps: ['retrieveAndRestoreVirtualFunction'],
-    code: [
-      ...code(RESTORE_VM, 'restoreVirtualFunction'),
-      ...code(RESTORE, 'retrieveAndRestoreVirtualFunction'),
-    ],
+    code: [...code(FLOWS, 'restoreFlow'), ...code(RESTORE, 'retrieveAndRestoreVirtualFunction')],
   },
   {
     number: 18,
@@ -185,7 +183,7 @@ export const CLAIMS: readonly Claim[] = [
       'writeVirtualFunctionInfo',
       'saveSyntheticAdapter',
     ],
-    code: [...code(FAST_SAVE, 'fastSave'), ...code('contract/flows.ts', 'saveFlow')],
+    code: [...code(FAST_SAVE, 'fastSave'), ...code(FLOWS, 'saveFlow')],
   },
   {
     number: 20,

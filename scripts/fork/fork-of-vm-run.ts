@@ -8,6 +8,7 @@ import {
 } from '../../contract/inputs';
 import { VM_STEPS, type VmStep } from '../../contract/steps';
 import { z } from '../../contract/zod';
+import { isNotReached } from '../replay/steps';
 import { changed, type Changes } from './changes';
 import { CannotFork } from './ended';
 import type { GrantedLease, OldRun } from './old-run';
@@ -56,15 +57,17 @@ export function forkOfVmRun(old: OldRun, type: VmRunType, at: string, changes: C
 const named = ({ workflowId, runId }: OldRun) => `${workflowId} (run ${runId})`;
 
 /**
- * As far as the history tells: every step up to the last one that was begun, and the one after it if it was done. What a
- * worker did in place, and died before it could say so, only the host knows: there all steps up to the next light one count.
+ * As far as the history tells: every step up to the last one that was begun, and the one after it if it was done. Of steps
+ * that were issued together and not answered only the host knows how far they came: there all of them count.
  */
 function reachedSteps(
   flow: readonly VmStep[],
   { account }: OldRun,
-  { adopted, settings }: GrantedLease,
+  { adopted }: GrantedLease,
 ): readonly VmStep[] {
-  const taken = account.steps.filter(({ name }) => flow.some((step) => step === name));
+  const taken = account.steps.filter(
+    (each) => !isNotReached(each) && flow.some((step) => step === each.name),
+  );
   const last = taken.reduce<{ index: number; isDone: boolean }>(
     (so, { name, status }) => {
       const index = flow.findIndex((step) => step === name);
@@ -72,18 +75,14 @@ function reachedSteps(
     },
     { index: adopted.length - 1, isDone: true },
   );
-  const next = last.isDone ? last.index + 1 : last.index;
-  const isUnsaid = (step: VmStep) =>
-    settings.stepPlacement === 'in-place' && VM_STEPS[step].kind !== 'light';
-  const told = flow.findIndex((step, index) => index >= next && !isUnsaid(step));
-  return flow.slice(0, told === -1 ? flow.length : told + 1);
+  return flow.slice(0, last.index + (last.isDone ? 2 : 1));
 }
 const IS_DONE: ReadonlySet<string> = new Set(['done', 'alreadyDone', 'notApplicable']);
 
 function choice({ account }: OldRun, reached: readonly VmStep[]): string {
   const took = account.steps
-    .map(({ name }) => name)
-    .filter((name) => Object.hasOwn(VM_STEPS, name));
+    .filter((step) => !isNotReached(step) && Object.hasOwn(VM_STEPS, step.name))
+    .map(({ name }) => name);
   return `The run took: ${took.join(', ') || 'no step'}. It can be forked at: ${reached.join(', ')}.`;
 }
 
@@ -133,7 +132,6 @@ function withLeaseSettings(
           maxSavedFor: `${String(settings.maxSavedForMs)}ms`,
         }
       : { virtualFunctionRestore: settings.virtualFunctionRestore }),
-    stepPlacement: settings.stepPlacement,
     blackoutBudget: `${String(settings.blackoutBudgetMs)}ms`,
   });
   const differing = had.filter(

@@ -49,12 +49,10 @@ export async function startFork(client: Client, old: OldRun, plan: Plan): Promis
 const LOOK_EVERY_MS = 100;
 
 /** Waits until the host has given the new run its VM; false where it ends without. */
-export async function isGranted(client: Client, run: NewRun): Promise<boolean> {
-  // Without a run id: steps in place go on in another run of the same id.
-  const handle = client.workflow.getHandle(run.workflowId);
+export async function isGranted(run: NewRun): Promise<boolean> {
   for (;;) {
-    if (leaseOf(await handle.fetchHistory()) !== null) return true;
-    if ((await handle.describe()).status.name !== 'RUNNING') return false;
+    if (leaseOf(await run.fetchHistory()) !== null) return true;
+    if ((await run.describe()).status.name !== 'RUNNING') return false;
     await delay(LOOK_EVERY_MS);
   }
 }
@@ -77,17 +75,14 @@ export type End =
   | { readonly status: 'failed'; readonly type: string; readonly message: string }
   | { readonly status: 'cancelled' | 'terminated'; readonly message: string };
 
-/** Follows it to its end, also where it goes on in another run of its id; null where the signal ends that first. */
+/** Follows it to its end; null where the signal ends that first. */
 export async function follow(
   client: Client,
   run: NewRun,
   signal: AbortSignal,
 ): Promise<End | null> {
   try {
-    const { workflowId } = run;
-    const result: unknown = await client.withAbortSignal(signal, () =>
-      client.workflow.getHandle(workflowId, run.firstExecutionRunId).result(),
-    );
+    const result: unknown = await client.withAbortSignal(signal, () => run.result());
     return { status: 'completed', result };
   } catch (error) {
     if (signal.aborted) return null;

@@ -1,25 +1,19 @@
 import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 import type { temporal } from '@temporalio/proto';
 import type { Holder } from '../../contract/ids';
-import {
-  HOLD_MODES,
-  MODES,
-  STEP_PLACEMENTS,
-  VIRTUAL_FUNCTION_RESTORES,
-} from '../../contract/inputs';
+import { HOLD_MODES, MODES, VIRTUAL_FUNCTION_RESTORES } from '../../contract/inputs';
 import { z } from '../../contract/zod';
 import { accountOf, type Account } from '../replay/account';
 import type { History } from '../recorded-runs/recorded-run';
 import { firstValue } from '../replay/values';
 import { CannotFork } from './ended';
 
-/** As much of the host's answer to `beginSave`, `beginRestore` or `fenceOperation` as a fork needs. */
+/** As much of the host's answer to a call that grants a lease as a fork needs. */
 const grantedLease = z.object({
   generation: z.int(),
   settings: z.object({
     mode: z.enum(MODES),
     holdMode: z.enum(HOLD_MODES),
-    stepPlacement: z.enum(STEP_PLACEMENTS),
     virtualFunctionRestore: z.enum(VIRTUAL_FUNCTION_RESTORES),
     blackoutBudgetMs: z.number(),
     maxSavedForMs: z.number(),
@@ -28,7 +22,12 @@ const grantedLease = z.object({
 });
 export type GrantedLease = z.output<typeof grantedLease>;
 
-const GRANTING: ReadonlySet<string> = new Set(['beginSave', 'beginRestore', 'fenceOperation']);
+const GRANTING: ReadonlySet<string> = new Set([
+  'beginSave',
+  'beginRestore',
+  'fenceOperation',
+  'withdrawUnlessCrossed',
+]);
 
 /** The run that is to be forked. */
 export interface OldRun extends Holder {
@@ -41,18 +40,14 @@ export interface OldRun extends Holder {
   readonly lease: GrantedLease | null;
 }
 
-/** The latest run, or the one that is named; of one that continued as new, the run that went on. */
+/** The latest run, or the one that is named. */
 export async function oldRun(
   client: Client,
   workflowId: string,
   wanted: string | undefined,
 ): Promise<OldRun> {
-  let run = await describe(client, workflowId, wanted);
-  let history = await client.workflow.getHandle(workflowId, run.runId).fetchHistory();
-  for (let next = continuedAs(history); next !== null; next = continuedAs(history)) {
-    run = await describe(client, workflowId, next);
-    history = await client.workflow.getHandle(workflowId, next).fetchHistory();
-  }
+  const run = await describe(client, workflowId, wanted);
+  const history = await client.workflow.getHandle(workflowId, run.runId).fetchHistory();
   const account = accountOf({ workflowId, history });
   const parent = parentOf(history);
   return {
@@ -94,9 +89,6 @@ export async function statusOf(client: Client, { workflowId, runId }: Holder): P
     throw error;
   }
 }
-
-const continuedAs = ({ events }: History): string | null =>
-  events?.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId ?? null;
 
 function parentOf({ events }: History): Holder | null {
   const { workflowId, runId } =

@@ -6,13 +6,7 @@ import { CannotRebuild, simulationOf, type Simulation } from '../../hosts/open-h
 import { buildOf } from '../build-id';
 import type { HostLine, Line } from '../recorded-runs/bundle-format';
 import { BundleUnreadable, bundleLines } from '../recorded-runs/read-bundle';
-import {
-  continuedAs,
-  continues,
-  started,
-  type RecordedRun,
-  type RunRef,
-} from '../recorded-runs/recorded-run';
+import { started, type RecordedRun, type RunRef } from '../recorded-runs/recorded-run';
 import type { Code } from '../recorded-runs/write-bundle';
 import { accountOf } from '../replay/account';
 import { CannotReplay } from '../replay/ended';
@@ -25,7 +19,7 @@ export interface Chosen {
   /** fastSave, fastRestore or serviceHost. */
   readonly type: string;
   readonly hostId: string;
-  /** It, the runs that it continues or continued as, and all below them; parents first. */
+  /** It, and all below it; parents first. */
   readonly runs: readonly RecordedRun[];
   /** How its host was when it took the host, or one VM of it. */
   readonly simulation: Simulation;
@@ -42,8 +36,6 @@ interface Entry extends RunRef {
   readonly hostId: string | null;
   readonly outcome: string;
   readonly detail: string | null;
-  readonly continues: string | undefined;
-  readonly continuedAs: string | undefined;
   readonly isFork: boolean;
   readonly buildIds: readonly string[];
 }
@@ -71,13 +63,12 @@ export async function chosenRun(file: string, runId?: string): Promise<Chosen> {
     const index = await indexOf(file);
     const run = theRun(index, runId);
     refuseUnfit(index, run);
-    const chain = chainOf(index, run);
-    const { beginning, hostId } = beginningOf(index, run, chain);
-    const wanted = withAllBelow(index, chain);
+    const { beginning, hostId } = beginningOf(index, run);
+    const wanted = withAllBelow(index, run);
     const simulation = simulationOf(beginning);
     const { runs, unrepeatable } = await collected(file, wanted, hostId, beginning.journalSeq);
     const { workflowId, type } = run;
-    const code = codeOf(index, chain);
+    const code = codeOf(index, run);
     return { workflowId, type, hostId, runs, simulation, code, unrepeatable };
   } catch (error) {
     if (error instanceof BundleUnreadable || error instanceof CannotRebuild)
@@ -115,8 +106,6 @@ function entryOf(line: Extract<Line, { kind: 'run' }>): Entry[] {
       hostId: textOf(field(input, 'hostId')),
       outcome,
       detail,
-      continues: continues(history),
-      continuedAs: continuedAs(history),
       isFork: field(input, 'adopt') !== undefined,
       buildIds,
     },
@@ -136,52 +125,37 @@ function theRun({ root, runs }: Index, runId: string | undefined): Entry {
 
 /** Only what takes a host or one of its VMs has a beginning there. */
 function refuseUnfit(index: Index, run: Entry): void {
-  const end = chainOf(index, run).at(-1) ?? run;
   if (!ACTED_OUT.has(run.type)) {
     throw new CannotReplay(
       `${named(run)} is of type ${run.type}; what can be acted out on a simulated host is one fastSave, fastRestore or serviceHost. ${insteadOf(index, run)}`,
     );
   }
-  if (end.outcome === 'open' || end.outcome === 'continued as new') {
+  if (run.outcome === 'open') {
     throw new CannotReplay(
-      `${named(end)} is still open where the bundle ends, so there is no end to come to. Export it again when it has ended.`,
+      `${named(run)} is still open where the bundle ends, so there is no end to come to. Export it again when it has ended.`,
     );
   }
-}
-
-/** It, with the runs that it continues and those that it continued as, oldest first. */
-function chainOf({ runs }: Index, run: Entry): readonly Entry[] {
-  const chain = [run];
-  for (let first = run; ;) {
-    const before = runs.find((entry) => entry.runId === first.continues);
-    if (before === undefined) break;
-    chain.unshift((first = before));
-  }
-  for (let last = run; ;) {
-    const next = runs.find((entry) => entry.runId === last.continuedAs);
-    if (next === undefined) break;
-    chain.push((last = next));
-  }
-  return chain;
 }
 
 /** The earliest one: a run that took a VM over takes it twice. */
 function beginningOf(
   index: Index,
   run: Entry,
-  chain: readonly Entry[],
 ): { readonly beginning: Beginning; readonly hostId: string } {
   const host = index.hosts.get(run.hostId ?? '');
-  const beginning = beginningsOf(host, chain).sort((a, b) => a.generation - b.generation)[0];
+  const beginning = beginningsOf(host, run).toSorted((a, b) => a.generation - b.generation)[0];
   if (host !== undefined && beginning !== undefined) return { beginning, hostId: host.hostId };
   throw new CannotReplay(
     `${named(run)} cannot be acted out: ${noBeginning(run, host)} ${insteadOf(index, run)}`,
   );
 }
 
-const beginningsOf = (host: HostLine | undefined, chain: readonly RunRef[]): Beginning[] =>
-  (host?.beginnings ?? []).filter(({ holder }) =>
-    chain.some((each) => each.runId === holder.runId && each.workflowId === holder.workflowId),
+const beginningsOf = (
+  host: HostLine | undefined,
+  { workflowId, runId }: RunRef,
+): readonly Beginning[] =>
+  (host?.beginnings ?? []).filter(
+    ({ holder }) => holder.runId === runId && holder.workflowId === workflowId,
   );
 
 function noBeginning({ isFork, parentRunId }: Entry, host: HostLine | undefined): string {
@@ -195,9 +169,9 @@ function noBeginning({ isFork, parentRunId }: Entry, host: HostLine | undefined)
 }
 
 /** A bundle has the code of one of its runs, which may be another one. */
-function codeOf({ code }: Index, chain: readonly Entry[]): Code | null {
+function codeOf({ code }: Index, { buildIds }: Entry): Code | null {
   const isIts = (buildId: string) => code !== null && codeIn(buildId) === codeIn(code.buildId);
-  return chain.some(({ buildIds }) => buildIds.some(isIts)) ? code : null;
+  return buildIds.some(isIts) ? code : null;
 }
 
 /** The same code has the same hash, whichever commit it was built at. */
@@ -212,8 +186,7 @@ function insteadOf(index: Index, { parentRunId }: Entry): string {
     (entry) =>
       ACTED_OUT.has(entry.type) &&
       entry.outcome !== 'open' &&
-      entry.continuedAs === undefined &&
-      beginningsOf(index.hosts.get(entry.hostId ?? ''), chainOf(index, entry)).length > 0,
+      beginningsOf(index.hosts.get(entry.hostId ?? ''), entry).length > 0,
   );
   const parent = able.filter((entry) => entry.runId === parentRunId);
   const failed = able.filter(({ outcome }) => outcome !== 'completed');
@@ -230,8 +203,8 @@ const named = ({ workflowId, runId }: RunRef): string => `${workflowId} (run ${r
 const endText = ({ outcome, detail }: Entry): string =>
   `${outcome}${detail === null ? '' : ` (${detail})`}`;
 
-function withAllBelow({ runs }: Index, chain: readonly Entry[]): ReadonlySet<string> {
-  const wanted = new Set(chain.map(({ runId }) => runId));
+function withAllBelow({ runs }: Index, run: Entry): ReadonlySet<string> {
+  const wanted = new Set([run.runId]);
   for (const { runId, parentRunId } of runs)
     if (parentRunId !== null && wanted.has(parentRunId)) wanted.add(runId);
   return wanted;

@@ -115,30 +115,23 @@ async function* eventsOfRuns(
   workflowId: string,
   stop: AbortSignal,
 ): AsyncGenerator<Event> {
-  let first: string | undefined;
+  let seen: string | undefined;
   for (;;) {
-    const latest = await firstRunId(client, workflowId);
-    if (latest === undefined || latest === first) {
+    const runId = await latestRunId(client, workflowId);
+    if (runId === undefined || runId === seen) {
       await delay(LOOK_AGAIN_MS, undefined, { signal: stop });
       continue;
     }
-    first = latest;
-    for (let runId: string | undefined = first; runId !== undefined;) {
-      let last: Event | undefined;
-      for await (const event of eventsAsTheyCome(client, { workflowId, runId }, stop)) {
-        last = event;
-        yield event;
-      }
-      runId = last?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId || undefined;
-    }
+    seen = runId;
+    yield* eventsAsTheyCome(client, { workflowId, runId }, stop);
   }
 }
 
-/** The first run of the chain that is the latest of this id; undefined if there is none yet. */
-async function firstRunId(client: Client, workflowId: string): Promise<string | undefined> {
+/** Undefined if there is no run of this id yet. */
+async function latestRunId(client: Client, workflowId: string): Promise<string | undefined> {
   try {
-    const { raw } = await client.workflow.getHandle(workflowId).describe();
-    return raw.workflowExecutionInfo?.firstRunId ?? undefined;
+    const { runId } = await client.workflow.getHandle(workflowId).describe();
+    return runId;
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return undefined;
     throw error;

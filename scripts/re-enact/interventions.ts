@@ -80,8 +80,7 @@ function longestPause(landmarks: readonly Landmark[], fromMs: number, toMs: numb
  * worker is given a task, and what it shows to people, differs from one time to another.
  */
 export const isLandmark = (event: Event): boolean =>
-  LANDMARKS.some((attributes) => event[attributes] != null) ||
-  event.markerRecordedEventAttributes?.markerName === 'core_local_activity';
+  LANDMARKS.some((attributes) => event[attributes] != null);
 
 const LANDMARKS = [
   'workflowExecutionStartedEventAttributes',

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { hostNowMs } from '../../hosts/engine/clock';
 import { loadProfile, type Hosts, type Simulation } from '../../hosts/open-hosts';
 import { startDevServer, type DevServer } from '../../tools/temporal/dev-server';
-import { HOST_WORKER_NAME, Stack } from '../stack';
+import { Stack } from '../stack';
 
 /** A host as it was, with workers and a server of its own, and nothing else on it. */
 export interface RebuiltHost {
@@ -68,7 +68,7 @@ async function stopAll(stack: Stack, server: DevServer): Promise<void> {
 
 function putHost(hosts: Hosts, { simulation, recordedAtMs }: Rebuild, hostMs: number): void {
   const wallShiftMs = recordedAtMs === null ? 0 : Date.now() - recordedAtMs;
-  hosts.rebuild(simulation, { hostMs, wallShiftMs }, HOST_WORKER_NAME);
+  hosts.rebuild(simulation, { hostMs, wallShiftMs });
 }
 
 /** How the person reaches a server of their own, with which keys and certificates, is not for this one. */

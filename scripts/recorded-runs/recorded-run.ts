@@ -36,10 +36,6 @@ export const started = ({ events }: History) =>
 export const continuedAs = ({ events }: History): string | undefined =>
   events?.at(-1)?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId || undefined;
 
-/** The run that this one continues. */
-export const continues = (history: History): string | undefined =>
-  started(history)?.continuedExecutionRunId || undefined;
-
 /** The workflow code that decided in this run, oldest first: what its worker called its build. */
 export const buildIds = ({ events }: History): string[] => [
   ...new Set(

@@ -107,9 +107,7 @@ function endOf(last: temporal.api.history.v1.IHistoryEvent | undefined): End {
   if (last?.workflowExecutionTimedOutEventAttributes) return end('timed out');
   const continued = last?.workflowExecutionContinuedAsNewEventAttributes;
   if (continued) {
-    return end('continued as new', {
-      detail: `run ${continued.newExecutionRunId ?? ''} on task queue ${continued.taskQueue?.name ?? ''}`,
-    });
+    return end('continued as new', { detail: `run ${continued.newExecutionRunId ?? ''}` });
   }
   return end('open');
 }

@@ -2,17 +2,18 @@ import { nextActionOf, rootOf, type Account } from './account';
 import type { Child } from './happenings';
 import type { Verdict } from './determinism';
 import type { Link } from './failure-chain';
+import { timedSteps } from './step-times';
 import { chainOf, firstFailure, type Node, type NodeRun } from './tree';
 
 interface JsonStep {
   readonly name: string;
-  readonly placement: 'task-queue' | 'in-place';
   readonly status: string;
   readonly reason: string | null;
   readonly attempts: number | null;
+  /** Before it began, for a worker and for its turn on the host. */
+  readonly waitedMs: number | null;
+  /** From its beginning to its end, over all attempts. */
   readonly ms: number | null;
-  readonly scheduleToStartMs: number | null;
-  readonly startToCloseMs: number | null;
   readonly darkForMs: number | null;
   readonly lastFailure: string | null;
 }
@@ -99,21 +100,16 @@ function runAsJson(run: NodeRun): JsonRun {
     detail: account.detail,
     buildIds: account.buildIds,
     failure: failureOf(run),
-    steps: account.steps.map(
-      ({ name, placement, status, reason, attempts, darkForMs, lastFailure, ...times }) => ({
-        name,
-        placement,
-        status,
-        reason,
-        attempts,
-        // The host's own time; for what is no step of a host, from schedule to close.
-        ms: times.hostMs ?? between(times.scheduledMs, times.closedMs),
-        scheduleToStartMs: between(times.scheduledMs, times.startedMs),
-        startToCloseMs: between(times.startedMs, times.closedMs),
-        darkForMs,
-        lastFailure,
-      }),
-    ),
+    steps: timedSteps([account]).map(({ step, beganMs, endedMs }) => ({
+      name: step.name,
+      status: step.status,
+      reason: step.reason,
+      attempts: step.attempts,
+      waitedMs: between(step.scheduledMs, beganMs),
+      ms: between(beganMs, endedMs),
+      darkForMs: step.darkForMs,
+      lastFailure: step.lastFailure,
+    })),
     children: account.children.map((child) => childAsJson(child, run.children)),
     happenings: account.happenings.map(({ what, outcome, atMs }) => ({
       what,
@@ -161,7 +157,7 @@ function failureOf(run: NodeRun): JsonFailure | null {
   const chain = chainOf(run);
   const [top, root] = [chain[0], rootOf(chain)];
   if (top === undefined) return null;
-  // A step in place of a child is named in the child's history only.
+  // The failure of a fleet names none of its hosts.
   const failedStep = [chain, firstFailure({ last: run })?.chain ?? []]
     .map((links) => links.findLast((link) => link.step !== null))
     .find((link) => link !== undefined);

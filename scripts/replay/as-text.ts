@@ -4,7 +4,8 @@ import { nextActionOf, rootOf, type Account, type Blackout } from './account';
 import { between, tookMs } from './as-json';
 import type { Verdict } from './determinism';
 import type { Link } from './failure-chain';
-import type { Step } from './steps';
+import { timedSteps, type TimedStep } from './step-times';
+import { isNotReached, outcomeOf } from './steps';
 import { allRuns, chainOf, firstFailure, runsOf, type Node, type NodeRun } from './tree';
 
 /** What a person reads: what the run was, what happened in it, how it ended and why, what to do. */
@@ -66,7 +67,7 @@ export function runText(account: Account): string {
     return `${vm}dark for ${ended ? '' : 'at least '}${ms.toFixed(1)} ms`;
   });
   return `${account.type} ${account.workflowId}: ${[
-    outcomeText(account),
+    endText(account),
     ...(took === null ? [] : [`${took.toFixed(0)} ms`]),
     ...dark,
   ].join(', ')}`;
@@ -114,11 +115,11 @@ function heading(account: Account, from: string): string {
     ...(continuedFrom === null ? [] : [`continues run ${continuedFrom}`]),
     `began ${startedMs === null ? 'at an unknown time' : new Date(startedMs).toISOString()}` +
       (took === null ? ', still open where the history ends' : `, took ${took.toFixed(0)} ms`),
-    `ended: ${outcomeText(account)}`,
+    `ended: ${endText(account)}`,
   ].join('\n');
 }
 
-const outcomeText = ({ outcome, detail }: Account): string =>
+const endText = ({ outcome, detail }: Account): string =>
   `${outcome}${detail === null ? '' : ` (${detail})`}`;
 
 const verdictText = (verdict: Verdict): string =>
@@ -135,64 +136,42 @@ function timeline(account: Account): string {
   return table === '' ? 'No step was taken.' : `${table}\n${LEGEND}`;
 }
 
-/** Steps, and what else happened, in the order of the history; empty if nothing did. */
+/** Steps, and what else happened, in the order of their beginnings; empty if nothing did. */
 function timelineTable(account: Account): string {
   const table = plainTable(
-    ['at', 'what', 'where', 'outcome', 'tries', 'waited', 'took', 'on host', 'dark for'],
-    [0, 4, 5, 6, 7, 8],
+    ['at', 'what', 'outcome', 'tries', 'waited', 'took', 'dark for'],
+    [0, 3, 4, 5, 6],
   );
   const at = (ms: number | null) => shown(between(account.startedMs, ms), 0);
   const rows = [
-    ...account.steps.map((step) => ({
-      eventId: step.eventId,
-      row: stepRow(step, at(step.scheduledMs)),
-    })),
+    ...timedSteps([account]).map((timed) => {
+      const atMs = timed.beganMs ?? timed.step.scheduledMs;
+      return { atMs, row: [at(atMs), ...stepCells(timed)] };
+    }),
     ...[
       ...account.happenings,
       ...account.children.map((child) => ({ ...child, what: `child ${child.workflowId}` })),
-    ].map(({ eventId, atMs, what, outcome }) => ({
-      eventId,
-      row: [at(atMs), what, '', outcome, '', '', '', '', ''],
-    })),
+    ].map(({ atMs, what, outcome }) => ({ atMs, row: [at(atMs), what, outcome, '', '', '', ''] })),
   ];
-  rows.sort((a, b) => a.eventId - b.eventId);
+  rows.sort((a, b) => (a.atMs ?? 0) - (b.atMs ?? 0));
   table.push(...rows.map(({ row }) => row));
   return rows.length === 0 ? '' : table.toString();
 }
 
 const LEGEND =
-  'All times in ms. waited: from schedule to the start of the last attempt; took: from schedule to close; on host: the host’s own ' +
-  'time, over all attempts; dark for: of the VM, at the end of the step. Empty or ?: the history does not tell.';
+  'All times in ms. at: when it began; waited: before that, for a worker and for its turn on the host; took: from its beginning ' +
+  'to its end, over all attempts; dark for: of the VM, at the end of the step. Empty or ?: the history does not tell.';
 
-function stepRow(step: Step, at: string): string[] {
-  const {
-    name,
-    placement,
-    status,
-    reason,
-    attempts,
-    scheduledMs,
-    startedMs,
-    closedMs,
-    hostMs,
-    darkForMs,
-    lastFailure,
-  } = step;
-  const why =
-    status === 'failed' || status === 'timed out'
-      ? lastFailure
-      : (attempts ?? 0) > 1 && lastFailure !== null
-        ? `after: ${lastFailure}`
-        : reason;
+function stepCells({ step, beganMs, endedMs }: TimedStep): string[] {
+  const { outcome, why } = outcomeOf(step);
+  const what = [step.name, why === null ? outcome : `${outcome}: ${why}`];
+  if (isNotReached(step)) return [...what, '', '', '', ''];
+  const { attempts, scheduledMs, darkForMs } = step;
   return [
-    at,
-    name,
-    placement === 'in-place' ? 'in place' : 'queue',
-    why === null ? status : `${status}: ${why}`,
+    ...what,
     String(attempts ?? '?'),
-    shown(between(scheduledMs, startedMs)),
-    shown(between(scheduledMs, closedMs)),
-    shown(hostMs),
+    shown(between(scheduledMs, beganMs)),
+    shown(between(beganMs, endedMs)),
     darkForMs === null || darkForMs === 0 ? '' : shown(darkForMs),
   ];
 }
@@ -242,8 +221,7 @@ function linkText({ type, message, step, child, attempt, retryState }: Link): st
     .filter((text) => text !== null)
     .join(', ');
   const suffix = retries === '' ? '' : ` (${retries})`;
-  if (step !== null)
-    return `the step ${step} failed${suffix}${type === 'local activity' ? ', in place' : ''}`;
+  if (step !== null) return `the step ${step} failed${suffix}`;
   if (child !== null) return `the child ${child} failed${suffix}`;
   return `${type}: ${message}${suffix}`;
 }

@@ -2,7 +2,6 @@ import { DeterminismViolationError } from '@temporalio/workflow';
 import { CannotReplay, EXIT } from './ended';
 import { likelyCause } from './likely-cause';
 import type { History } from '../recorded-runs/recorded-run';
-import { stepsOf } from './steps';
 import { eventTypeText } from './values';
 
 /** Whether today's workflow code asks for what the history has. */
@@ -48,21 +47,12 @@ function innerMessage(text: string): string {
 }
 
 function explain(message: string, history: History): string {
-  const renamed =
-    /(\S.*) type of (scheduled event|recorded marker) '(.*)' does not match .* '(.*)'/.exec(
-      message.replace('[TMPRL1100] Nondeterminism error: ', ''),
-    );
+  const renamed = /(\S.*) type of scheduled event '(.*)' does not match .* '(.*)'/.exec(
+    message.replace('[TMPRL1100] Nondeterminism error: ', ''),
+  );
   if (renamed) {
-    const [, kind = '', where, recorded = '', asked = ''] = renamed;
-    const what = where === 'recorded marker' ? 'local activity' : kind.toLowerCase();
-    return `The history has the ${what} "${recorded}", the code asks for "${asked}" instead.`;
-  }
-  const unasked = /Missing associated machine for LocalActivity\((\d+)\)/.exec(message);
-  if (unasked) {
-    const step = stepsOf(history).find(
-      (s) => s.placement === 'in-place' && s.activityId === unasked[1],
-    );
-    return `The history has the local activity ${named(step?.name)} (number ${unasked[1] ?? ''}) at this point, the code does not ask for it here.`;
+    const [, kind = '', recorded = '', asked = ''] = renamed;
+    return `The history has the ${kind.toLowerCase()} "${recorded}", the code asks for "${asked}" instead.`;
   }
   const unhandled =
     /(?:(.*) machine does not handle this event|No command scheduled for event).*HistoryEvent\(id: (\d+)/.exec(
@@ -75,15 +65,11 @@ function explain(message: string, history: History): string {
   return `The history and the code part: ${message.replace(/^\[TMPRL1100\] /, '')}.`;
 }
 
-const named = (name: string | undefined): string =>
-  name === undefined ? 'of a name that it does not tell' : `"${name}"`;
-
 /** Event 12 (ActivityTaskScheduled "saveVm"). */
 function eventText(eventId: number, history: History): string {
   const event = history.events?.[eventId - 1];
   const name =
     event?.activityTaskScheduledEventAttributes?.activityType?.name ??
-    event?.startChildWorkflowExecutionInitiatedEventAttributes?.workflowType?.name ??
-    stepsOf(history).find((s) => s.eventId === eventId)?.name;
+    event?.startChildWorkflowExecutionInitiatedEventAttributes?.workflowType?.name;
   return `event ${eventId} (${eventTypeText(event?.eventType)}${name === undefined ? '' : ` "${name}"`})`;
 }

@@ -1,8 +1,9 @@
 import type { Account } from './account';
-import { tookMs } from './as-json';
+import { between, tookMs } from './as-json';
 import { plainTable, runText, shown } from './as-text';
 import { differs, stepDiffers, type RunPair, type StepPair } from './difference';
-import type { Step } from './steps';
+import type { TimedStep } from './step-times';
+import { isNotReached } from './steps';
 
 /** Of more runs than this only those are shown that differ. */
 const SHOWN_IN_FULL = 24;
@@ -56,7 +57,7 @@ function stepsTable(steps: readonly StepPair[]): string {
   table.push(
     ...steps.map((pair) => [
       stepDiffers(pair) ? '≠' : '',
-      (pair.a ?? pair.b)?.name ?? '',
+      (pair.a ?? pair.b)?.step.name ?? '',
       ...cells(pair.a),
       ...cells(pair.b),
     ]),
@@ -65,14 +66,15 @@ function stepsTable(steps: readonly StepPair[]): string {
 }
 const WIDTH = 26;
 
-function cells(step: Step | null): string[] {
-  if (step === null) return ['–', '', '', ''];
-  const { status, reason, attempts, scheduledMs, closedMs, hostMs, darkForMs } = step;
-  const took = scheduledMs === null || closedMs === null ? hostMs : closedMs - scheduledMs;
+function cells(timed: TimedStep | null): string[] {
+  if (timed === null) return ['–', '', '', ''];
+  const { step, beganMs, endedMs } = timed;
+  if (isNotReached(step)) return ['not reached', '', '', ''];
+  const { status, reason, attempts, darkForMs } = step;
   return [
     reason === null ? status : `${status}: ${reason}`,
     String(attempts ?? '?'),
-    shown(took),
+    shown(between(beganMs, endedMs)),
     darkForMs === null || darkForMs === 0 ? '' : shown(darkForMs),
   ];
 }
@@ -85,7 +87,7 @@ export const differenceAsJson = (pairs: readonly RunPair[]) => ({
     a: runAsJson(pair.a),
     b: runAsJson(pair.b),
     steps: pair.steps.map((steps) => ({
-      name: (steps.a ?? steps.b)?.name,
+      name: (steps.a ?? steps.b)?.step.name,
       same: !stepDiffers(steps),
       a: stepAsJson(steps.a),
       b: stepAsJson(steps.b),
@@ -107,13 +109,13 @@ const runAsJson = (run: Account | null) =>
         blackouts: run.blackouts,
       };
 
-const stepAsJson = (step: Step | null) =>
-  step === null
+const stepAsJson = (timed: TimedStep | null) =>
+  timed === null
     ? null
     : {
-        status: step.status,
-        reason: step.reason,
-        attempts: step.attempts,
-        ms: step.hostMs,
-        darkForMs: step.darkForMs,
+        status: timed.step.status,
+        reason: timed.step.reason,
+        attempts: timed.step.attempts,
+        ms: between(timed.beganMs, timed.endedMs),
+        darkForMs: timed.step.darkForMs,
       };

@@ -1,13 +1,13 @@
 import { diffArrays } from 'diff';
 import type { Account } from './account';
-import type { Step } from './steps';
+import { timedSteps, type TimedStep } from './step-times';
 import { field, textOf } from './values';
 import { runsOf, type Node } from './tree';
 
 /** A step of the one run, of the other, or of both. */
 export interface StepPair {
-  readonly a: Step | null;
-  readonly b: Step | null;
+  readonly a: TimedStep | null;
+  readonly b: TimedStep | null;
 }
 
 /** A run of the one tree beside the run of the other that has its place; null where there is none. */
@@ -33,15 +33,16 @@ export function pairsOf(a: Node | null, b: Node | null): RunPair[] {
 }
 
 function pairOf(a: Account | null, b: Account | null): RunPair {
-  return { a, b, steps: stepPairs(a?.steps ?? [], b?.steps ?? []) };
+  const stepsIn = (run: Account | null) => (run === null ? [] : timedSteps([run]));
+  return { a, b, steps: stepPairs(stepsIn(a), stepsIn(b)) };
 }
 
 /** Steps of one name are the same step; the longest common sequence of them is what both did. */
-function stepPairs(a: readonly Step[], b: readonly Step[]): StepPair[] {
+function stepPairs(a: readonly TimedStep[], b: readonly TimedStep[]): StepPair[] {
   let [inA, inB] = [0, 0];
   const changes = diffArrays(
-    a.map(({ name }) => name),
-    b.map(({ name }) => name),
+    a.map(({ step }) => step.name),
+    b.map(({ step }) => step.name),
   );
   return changes.flatMap(({ added, removed, value }) =>
     value.map(() => ({
@@ -85,6 +86,6 @@ export const differs = ({ a, b, steps }: RunPair): boolean =>
 export const stepDiffers = ({ a, b }: StepPair): boolean =>
   a === null ||
   b === null ||
-  a.status !== b.status ||
-  a.reason !== b.reason ||
-  a.attempts !== b.attempts;
+  a.step.status !== b.step.status ||
+  a.step.reason !== b.step.reason ||
+  a.step.attempts !== b.step.attempts;

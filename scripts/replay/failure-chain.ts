@@ -25,25 +25,11 @@ export function failureChain(failure: Failure | null | undefined, steps: readonl
     const link = linkOf(at, known);
     // The host's own error lies under the failure that carries it over the wire, and says the same.
     if (links.at(-1)?.message === link.message) continue;
-    const local = known.find(
-      (s) => s.placement === 'in-place' && s.status === 'failed' && s.lastFailure === link.message,
-    );
-    // A local activity's failure is thrown as it is, without a link that names the step.
-    if (local !== undefined && links.at(-1)?.step !== local.name) links.push(localLink(local));
     links.push(link);
     if (at.childWorkflowExecutionFailureInfo) known = [];
   }
   return links;
 }
-
-const localLink = ({ name, attempts }: Step): Link => ({
-  type: 'local activity',
-  message: 'Local activity failed',
-  step: name,
-  child: null,
-  attempt: attempts,
-  retryState: null,
-});
 
 function linkOf(failure: Failure, steps: readonly Step[]): Link {
   const message = failure.message ?? '';

@@ -1,8 +1,9 @@
 import type { Account } from './account';
-import type { Step } from './steps';
+import { timedSteps, type TimedStep } from './step-times';
+import { isNotReached, type Step } from './steps';
 import { field, textOf } from './values';
 import { allRuns, firstFailure, type Node } from './tree';
-import { endMs, inOrder, vmMoments, type VmState } from './vm-states';
+import { vmMoments, type VmState } from './vm-states';
 
 interface Vm {
   readonly hostId: string;
@@ -18,7 +19,7 @@ export interface Stop {
   readonly what: string;
   readonly outcome: string;
   /** The step, where it is one. */
-  readonly step: Step | null;
+  readonly timed: TimedStep | null;
   /** The VM that its run is of; null for a run of a host or a fleet. */
   readonly vm: Vm | null;
   /** What the VM is from here on, where a step told. */
@@ -35,7 +36,8 @@ export interface Walk {
 export function walkOf(node: Node): Walk {
   const accounts = [...allRuns(node)].flatMap(({ account }) => account ?? []);
   const after = statesAfter(accounts);
-  const stops = accounts.flatMap((account) => stopsOf(account, after));
+  const timed = new Map(timedSteps(accounts).map((each) => [each.step, each]));
+  const stops = accounts.flatMap((account) => stopsOf(account, timed, after));
   // Sorting is stable: what ended at one time stays in the order of the history.
   stops.sort((a, b) => (a.atMs ?? Infinity) - (b.atMs ?? Infinity));
   const first = firstFailure(node);
@@ -58,15 +60,20 @@ function statesAfter(accounts: readonly Account[]): ReadonlyMap<Step, VmState> {
   }
   return new Map(
     [...byVm.values()].flatMap((its) =>
-      vmMoments(inOrder(its)).map(({ step, after }): [Step, VmState] => [step, after]),
+      vmMoments(its).map(({ step, after }): [Step, VmState] => [step, after]),
     ),
   );
 }
 
-function stopsOf(account: Account, states: ReadonlyMap<Step, VmState>): Stop[] {
-  const { type, workflowId, input, startedMs, closedMs, outcome, detail, steps } = account;
+function stopsOf(
+  account: Account,
+  times: ReadonlyMap<Step, TimedStep>,
+  states: ReadonlyMap<Step, VmState>,
+): Stop[] {
+  const { type, workflowId, input, startedMs, closedMs, outcome, detail } = account;
+  const steps = account.steps.filter((step) => !isNotReached(step));
   const [why] = account.chain;
-  const about = { account, vm: vmOf(account), step: null, after: null };
+  const about = { account, vm: vmOf(account), timed: null, after: null };
   const began: Stop = {
     ...about,
     eventId: 1,
@@ -85,10 +92,10 @@ function stopsOf(account: Account, states: ReadonlyMap<Step, VmState>): Stop[] {
     ...steps.map((step): Stop => ({
       ...about,
       eventId: step.eventId,
-      atMs: endMs(step),
+      atMs: times.get(step)?.endedMs ?? step.scheduledMs,
       what: step.name,
       outcome: step.reason === null ? step.status : `${step.status}: ${step.reason}`,
-      step,
+      timed: times.get(step) ?? null,
       after: states.get(step) ?? null,
     })),
     ...account.happenings.map((happening): Stop => ({ ...about, ...happening })),

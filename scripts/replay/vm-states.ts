@@ -1,6 +1,7 @@
 import { VM_PHASES, type VmPhase } from '../../contract/host';
 import { VM_STEPS, type VmChange, type VmStep } from '../../contract/steps';
-import type { Step } from './steps';
+import { timedSteps, type TimedStep } from './step-times';
+import { isNotReached, type Step } from './steps';
 import { field, numberOf, textOf } from './values';
 
 /** A VM at one moment, as the steps tell it. */
@@ -13,11 +14,8 @@ export interface VmState {
   readonly darkForMs: number;
 }
 
-/** A step and what the VM is after it. Times in ms since 1970; of a step in place worked out from how dark the VM was. */
-export interface VmMoment {
-  readonly step: Step;
-  readonly fromMs: number | null;
-  readonly toMs: number | null;
+/** A step and what the VM is after it. */
+export interface VmMoment extends TimedStep {
   readonly after: VmState;
 }
 
@@ -39,42 +37,20 @@ const RUNS_WITH_ITS_VF: Walked = {
   darkForMs: 0,
 };
 
-/** The steps of the runs of one VM, in the order in which they ended. */
-export const inOrder = (runs: readonly { readonly steps: readonly Step[] }[]): Step[] =>
-  runs
-    .flatMap(({ steps }) => steps)
-    .sort((a, b) => (endMs(a) ?? Infinity) - (endMs(b) ?? Infinity));
-
-/** When a step ended, as far as it tells by itself: the history has no end of a step in place. ms since 1970. */
-export const endMs = ({ closedMs, scheduledMs, hostMs }: Step): number | null =>
-  closedMs ?? (scheduledMs === null ? null : scheduledMs + (hostMs ?? 0));
-
 /**
- * Walks the steps of the runs of one VM, in the order in which they were performed, and tells what the VM is after
- * each. Before the first it is taken to run with its VF, unless the host's first answer says otherwise.
+ * Walks the steps of the runs of one VM, in the order in which they ended, and tells what the VM is after each. Before the
+ * first it is taken to run with its VF, unless the host's first answer says otherwise.
  */
-export function vmMoments(steps: readonly Step[]): VmMoment[] {
-  let [at, darkSinceMs]: [Walked, number | null] = [RUNS_WITH_ITS_VF, null];
-  return steps.map((step) => {
-    at = { ...at, ...answered(step, at) };
-    const { scheduledMs: fromMs } = step;
-    const toMs =
-      step.closedMs ??
-      (darkSinceMs !== null && step.darkForMs !== null && step.darkForMs > 0
-        ? darkSinceMs + step.darkForMs
-        : fromMs !== null && step.hostMs !== null
-          ? fromMs + step.hostMs
-          : null);
-    darkSinceMs =
-      at.darkForMs === 0 ? null : (darkSinceMs ?? (toMs === null ? null : toMs - at.darkForMs));
-    const { guestPath, ...state } = at;
-    return {
-      step,
-      fromMs,
-      toMs,
-      after: { ...state, path: at.darkForMs === 0 ? guestPath : 'none' },
-    };
-  });
+export function vmMoments(runs: readonly { readonly steps: readonly Step[] }[]): VmMoment[] {
+  let at = RUNS_WITH_ITS_VF;
+  return timedSteps(runs)
+    .filter(({ step }) => !isNotReached(step))
+    .sort((a, b) => (a.endedMs ?? Infinity) - (b.endedMs ?? Infinity))
+    .map((timed) => {
+      at = { ...at, ...answered(timed.step, at) };
+      const { guestPath, ...state } = at;
+      return { ...timed, after: { ...state, path: at.darkForMs === 0 ? guestPath : 'none' } };
+    });
 }
 
 /** What a step's answer changes: the host's own description where it is one, or else the effect of a step that was done. */
@@ -87,6 +63,7 @@ function answered(step: Step, before: Walked): Partial<Walked> {
     case 'beginSave':
     case 'beginRestore':
     case 'fenceOperation':
+    case 'withdrawUnlessCrossed':
       return leased(step, before);
     default:
       return performed(step, before);

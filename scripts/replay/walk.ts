@@ -77,9 +77,10 @@ export function stopText({ stops }: Walk, index: number): string {
   ].join('\n  ');
 }
 
-function effortText({ step }: Stop): string[] {
-  if (step === null) return [];
-  const { attempts, placement, scheduledMs, startedMs, closedMs, hostMs, lastFailure } = step;
+function effortText({ timed }: Stop): string[] {
+  if (timed === null) return [];
+  const { step, beganMs, endedMs } = timed;
+  const { attempts, scheduledMs, lastFailure } = step;
   const ms = (label: string, value: number | null) =>
     value === null ? [] : [`${label} ${value.toFixed(1)} ms`];
   return [
@@ -87,10 +88,8 @@ function effortText({ step }: Stop): string[] {
       attempts === null
         ? 'attempts not known'
         : `${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}`,
-      placement === 'in-place' ? 'in place' : 'over the task queue',
-      ...ms('waited', between(scheduledMs, startedMs)),
-      ...ms('took', between(scheduledMs, closedMs)),
-      ...ms('on the host', hostMs),
+      ...ms('waited', between(scheduledMs, beganMs)),
+      ...ms('took', between(beganMs, endedMs)),
     ].join(', '),
     ...(lastFailure === null ? [] : [`last failure: ${lastFailure}`]),
   ];

@@ -1,6 +1,6 @@
 import { HOST_STEPS } from '../../contract/steps';
 import type { Account } from '../replay/account';
-import type { Step } from '../replay/steps';
+import { timedSteps, type TimedStep } from '../replay/step-times';
 import { runsOf, type Node, type NodeRun } from '../replay/tree';
 import {
   asDescription,
@@ -80,7 +80,7 @@ function hostReport(node: Node, fleetHost: RecordedFleetHost | undefined): HostR
     vms,
     vmCount: vms.length,
     longestBlackoutMs: dark.length === 0 ? null : Math.max(...dark),
-    steps: run === null ? [] : run.steps.flatMap(hostSpan),
+    steps: run === null ? [] : timedSteps([run]).flatMap(hostSpan),
     allowance: run === null ? null : allowanceOf(run),
   };
 }
@@ -94,9 +94,9 @@ export const outcomeOf = ({ outcome, detail }: Account): string =>
 
 const isHostStep = (name: string) => Object.hasOwn(HOST_STEPS, name);
 
-const hostSpan = ({ name, scheduledMs, closedMs }: Step): Span<string>[] =>
-  isHostStep(name) && scheduledMs !== null && closedMs !== null
-    ? [{ what: name, fromMs: scheduledMs, toMs: closedMs }]
+const hostSpan = ({ step: { name }, beganMs, endedMs }: TimedStep): Span<string>[] =>
+  isHostStep(name) && beganMs !== null && endedMs !== null
+    ? [{ what: name, fromMs: beganMs, toMs: endedMs }]
     : [];
 
 /** What the host said last of the blackouts of its VMs, if there is an allowance for them. */

@@ -1,6 +1,7 @@
 import type { Account } from '../replay/account';
 import { between } from '../replay/as-json';
-import type { Step } from '../replay/steps';
+import { timedSteps } from '../replay/step-times';
+import { hasFailed, isNotReached, outcomeOf, type Step } from '../replay/steps';
 import type { VmState } from '../replay/vm-states';
 import { html, table, type Html, type UiLinks } from './html';
 
@@ -9,14 +10,13 @@ const COLUMNS = [
   { name: 'at', numeric: true },
   { name: 'attempts', numeric: true },
   { name: 'took', numeric: true },
-  { name: 'on host', numeric: true },
   { name: 'dark for', numeric: true },
   { name: 'outcome' },
 ] as const;
 
 /** What the columns mean, once for the page. */
 export const COLUMNS_EXPLAINED =
-  'Times of steps are in ms. at: since the host’s run began (or the VM’s, where it has none above it); took: from schedule to close; on host: the host’s own time, over all attempts; ' +
+  'Times of steps are in ms. at: when it began, since the host’s run began (or the VM’s, where it has none above it); took: from its beginning to its end, over all attempts; ' +
   'dark for: of the VM, at the end of the step; VM after it: its phase and data path, where the step changed them. Each name leads to the event in the Temporal UI that the row is from. A dash: the history does not tell, or there is nothing to tell.';
 
 /**
@@ -30,24 +30,29 @@ export function runTable(
   beganMs: number | null,
   changes?: ReadonlyMap<Step, VmState>,
 ): Html {
+  const times = new Map(timedSteps(runs).map((timed) => [timed.step, timed]));
   const rows = runs.flatMap((run) => {
     const { workflowId, runId } = run;
     const named = (eventId: number, text: string) =>
       links.event({ workflowId, runId: runId ?? '', eventId }, text);
     return [
-      ...run.steps.map((step) => ({
-        atMs: step.scheduledMs,
-        cells: [
-          named(step.eventId, step.name),
-          shown(between(beganMs, step.scheduledMs), 0),
-          step.attempts,
-          shown(between(step.scheduledMs, step.closedMs)),
-          shown(step.hostMs),
-          shown(step.darkForMs === 0 ? null : step.darkForMs),
-          outcome(step),
-          ...(changes === undefined ? [] : [stateText(changes.get(step))]),
-        ],
-      })),
+      ...run.steps.map((step) => {
+        const timed = times.get(step);
+        const atMs = timed?.beganMs ?? step.scheduledMs;
+        return {
+          atMs,
+          cells: [
+            named(step.eventId, step.name),
+            shown(between(beganMs, atMs), 0),
+            ...(isNotReached(step)
+              ? [null, null]
+              : [step.attempts, shown(between(atMs, timed?.endedMs ?? null))]),
+            shown(step.darkForMs === 0 ? null : step.darkForMs),
+            outcome(step),
+            ...(changes === undefined ? [] : [stateText(changes.get(step))]),
+          ],
+        };
+      }),
       ...[
         ...run.happenings,
         ...run.children.map((child) => ({ ...child, what: `child ${child.workflowId}` })),
@@ -56,7 +61,7 @@ export function runTable(
         cells: [
           named(eventId, what),
           shown(between(beganMs, atMs), 0),
-          ...[null, null, null, null],
+          ...[null, null, null],
           end,
           ...(changes === undefined ? [] : [null]),
         ],
@@ -81,14 +86,8 @@ const PATHS: Readonly<Record<VmState['path'], string>> = {
 const stateText = (state: VmState | undefined): string | null =>
   state === undefined ? null : `${state.phase}, data path: ${PATHS[state.path]}`;
 
-function outcome({ status, reason, attempts, lastFailure, placement }: Step): Html | string {
-  const hasFailed = status === 'failed' || status === 'timed out';
-  const why = hasFailed
-    ? lastFailure
-    : (attempts ?? 0) > 1 && lastFailure !== null
-      ? `after: ${lastFailure}`
-      : reason;
-  const where = placement === 'in-place' ? ', in place' : '';
-  const rest = `${where}${why === null ? '' : `: ${why}`}`;
-  return hasFailed ? html`<strong>${status}</strong>${rest}` : `${status}${rest}`;
+function outcome(step: Step): Html | string {
+  const { outcome, why } = outcomeOf(step);
+  const rest = why === null ? '' : `: ${why}`;
+  return hasFailed(step) ? html`<strong>${outcome}</strong>${rest}` : `${outcome}${rest}`;
 }

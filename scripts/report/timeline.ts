@@ -1,7 +1,7 @@
 import type { VmPhase } from '../../contract/host';
 import type { Account } from '../replay/account';
-import type { Step } from '../replay/steps';
-import { inOrder, vmMoments, type VmMoment, type VmState } from '../replay/vm-states';
+import { hasFailed, type Step } from '../replay/steps';
+import { vmMoments, type VmMoment, type VmState } from '../replay/vm-states';
 import type { InjectedFault } from './results';
 
 /** For how long something was so; ms since 1970. */
@@ -42,7 +42,7 @@ export function timelineOf(
   faults: readonly InjectedFault[],
   untilMs: number | null,
 ): Timeline {
-  const moments = timed(vmMoments(inOrder(runs)));
+  const moments = timed(vmMoments(runs));
   const spans = spansUntil(untilMs ?? -Infinity, moments);
   return {
     phases: spans(({ phase }) => phase),
@@ -61,7 +61,7 @@ interface TimedMoment extends VmMoment {
 function timed(moments: readonly VmMoment[]): TimedMoment[] {
   let latest = -Infinity;
   return moments.flatMap((moment) => {
-    const at = moment.toMs ?? moment.fromMs;
+    const at = moment.endedMs ?? moment.step.scheduledMs;
     if (at === null) return [];
     latest = Math.max(latest, at);
     return [{ ...moment, atMs: latest }];
@@ -109,10 +109,9 @@ function darkSpans(moments: readonly TimedMoment[]): Dark[] {
 }
 
 function markOf({ step, atMs }: TimedMoment, faults: readonly InjectedFault[]): Mark[] {
-  const hasFailed = step.status === 'failed' || step.status === 'timed out';
   const fault = faults.find((f) => f.step === step.name)?.kind ?? null;
   const isRetried = (step.attempts ?? 1) > 1;
-  if (!hasFailed && !isRetried && fault === null) return [];
-  const kind = hasFailed ? 'failed' : isRetried ? 'retried' : 'fault';
+  if (!hasFailed(step) && !isRetried && fault === null) return [];
+  const kind = hasFailed(step) ? 'failed' : isRetried ? 'retried' : 'fault';
   return [{ kind, atMs, step: step.name, attempts: step.attempts, fault }];
 }

@@ -1,5 +1,5 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
-import type { Client } from '@temporalio/client';
+import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
 import type { FleetProgress } from '../../contract/fleet-results';
 import { fastRestoreId, fastSaveId, serviceHostId } from '../../contract/queues';
 
@@ -100,7 +100,7 @@ export class Watch {
     else this.#bars.log(`${line}\n`);
   }
 
-  /** `servicing: vm-01 disableOptimizations, vm-02 in place`. */
+  /** `servicing: vm-01 disableOptimizations, vm-02 awaitPause to awaitResume`. */
   async #hostText(hostId: string): Promise<string> {
     const seen = await this.#describe(serviceHostId(hostId));
     if (seen === null) return 'starting';
@@ -113,18 +113,17 @@ export class Watch {
     return vms.length === 0 || phase !== 'servicing' ? phase : `${phase}: ${vms.join(', ')}`;
   }
 
-  /** The step that a VM's run is at. Steps in place are known to the host alone until they are done. */
+  /** The step that a VM's run is at. How far steps are that were issued together, the host alone knows until it answers them. */
   async #vmText(hostId: string, vmId: string): Promise<string> {
-    const [save, restore] = await Promise.all([
+    const runs = await Promise.all([
       this.#describe(fastSaveId(hostId, vmId)),
       this.#describe(fastRestoreId(hostId, vmId)),
     ]);
-    const running = [save, restore].filter((run) => run?.status.name === 'RUNNING');
+    const running = runs.filter((run) => run?.status.name === 'RUNNING');
     if (running.length === 0) return 'runs';
-    const steps = running.flatMap((run) =>
-      (run?.raw.pendingActivities ?? []).map((activity) => activity.activityType?.name ?? ''),
-    );
-    return steps[0] ?? 'in place';
+    const [steps = []] = running.map((run) => pendingSteps(run)).filter(({ length }) => length > 0);
+    const [first = 'between two steps', last] = [steps[0], steps.at(-1)];
+    return last === undefined || last === first ? first : `${first} to ${last}`;
   }
 
   async #describe(workflowId: string) {
@@ -138,3 +137,9 @@ export class Watch {
     }
   }
 }
+
+/** In the order in which they were asked for: activities are numbered. */
+const pendingSteps = (run: WorkflowExecutionDescription | null): string[] =>
+  (run?.raw.pendingActivities ?? [])
+    .toSorted((a, b) => Number(a.activityId) - Number(b.activityId))
+    .map(({ activityType }) => activityType?.name ?? '');

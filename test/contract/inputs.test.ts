@@ -20,7 +20,6 @@ it('the smallest input of fastSave', () => {
     ...VM,
     mode: 'modified',
     holdMode: 'instruct-skip',
-    stepPlacement: 'task-queue',
     blackoutBudget: '10s',
     maxSavedFor: '5m',
     faults: [],
@@ -30,7 +29,6 @@ it('the smallest input of fastSave', () => {
 it('the smallest input of fastRestore', () => {
   expect(z.parse(fastRestoreInput, VM)).toEqual({
     ...VM,
-    stepPlacement: 'task-queue',
     blackoutBudget: '10s',
     virtualFunctionRestore: 'step-by-step',
     faults: [],
@@ -58,7 +56,6 @@ it('the smallest input of serviceHost', () => {
     migrateTo: [],
     onSaveFailure: 'undo-all',
     holdMode: 'instruct-skip',
-    stepPlacement: 'in-place',
     virtualFunctionRestore: 'step-by-step',
     blackoutBudget: '10s',
     parallelism: 16,

@@ -3,16 +3,16 @@ import {
   HOLDFAST_QUEUE,
   fastRestoreId,
   fastSaveId,
+  hostControlQueue,
   hostQueue,
   serviceHostId,
-  vmWorkflowQueue,
 } from '../../contract/queues';
 
-it('each host has an activity queue, each host worker a workflow queue, and people have theirs', () => {
-  expect([HOLDFAST_QUEUE, hostQueue('host-01'), vmWorkflowQueue('host-worker-1')]).toEqual([
+it('each host has a queue for steps and one for the calls around them, and all workflows have one', () => {
+  expect([HOLDFAST_QUEUE, hostQueue('host-01'), hostControlQueue('host-01')]).toEqual([
     'holdfast',
     'holdfast-host-host-01',
-    'holdfast-vms-host-worker-1',
+    'holdfast-host-host-01-control',
   ]);
 });
 

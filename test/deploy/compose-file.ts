@@ -13,6 +13,7 @@ const service = z.object({
   restart: z.enum(['no', 'unless-stopped']),
   command: z.union([z.string(), z.array(z.string())]).optional(),
   pid: z.string().optional(),
+  stop_grace_period: z.string().optional(),
   environment: z.record(z.string(), z.string()).default({}),
   volumes: z.array(z.string()).default([]),
   ports: z.array(z.string()).default([]),

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import * as z from 'zod';
 
+import { toMs } from '../../contract/durations';
+import { HARD_BLACKOUT_LIMIT } from '../../contract/inputs';
 import { SEARCH_ATTRIBUTES } from '../../contract/search-attributes';
 import { serverArguments } from '../../tools/temporal/server-arguments';
 import {
@@ -149,6 +151,16 @@ describe('holdfast processes', () => {
     const having = services.filter(([, { environment }]) => SECRET in environment);
     expect(having.map(([name]) => name)).toEqual(['orchestrator']);
     expect(named('orchestrator').environment[SECRET]).toBe('${HOLDFAST_WEBHOOK_SECRET:-}');
+  });
+
+  it('give a host worker the time to end the longest blackout before it is killed', () => {
+    const { stop_grace_period: grace = '10s' } = named('host-worker');
+    expect(toMs(grace)).toBeGreaterThan(toMs(HARD_BLACKOUT_LIMIT));
+  });
+
+  it('load workflow code in the orchestrator only', () => {
+    const having = services.filter(([, s]) => wordsOf(s).includes('--workflow-bundle'));
+    expect(having.map(([name]) => name)).toEqual(['orchestrator']);
   });
 
   it('never leave a host worker without a dead-man', () => {

@@ -41,7 +41,6 @@ export const hostWith = ({
 }): HostDescription => ({
   hostId: 'host-01',
   driver: 'simulator',
-  vmWorkflowQueue: 'holdfast-vms-host-worker-1',
   bootId: 'boot',
   versions: {
     vmWorkerProcess: '1.0.0',

@@ -29,7 +29,7 @@ describe('the order', () => {
         { vmId: 'vm-01', mode: 'modified' },
         { vmId: 'vm-02', mode: 'conventional' },
       ],
-      settings: { blackoutBudgetMs: 10_000, holdMode: 'instruct-skip', stepPlacement: 'in-place' },
+      settings: { blackoutBudgetMs: 10_000, holdMode: 'instruct-skip' },
       onSaveFailure: 'undo-all',
       parallelism: 16,
       faults: [],

@@ -4,6 +4,7 @@ import { VM_STEP_NAMES, type VmStep } from '../../contract/steps';
 import { wayBack, type WayBack } from '../../planning/ways-back';
 
 it.each<[VmStep, FailureType, WayBack]>([
+  ['awaitUpdate', 'HostStepFailed', 'leaveToHolder'],
   ['powerOnRestore', 'IdentityMismatch', 'detach'],
   ['powerOnRestore', 'ConfigEpochChanged', 'detach'],
   ['powerOnRestore', 'VirtualFunctionLost', 'detach'],

@@ -44,11 +44,14 @@ export class ForkScript {
     return err;
   }
 
-  /** A save whose VM is dark and stays so for as long as its budget allows. */
+  /**
+   * A save whose VM is dark and stays so for as long as its budget allows: a host tries the steps before the mark for a
+   * second only.
+   */
   async stuckSave(hostId: string, blackoutBudget: string): Promise<WorkflowHandle> {
-    const faults = [{ step: 'saveVm', kind: 'stuck', times: 1000 }];
+    const faults = [{ step: 'crossPointOfNoReturn', kind: 'stuck', times: 1000 }];
     const old = await this.suite.start('fastSave', { ...vm(hostId), blackoutBudget, faults });
-    await this.suite.until(hostId, 'vm-01', 'saveVm', 'intent');
+    await this.suite.until(hostId, 'vm-01', 'crossPointOfNoReturn', 'intent');
     return old;
   }
 

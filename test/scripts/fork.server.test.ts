@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
 import { HOLDFAST_QUEUE, fastRestoreId, serviceHostId } from '../../contract/queues';
+import type { VmStep } from '../../contract/steps';
 import { SimulatedHosts } from '../../hosts/simulator/simulated-host';
 import { Suite, ending } from '../support/suite';
 import { ForkScript, LONGEST, idOfFork, runIdOf, vm } from './fork-script';
@@ -63,7 +64,7 @@ test.concurrent(
     );
     expect(ran).toMatchObject({ code: 0 });
     const told = JSON.parse(ran.out) as { new: { runId: string; input: object }; end: object };
-    // In place and with the budget of the servicing run, as the run that it goes on with.
+    // With the budget of the servicing run, as the run that it goes on with.
     expect(told).toMatchObject({
       type: 'fastRestore',
       at: 'powerOnRestore',
@@ -72,7 +73,6 @@ test.concurrent(
         workflowId: `${workflowId}/fork-of-${runId}`,
         input: {
           ...vm(hostId),
-          stepPlacement: 'in-place',
           blackoutBudget: '6000ms',
           virtualFunctionRestore: 'one-step',
           faults: [],
@@ -83,7 +83,7 @@ test.concurrent(
     });
     expect(suite.vm(hostId, 'vm-01')).toMatchObject({ phase: 'running', identity: before });
     await script.expectUnharmed(hostId);
-    // Linked: found from the old run by a list, back by the memo, also where steps in place have moved the run on.
+    // Linked: found from the old run by a list, back by the memo.
     expect(new Set(await found(`ForkOf="${runId}" AND Outcome="kept"`))).toEqual(
       new Set([`${workflowId}/fork-of-${runId}`]),
     );
@@ -147,7 +147,7 @@ test.concurrent(
   async () => {
     const hostId = suite.freshHost();
     const old = await script.stuckSave(hostId, LONGEST);
-    const said = await goneOn(hostId, old, 'saveVm');
+    const said = await goneOn(hostId, old, 'crossPointOfNoReturn');
     const { status } = await old.describe();
     expect([status.name, said.split('\n').at(-2)]).toEqual(
       status.name === 'TERMINATED'
@@ -158,11 +158,7 @@ test.concurrent(
 );
 
 /** Forks a run that is open and stuck at this step, brings its VM back, and answers what the script said. */
-async function goneOn(
-  hostId: string,
-  old: WorkflowHandle,
-  step: 'disableOptimizations' | 'saveVm',
-): Promise<string> {
+async function goneOn(hostId: string, old: WorkflowHandle, step: VmStep): Promise<string> {
   const before = suite.vm(hostId, 'vm-01').generation;
   await script.refuses(/is still open.*--from-open/s, old.workflowId, `--at=${step}`);
   expect(suite.vm(hostId, 'vm-01').generation).toBe(before);
@@ -173,7 +169,7 @@ async function goneOn(
   const seen = JSON.stringify(suite.stack.store.vm(hostId, 'vm-01'));
   await expect(
     hosts.perform(
-      'saveVm',
+      'concludeSave',
       { ...vm(hostId), generation: before, direction: 'forward' },
       new AbortController().signal,
     ),

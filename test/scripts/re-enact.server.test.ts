@@ -16,14 +16,14 @@ const failedSave = once(async () => {
   const hostId = on.suite.freshHost();
   const workflowId = `fast-save/${hostId}/vm-01`;
   const bundle = await on.recorded('fastSave', workflowId, {
-    ...{ hostId, vmId: 'vm-01', stepPlacement: 'in-place', blackoutBudget: '3s' },
+    ...{ hostId, vmId: 'vm-01', blackoutBudget: '3s' },
     faults: [{ step: 'saveVm', kind: 'fail-before', times: OFTEN }],
   });
   return { workflowId, bundle };
 });
 
 it.concurrent(
-  'a save that failed, in place, fails again with the code that decided, and succeeds with code that is mended',
+  'a save that failed fails again with the code that decided, and succeeds with code that is mended',
   async () => {
     const { workflowId, bundle } = await failedSave();
     const handle = on.handle(workflowId);
@@ -53,7 +53,7 @@ it.concurrent(
 );
 
 it.concurrent(
-  'a save that failed, in place, comes to another end without its faults, which is said, and what it left is kept',
+  'a save that failed comes to another end without its faults, which is said, and what it left is kept',
   async () => {
     const { bundle } = await failedSave();
     const { code, out, err } = await on.reEnact(on.edited(bundle, withoutFaultsAndCode));
@@ -82,7 +82,7 @@ it.concurrent(
 );
 
 it.concurrent(
-  'a save that failed, in place, is refused where its host has another state than this checkout knows',
+  'a save that failed is refused where its host has another state than this checkout knows',
   async () => {
     const { bundle } = await failedSave();
     const { code, err } = await on.reEnact(on.edited(bundle, withStateVersion(99)));

@@ -15,6 +15,11 @@ export function writeRecordedFleet(file: string, hosts: number, vms: number): vo
   const root = { workflowId: 'update-fleet/recorded', runId: randomUUID() };
   const ids = (count: number, name: string) =>
     Array.from({ length: count }, (_, index) => `${name}-${String(index + 1).padStart(2, '0')}`);
+  const fleet = recorded('update-fleet.updated');
+  const itsHosts = hostsIn(fleet).map((from, index): Rename => [
+    from,
+    ids(hosts, 'host')[index] ?? from,
+  ]);
   const lines: object[] = [
     {
       kind: 'header',
@@ -26,7 +31,7 @@ export function writeRecordedFleet(file: string, hosts: number, vms: number): vo
       uiUrl: UI,
       root: { ...root, type: 'updateFleet' },
     },
-    line(root, null, 0, recorded('update-fleet.updated')),
+    line(root, null, 0, renamed(fleet, itsHosts)),
   ];
   for (const hostId of ids(hosts, 'host')) {
     const run = { workflowId: `service-host/${hostId}`, runId: randomUUID() };
@@ -63,10 +68,19 @@ const line = (
   return { kind: 'run', ...run, parentRunId, depth, missing: null, history };
 };
 
-type Renames = readonly (readonly [from: string, to: string])[];
+/** Those that the fleet was started for. */
+function hostsIn({ events: [started] }: JsonHistory): string[] {
+  const { input } = started?.['workflowExecutionStartedEventAttributes'] as {
+    input: { payloads: { data: string }[] };
+  };
+  const { hosts } = JSON.parse(decoded(input.payloads[0]?.data ?? '')) as { hosts: string[] };
+  return hosts;
+}
+
+type Rename = readonly [from: string, to: string];
 
 /** The same history with other names, also within its payloads. */
-export function renamed(history: JsonHistory, renames: Renames): JsonHistory {
+export function renamed(history: JsonHistory, renames: readonly Rename[]): JsonHistory {
   const text = (value: string) =>
     renames.reduce((changed, [from, to]) => changed.replaceAll(from, to), value);
   return JSON.parse(JSON.stringify(history), (key, value: unknown) => {

@@ -178,4 +178,4 @@ export function withoutFaultsAndCode(line: Record<string, unknown>): unknown {
 export const withStateVersion =
   (version: number) =>
   (line: Record<string, unknown>): unknown =>
-    JSON.parse(JSON.stringify(line).replaceAll('"stateVersion":3', `"stateVersion":${version}`));
+    JSON.parse(JSON.stringify(line).replaceAll(/"stateVersion":\d+/g, `"stateVersion":${version}`));

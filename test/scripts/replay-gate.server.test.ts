@@ -23,9 +23,9 @@ describe('npm run replay:gate', () => {
     put('service-host.not-updated.hfbundle');
     put('fast-save.undone.hfbundle');
     const { code, out } = await replayGate(['--bundles', directory]);
-    expect(out.split('\n')).toEqual([
-      'ok   fast-save.undone.hfbundle: fastSave fast-save/host-01/vm-01, 1 run',
-      'ok   service-host.not-updated.hfbundle: serviceHost service-host/host-01, 5 runs',
+    expect(out.replaceAll(/host-\d+/g, 'host-n').split('\n')).toEqual([
+      'ok   fast-save.undone.hfbundle: fastSave fast-save/host-n/vm-01, 1 run',
+      'ok   service-host.not-updated.hfbundle: serviceHost service-host/host-n, 5 runs',
       '6 of 6 runs in 2 trees replayed: the workflow code is compatible with them.',
       '',
     ]);

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { FAILURES } from '../../contract/failures';
 import type { asJson } from '../../scripts/replay/as-json';
+import { happeningsOf } from '../../scripts/replay/happenings';
 import { HISTORIES, recorded, type JsonHistory } from '../workflows/recorded';
 import { replay } from './replay-script';
-import { decoded, renameActivity, swapLocalActivities } from '../workflows/spoil';
+import { decoded, renameActivity, swapActivities } from '../workflows/spoil';
 
 const ADDRESS = process.env['HOLDFAST_TEST_ADDRESS'] ?? '';
 
@@ -38,53 +39,64 @@ describe('npm run replay', () => {
       expect({ code, err }).toEqual({ code: 0, err: '' });
       expect(out).toContain('serviceHost service-host/');
       expect(out).toContain('ended: completed (updated)');
-      expect(out).toMatch(/│ commitUpdate +│ queue +│ done/);
-      expect(out).toMatch(/child fast-save\/host-\d+\/vm-01 +│ +│ completed: saved/);
+      expect(out).toMatch(/│ commitUpdate +│ done/);
+      expect(out).toMatch(/child fast-save\/host-\d+\/vm-01 +│ completed: saved/);
       expect(out).toMatch(/vm-02 was dark for \d+\.\d ms\./);
       expect(out).not.toContain('Why it failed');
     });
 
-    it('tells local steps with their attempts and the host’s own times', async () => {
-      const { steps, blackouts } = await told('fast-save.retried-in-place');
+    it('tells steps that were issued together each with its own time, and with the attempts of its host', async () => {
+      const { steps, blackouts } = await told('fast-save.retried-in-servicing');
       const saved = steps.find(({ name }) => name === 'saveSyntheticAdapter');
-      expect(saved).toMatchObject({ placement: 'in-place', status: 'done', attempts: 3 });
-      expect(saved?.ms).toBeGreaterThan(0);
-      expect(saved?.darkForMs).toBeGreaterThan(0);
-      expect(steps.find(({ name }) => name === 'beginSave')?.placement).toBe('task-queue');
+      expect(saved).toMatchObject({ status: 'done', attempts: 3 });
+      const next = steps.find(({ name }) => name === 'saveVm');
+      // It has waited for the one before it, which is not its own time.
+      // They are scheduled together, and the server's times are whole milliseconds.
+      const untilSaved = (saved?.waitedMs ?? NaN) + (saved?.ms ?? NaN);
+      expect(next?.waitedMs).toBeGreaterThan(untilSaved - 20);
+      expect(next?.ms).toBeLessThan(saved?.ms ?? NaN);
+      expect(next?.darkForMs).toBeGreaterThan(saved?.darkForMs ?? NaN);
       expect(blackouts).toEqual([{ vmId: null, ms: expect.any(Number), ended: false }]);
     });
 
-    it('tells regular steps with schedule, start and close, and why an attempt failed', async () => {
-      const { steps } = await told('fast-restore.retried-steps');
-      const assigned = steps.find(({ name }) => name === 'assignVirtualFunction');
-      expect(assigned).toMatchObject({ placement: 'task-queue', status: 'done', attempts: 2 });
-      expect(assigned?.scheduleToStartMs).toBeGreaterThan(0);
-      expect(assigned?.startToCloseMs).toBeGreaterThan(0);
-      expect(assigned?.lastFailure).toContain('failed before its effect');
+    it('tells steps that were issued by themselves with why an attempt failed', async () => {
+      const { steps } = await told('fast-save.retried-steps');
+      const disabled = steps.find(({ name }) => name === 'disableOptimizations');
+      expect(disabled).toMatchObject({ status: 'done', attempts: 3 });
+      expect(disabled?.waitedMs).toBeGreaterThan(0);
+      expect(disabled?.ms).toBeGreaterThan(0);
+      expect(disabled?.lastFailure).toContain('failed before its effect');
     });
 
     it('tells cancel requests, updates, time-outs and where a run went on', async () => {
-      const [cancelled, aborted, killed, moved] = await Promise.all([
+      const [cancelled, aborted, killed, continued] = await Promise.all([
         told('fast-save.cancelled-before-the-point'),
         told('service-host.aborted'),
-        told('fast-save.worker-killed'),
-        told('fast-save.moves-to-the-host'),
+        told('service-host.worker-killed'),
+        told('update-fleet.continues'),
       ]);
       expect(cancelled.outcome).toBe('cancelled');
       expect(cancelled.happenings).toContainEqual(
         expect.objectContaining({ what: 'cancel of this run' }),
       );
       expect(aborted.happenings).toContainEqual(expect.objectContaining({ what: 'update abort' }));
-      expect(killed.happenings).toContainEqual(
+      expect(killed.steps).toContainEqual(
         expect.objectContaining({
-          what: 'workflow task',
-          outcome: expect.stringContaining('timed out'),
+          ...{ name: 'commitUpdate', status: 'notApplicable', attempts: 2 },
+          lastFailure: 'activity Heartbeat timeout',
         }),
       );
-      expect(moved).toMatchObject({
+      expect(continued).toMatchObject({
         outcome: 'continued as new',
-        detail: expect.stringContaining('holdfast-vms-'),
+        detail: expect.stringMatching(/^run [0-9a-f-]+$/),
       });
+    });
+
+    it('tells a workflow task whose worker ended', () => {
+      const timedOut = { eventId: 4 as never, workflowTaskTimedOutEventAttributes: {} };
+      expect(happeningsOf({ events: [timedOut] })).toMatchObject([
+        { eventId: 4, what: 'workflow task', outcome: expect.stringContaining('timed out') },
+      ]);
     });
   });
 
@@ -96,21 +108,27 @@ describe('npm run replay', () => {
       expect(why).toMatch(/^VmStranded: vm-01 stays held and paused/m);
       expect(why).toMatch(/^ +because the step restoreVm failed \(/m);
       expect(why).toMatch(
-        /^ +because HostStepFailed: restoreVm of vm-01 failed before its effect/m,
+        /^ +because BlackoutBudgetSpent: restoreVm of vm-01 was given up after \d+ attempts \(restoreVm of vm-01 failed before its effect\)/m,
       );
       expect(why).toContain(`What to do: ${FAILURES.VmStranded.nextAction}`);
     });
 
-    it('names the local step that failed, with its attempts', async () => {
-      const { failure } = await told('fast-save.undone-in-servicing');
+    it('names the step that failed in the dark, with the attempts of its host, and what was not reached for it', async () => {
+      const { failure, steps } = await told('fast-save.undone-in-servicing');
       expect(failure).toMatchObject({
         type: 'SaveUndone',
         step: 'saveVm',
-        attempt: expect.any(Number),
+        attempt: 7,
         nextAction: FAILURES.SaveUndone.nextAction,
-        root: { type: 'BlackoutBudgetSpent' },
+        root: { type: 'HostStepFailed' },
       });
-      expect(failure?.attempt).toBeGreaterThan(1);
+      const ended = steps.filter(({ status }) => status === 'notReached');
+      expect(ended.map(({ name }) => name)).toEqual([
+        ...['crossPointOfNoReturn', 'resetVpciBusInterface', 'tearDownSyntheticAdapter'],
+        'awaitResume',
+      ]);
+      const { out } = await replay([file('fast-save.undone-in-servicing')]);
+      expect(out).toMatch(/│ awaitResume +│ not reached +│ +│ +│ +│ +│/);
     });
 
     it('follows the failure of a child', async () => {
@@ -152,14 +170,16 @@ describe('npm run replay', () => {
     it('says so as JSON too', async () => {
       const path = written(
         'swapped.json',
-        swapLocalActivities(recorded('fast-save.in-place'), 'saveVm', 'crossPointOfNoReturn'),
+        swapActivities(recorded('fast-save.alone'), 'saveVm', 'crossPointOfNoReturn'),
       );
       const { code, out } = await replay([path, '--json']);
       expect(code).toBe(3);
       expect(JSON.parse(out)).toMatchObject({
         deterministic: false,
         nonDeterminism: {
-          explanation: expect.stringMatching(/The history has the local activity ".+"/),
+          explanation: expect.stringContaining(
+            'The history has the activity "crossPointOfNoReturn", the code asks for "saveVm" instead.',
+          ),
         },
       });
     });

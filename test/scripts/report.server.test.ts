@@ -80,10 +80,8 @@ describe('the report of a failed run on a server', () => {
     const run = `${required('HOLDFAST_TEST_UI')}/namespaces/${suite.stack.namespace}/workflows/${encodeURIComponent(workflowId)}/${runId}`;
     const [, eventId] =
       new RegExp(`href="${run}/history/events/(\\d+)">saveVm</a>`).exec(text) ?? [];
-    const { events } = await suite.stack.client.workflow
-      .getHandle(workflowId, runId)
-      .fetchHistory();
-    const [step] = stepsOf({ events: events?.filter((e) => String(e.eventId) === eventId) ?? [] });
+    const history = await suite.stack.client.workflow.getHandle(workflowId, runId).fetchHistory();
+    const step = stepsOf(history).find((each) => each.eventId === Number(eventId));
     expect(step).toMatchObject({ name: 'saveVm', status: 'failed' });
   });
 });

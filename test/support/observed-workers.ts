@@ -29,7 +29,6 @@ export class ObservedWorkers {
         process.execPath,
         [
           ...runTypeScript(join(__dirname, '..', '..', 'workers', `${role}.ts`)),
-          ...['--workflow-bundle', required('HOLDFAST_TEST_BUNDLE')],
           ...['--log-level', 'warn', '--metrics-address', address],
           ...own,
           ...args,
@@ -47,6 +46,7 @@ export class ObservedWorkers {
       start('orchestrator', addresses[0], [
         ...['--data-dir', join(directory, 'orchestrator')],
         ...['--inventory', join(directory, 'inventory.json')],
+        ...['--workflow-bundle', required('HOLDFAST_TEST_BUNDLE')],
       ]),
       start('host', addresses[1], [
         ...['--fleet-dir', join(directory, 'fleet'), '--profile', 'zero'],

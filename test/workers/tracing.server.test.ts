@@ -4,7 +4,6 @@ import { DefaultLogger, Runtime, Worker, type ReplayWorkerOptions } from '@tempo
 import type { temporal } from '@temporalio/proto';
 import type { ServiceHostResult } from '../../contract/results';
 import { HOLDFAST_QUEUE } from '../../contract/queues';
-import { VM_STEPS, type VmStep } from '../../contract/steps';
 import { TRACE_HEADER } from '../../contract/trace-context';
 import { workflowCode } from '../../workers/workflow-code';
 import { OtlpReceiver, type ReceivedSpan } from '../support/otlp-receiver';
@@ -88,9 +87,6 @@ describe('a stack whose workers trace', () => {
 
   const ended = (name: string) =>
     collector.named(name).filter((s) => s.attributes['end'] === 'completed');
-  const isDark = (name: string) =>
-    Object.hasOwn(VM_STEPS, name) && VM_STEPS[name as VmStep].kind === 'dark';
-
   test('send one trace of a servicing run: the run, the saves and restores of its VMs, their steps', () => {
     const [root] = collector.named('serviceHost');
     expect(root).toMatchObject({
@@ -106,36 +102,52 @@ describe('a stack whose workers trace', () => {
       ['vm-01', 'vm-01', 'vm-02', 'vm-02'].sort(),
     );
     for (const child of children) {
-      expect(child).toMatchObject({ service: 'host-worker-1', parentSpanId: root?.spanId });
+      expect(child).toMatchObject({ service: 'orchestrator', parentSpanId: root?.spanId });
     }
     const parents = new Set([root, ...children].map((s) => s?.spanId));
     const orphans = collector.spans.filter((s) => s !== root && !parents.has(s.parentSpanId));
     expect(orphans).toEqual([]);
   });
 
-  test('have a span for each attempt of a step in the dark, in place, beside those over the queue', () => {
-    const [first] = result.vms;
-    const done = (first?.steps ?? []).filter(({ name }) => isDark(name)).map(({ name }) => name);
+  test('have a span for each step, also for one that the host tried twice', () => {
+    const [first, second] = result.vms;
+    const done = (first?.steps ?? []).map(({ name }) => name);
     expect(done).toContain('saveVm');
     for (const name of done) {
       const spans = collector.named(name).filter((s) => s.attributes['VmId'] === first?.vmId);
-      expect({ name, spans: spans.map((s) => s.attributes['inPlace']) }).toEqual({
+      expect({ name, services: spans.map((s) => s.service) }).toEqual({
         name,
-        spans: [true],
+        services: ['host-worker-1'],
       });
     }
-    const [commit] = collector.named('commitUpdate');
-    expect(commit?.attributes).toMatchObject({ inPlace: false, HostId: 'host-01' });
-
-    const attempts = collector.named('saveVm').filter((s) => s.attributes['VmId'] === 'vm-02');
-    expect(attempts.map((s: ReceivedSpan) => [s.attributes['attempt'], s.failed])).toEqual([
-      [1, true],
-      [2, false],
+    const spans = collector.named('saveVm').filter((s) => s.attributes['VmId'] === second?.vmId);
+    const step = second?.steps.find(({ name }) => name === 'saveVm');
+    expect(spans).toMatchObject([
+      { failed: false, attributes: { attempt: 1, attempts: 2, status: 'done', HostId: 'host-01' } },
     ]);
-    expect(attempts[0]).toMatchObject({
-      attributes: { failure: 'HostStepFailed' },
-      message: expect.stringContaining('saveVm of vm-02 failed before its effect'),
+    expect(spans[0]?.attributes['ms']).toBeCloseTo(step?.ms ?? 0, 3);
+  });
+
+  test('say of a step that failed for good how, and of those behind it that they were not reached', async () => {
+    await suite.fails('fastSave', {
+      hostId: 'host-02',
+      vmId: 'vm-02',
+      faults: [{ step: 'saveVm', kind: 'fail-before', times: 1000 }],
     });
+    const of = (name: string) =>
+      collector.named(name).filter((s) => s.attributes['VmId'] === 'vm-02' && isOfHost2(s));
+    const isOfHost2 = (s: ReceivedSpan) => s.attributes['HostId'] === 'host-02';
+    await collector.until(() => of('awaitResume').length > 0, 'awaitResume');
+    expect(of('saveVm')).toMatchObject([
+      {
+        failed: true,
+        attributes: { failure: 'HostStepFailed' },
+        message: expect.stringContaining('saveVm of vm-02 failed before its effect'),
+      },
+    ]);
+    expect(of('awaitResume')).toMatchObject([
+      { failed: false, attributes: { status: 'notReached', attempts: 0 } },
+    ]);
   });
 
   test('record one header and nothing else, and their histories replay without tracing and with it', async () => {

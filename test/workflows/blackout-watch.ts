@@ -70,7 +70,6 @@ export const interceptors: WorkflowInterceptorsFactory = () => {
   let restores = 0;
   const outbound: WorkflowOutboundCallsInterceptor = {
     scheduleActivity: (input, next) => perform(input.activityType, () => next(input)),
-    scheduleLocalActivity: (input, next) => perform(input.activityType, () => next(input)),
     // A host's run: its VMs may be dark until the last of their restores has ended.
     startChildWorkflowExecution: async (input, next) => {
       stepFollows();

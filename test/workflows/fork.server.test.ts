@@ -107,16 +107,15 @@ test.concurrent.each(
   },
 );
 
-test.concurrent.each(['task-queue', 'in-place'] as const)(
-  'a save that was terminated in the dark goes on at the step it was at, steps %s',
-  async (stepPlacement) => {
+test.concurrent(
+  'a save that was terminated in the dark goes on at the step it was at',
+  async () => {
     const target = fresh();
     const identity = suite.vm(target.hostId, target.vmId).identity;
     const old = await terminatedSave(target);
     const adopt = await adoptionOf(old, target, 'saveVm');
     const saved = await suite.run('fastSave', {
       ...target,
-      stepPlacement,
       blackoutBudget: '30s',
       adopt,
     });

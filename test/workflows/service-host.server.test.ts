@@ -77,13 +77,12 @@ describe('servicing a host', () => {
   );
 
   test.concurrent(
-    'does the same with every dark step on the task queue, and with one step for the VF',
+    'does the same with one step for the VF, and with another way to hold it',
     async () => {
       const hostId = suite.freshHost();
       const result = await suite.run('serviceHost', {
         hostId,
         update: { version: '3.0.0' },
-        stepPlacement: 'task-queue',
         virtualFunctionRestore: 'one-step',
         holdMode: 'omit',
       });

@@ -14,7 +14,7 @@ const identitiesOf = (facts: VmFacts) => functionsOf(facts).map((vf) => vf.ident
 
 test.concurrent.each(VMS)('fastSave and fastRestore keep every VF of %s', async (vmId) => {
   const hostId = suite.freshHost();
-  const target = { hostId, vmId, stepPlacement: 'in-place' } as const;
+  const target = { hostId, vmId };
   const before = identitiesOf(factsOf(hostId, vmId));
   const saved = await suite.run('fastSave', target);
   expect(saved).toMatchObject({ outcome: 'saved', withoutVfRecord: null });

@@ -5,17 +5,6 @@ type Attributes = Record<string, unknown>;
 const attributesOf = (event: JsonEvent): Attributes =>
   (Object.entries(event).find(([key]) => key.endsWith('EventAttributes'))?.[1] ?? {}) as Attributes;
 
-interface Marker extends Attributes {
-  details: { data: { payloads: { data: string }[] } };
-}
-type Local = { activity_type: string };
-
-const isLocal = (event: JsonEvent): boolean =>
-  attributesOf(event)['markerName'] === 'core_local_activity';
-const localOf = (event: JsonEvent): Local => {
-  const [payload] = (attributesOf(event) as Marker).details.data.payloads;
-  return JSON.parse(Buffer.from(payload?.data ?? '', 'base64').toString()) as Local;
-};
 const activityType = (event: JsonEvent): { name: string } | undefined =>
   event.eventType === 'EVENT_TYPE_ACTIVITY_TASK_SCHEDULED'
     ? (attributesOf(event)['activityType'] as { name: string })
@@ -29,11 +18,6 @@ const activity = (history: JsonHistory, name: string): JsonEvent =>
   found(
     `activity ${name}`,
     history.events.find((e) => activityType(e)?.name === name),
-  );
-const local = (history: JsonHistory, name: string): JsonEvent =>
-  found(
-    `local activity ${name}`,
-    history.events.find((e) => isLocal(e) && localOf(e).activity_type === name),
   );
 
 /** As if the step had had another name when the history was recorded. */
@@ -53,55 +37,28 @@ export function renameChild(history: JsonHistory, from: string, to: string): Jso
   return history;
 }
 
-export function renameLocalActivity(history: JsonHistory, from: string, to: string): JsonHistory {
-  const event = local(history, from);
-  const [payload] = (attributesOf(event) as Marker).details.data.payloads;
-  found('payload', payload).data = Buffer.from(
-    JSON.stringify({ ...localOf(event), activity_type: to }),
-  ).toString('base64');
+/** As if two steps had been asked for in the other order. */
+export function swapActivities(history: JsonHistory, one: string, other: string): JsonHistory {
+  const [a, b] = [activity(history, one), activity(history, other)];
+  found(one, activityType(a)).name = other;
+  found(other, activityType(b)).name = one;
   return history;
 }
 
-/** As if two local steps had been taken in the other order. */
-export function swapLocalActivities(history: JsonHistory, one: string, other: string): JsonHistory {
-  const [a, b] = [local(history, one), local(history, other)];
-  [a['markerRecordedEventAttributes'], b['markerRecordedEventAttributes']] = [
-    b['markerRecordedEventAttributes'],
-    a['markerRecordedEventAttributes'],
-  ];
-  return history;
-}
-
-export const removeLocalActivity = (history: JsonHistory, name: string): JsonHistory =>
-  without(history, [local(history, name)]);
-
-/** As if the step had not been there: its events, and those of the workflow task that it woke. */
-export function removeActivity(history: JsonHistory, name: string): JsonHistory {
-  const first = history.events.indexOf(activity(history, name));
-  const next = history.events.findIndex(
-    (e, index) => index > first && e.eventType === 'EVENT_TYPE_WORKFLOW_TASK_COMPLETED',
-  );
-  return without(history, history.events.slice(first, next + 1));
-}
-
-/** Removes events as if they had never been: the others close up, and what refers to them follows. */
-function without({ events }: JsonHistory, removed: readonly JsonEvent[]): JsonHistory {
-  const kept = events.filter((event) => !removed.includes(event));
-  const before = found(
-    'event before',
-    kept.findLast(
-      (e) =>
-        Number(e.eventId) < Number(removed[0]?.eventId) &&
-        e.eventType === 'EVENT_TYPE_WORKFLOW_TASK_COMPLETED',
-    ),
-  );
+/** As if the step had not been there: the other events close up, and what refers to them follows. */
+export function removeActivity({ events }: JsonHistory, name: string): JsonHistory {
+  const { eventId } = activity({ events }, name);
+  const isIts = (event: JsonEvent) =>
+    event.eventId === eventId ||
+    (event.eventType.startsWith('EVENT_TYPE_ACTIVITY_TASK') &&
+      attributesOf(event)['scheduledEventId'] === eventId);
+  const kept = events.filter((event) => !isIts(event));
   const newIds = new Map(kept.map((event, index) => [event.eventId, String(index + 1)]));
   for (const event of kept) {
     const attributes = attributesOf(event);
     for (const [key, value] of Object.entries(attributes)) {
-      if (key.endsWith('EventId') && typeof value === 'string' && value !== '0') {
-        attributes[key] = newIds.get(value) ?? newIds.get(before.eventId);
-      }
+      if (key.endsWith('EventId') && typeof value === 'string' && value !== '0')
+        attributes[key] = found(`event ${value}`, newIds.get(value));
     }
     event.eventId = found('id', newIds.get(event.eventId));
   }

@@ -148,7 +148,6 @@ describe('a servicing run', () => {
     expect(await details(child)).toContain(
       `**vm-01 on ${hostId}: saved** (modified), part of [${handle.workflowId}](/namespaces`,
     );
-    // Steps in place have their labels in their markers.
     expect(await labels(child)).toContain('pause vm-01: the blackout begins');
   });
 

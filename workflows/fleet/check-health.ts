@@ -1,7 +1,7 @@
 import type { HostActivities } from '../../activities/host-activities';
 import type { Health } from '../../contract/fleet-input';
 import type { Finding, HealthReport } from '../../contract/fleet-results';
-import { hostQueue } from '../../contract/queues';
+import { hostControlQueue } from '../../contract/queues';
 import { healthReport } from '../../planning/fleet-health';
 import { failureMessage } from '../failures';
 import { labelledActivities } from '../labelled-activities';
@@ -41,7 +41,7 @@ async function hostFindings(hostId: string, health: Health): Promise<readonly Fi
   if (health.probes.length === 0) return [];
   const { probeHost } = labelledActivities<HostActivities>(
     {
-      taskQueue: hostQueue(hostId),
+      taskQueue: hostControlQueue(hostId),
       startToCloseTimeout: '10s',
       scheduleToStartTimeout: '10s',
       scheduleToCloseTimeout: '30s',

@@ -1,6 +1,6 @@
 import type { HostActivities } from '../../activities/host-activities';
 import type { Surveyed } from '../../contract/fleet-plan';
-import { hostQueue } from '../../contract/queues';
+import { hostControlQueue, hostQueue } from '../../contract/queues';
 import { failureMessage, failureType } from '../failures';
 import { labelledActivities } from '../labelled-activities';
 import { fleet } from './calls';
@@ -16,7 +16,7 @@ export async function surveyHosts(input: {
 async function surveyed(hostId: string): Promise<Surveyed> {
   const { surveyHost } = labelledActivities<HostActivities>(
     {
-      taskQueue: hostQueue(hostId),
+      taskQueue: hostControlQueue(hostId),
       startToCloseTimeout: '10s',
       scheduleToStartTimeout: '10s',
       scheduleToCloseTimeout: '30s',

@@ -3,8 +3,9 @@ import {
   giveUpUpdate,
   isDecided,
   isNextToRestore,
-  isPrepared,
+  isSaved,
   markAdmitted,
+  markArmed,
   markRestoreWaiting,
   memberOf,
   updateDueByMs,
@@ -17,14 +18,23 @@ const alone = 'the VM is not part of a servicing run';
 
 const refuseAborted = ({ host, vm }: CoreObjects, what: 'pause' | 'cross'): void => {
   const servicing = memberOf({ host, vm });
-  if (servicing?.aborted == null || servicing.crossed) return;
-  throw new HoldfastError('BarrierBroken', `${vm.vmId} does not ${what}: ${servicing.aborted}.`);
+  if (servicing === undefined || servicing.crossed) return;
+  const of = vm.lease?.servicing ?? servicing.generation;
+  const why = of === servicing.generation ? servicing.aborted : 'its run was taken over';
+  if (why !== null)
+    throw new HoldfastError('BarrierBroken', `${vm.vmId} does not ${what}: ${why}.`);
 };
 
-/** The run was stopped before this VM's save had begun: nobody is there to undo it, and none will come. */
-function neverSaved(o: CoreObjects): boolean {
+/** Whether the call is of the run that the host is in: one of an older run, that comes late, arms nothing. */
+const isOfRun = ({ host: { servicing }, vm }: CoreObjects, generation: number): boolean =>
+  [vm.lease, vm.nextLease].some(
+    (lease) => lease?.generation === generation && lease.servicing === servicing?.generation,
+  );
+
+/** The run was stopped before this VM was paused: it is not saved any more, whether or not its save's run is there to say so. */
+function neverSaved(o: CoreObjects, isRunning: boolean): boolean {
   const servicing = memberOf(o);
-  return servicing?.aborted != null && !servicing.crossed && o.vm.lease === null;
+  return servicing?.aborted != null && !servicing.crossed && isRunning;
 }
 
 /** The steps of a VM that wait for the others of its servicing run, whatever hypervisor they have. */
@@ -32,23 +42,28 @@ export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
   ({
     /** All VMs of a servicing run are prepared before the first one pauses, so that they are dark together and briefly. */
     awaitPause: {
+      waitsAt: 'pause',
+      arrive: (o, generation) => {
+        if (isOfRun(o, generation)) markArmed(o.host, o.vm.vmId);
+      },
       notApplicable: (o) => (memberOf(o) === undefined ? alone : undefined),
       ready: (o) => {
         const servicing = memberOf(o);
         if (servicing === undefined) return true;
         refuseAborted(o, 'pause');
-        return isPrepared(servicing);
+        return servicing.pauseUntilMs !== null;
       },
       effect: () => ({}),
     },
 
     /** The host-wide barrier and the durable mark: no VM crosses until all have finished `saveVm`. */
     crossPointOfNoReturn: {
+      waitsAt: 'cross',
       ready: (o) => {
         const servicing = memberOf(o);
         if (servicing === undefined || servicing.crossed) return true;
         refuseAborted(o, 'cross');
-        return servicing.members.every((id) => servicing.saved.includes(id));
+        return isSaved(servicing);
       },
       inPlace: ({ vm }) => vm.pointOfNoReturn !== null,
       effect: (c) =>
@@ -57,6 +72,11 @@ export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
           port.refuseUncrossable(o.vm);
           refuseAborted(o, 'cross');
           const servicing = memberOf(o);
+          if (servicing !== undefined && o.vm.nextLease === null)
+            throw new HoldfastError(
+              'BarrierBroken',
+              `${o.vm.vmId} does not cross: no restore waits for it.`,
+            );
           if (servicing !== undefined) servicing.crossed = true;
           o.vm.pointOfNoReturn = { generation: c.generation, atMs: o.nowMs };
           return {};
@@ -65,14 +85,16 @@ export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
 
     /** Waits for the update and for the VM's turn: who has been dark longest goes first. */
     awaitUpdate: {
+      waitsAt: 'restore',
       anyGeneration: true,
-      arrive: ({ host, vm }) => {
-        markRestoreWaiting(host, vm.vmId);
+      endsList: (reason) => reason === 'saveUndone',
+      arrive: (o, generation) => {
+        if (isOfRun(o, generation)) markRestoreWaiting(o.host, o.vm.vmId);
       },
       notApplicable: (o, generation) => {
         const { lease, nextLease } = o.vm;
         const undone = lease?.generation !== generation && nextLease?.generation !== generation;
-        if (undone || neverSaved(o)) return 'saveUndone';
+        if (undone || neverSaved(o, port.image(o.vm).running)) return 'saveUndone';
         return memberOf(o) === undefined ? alone : undefined;
       },
       ready: (o, generation) => {
@@ -95,6 +117,7 @@ export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
 
     /** The save ends only when its VM runs again: its last hops would cost the restores of the host their time. */
     awaitResume: {
+      waitsAt: 'own resume',
       notApplicable: (o) => (memberOf(o) === undefined ? alone : undefined),
       ready: ({ vm }) => port.image(vm).running || vm.stranded !== null,
       anyGeneration: true,

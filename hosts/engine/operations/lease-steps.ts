@@ -13,6 +13,10 @@ function release(vm: CoreVm): void {
   vm.faults = [];
 }
 
+/** A restore waits for a save of its servicing run that begins only now: what an older run had left is undone before. */
+const isAwaited = ({ host: { servicing }, vm }: CoreObjects): boolean =>
+  servicing?.aborted === null && vm.nextLease?.servicing === servicing.generation;
+
 /** Of a VM that is back the host is not quarantined any more. */
 function unstrand(host: CoreHost, { vmId }: CoreVm): void {
   host.stranded = host.stranded.filter((id) => id !== vmId);
@@ -74,9 +78,12 @@ export function leaseSteps<O extends CoreObjects>(port: Port<O>) {
           refuseUnlessBack(o, 'its lease cannot be given back');
           // The dead-man ends a restore of a stranded VM in this way too, when the run that tried it is gone.
           unstrand(o.host, o.vm);
-          release(o.vm);
           o.vm.deadlineMs = null;
-          port.discardSuccessor(o.vm);
+          if (isAwaited(o)) o.vm.lease = null;
+          else {
+            release(o.vm);
+            port.discardSuccessor(o.vm);
+          }
           return {};
         }),
     },

@@ -1,7 +1,17 @@
 import { HoldfastError } from '../../../contract/failures';
 import type { Component } from '../../../contract/inputs';
-import { flipBack, giveUpUpdate, servicingOfHost, updateIdOf } from '../gates';
+import {
+  PAUSE_WITHIN_MS,
+  flipBack,
+  giveUpUpdate,
+  isDown,
+  isPrepared,
+  isResumed,
+  servicingOfHost,
+  updateIdOf,
+} from '../gates';
 import type { Operations } from '../operation';
+import { THIS_PROCESS } from '../process-identity';
 import { phaseOf } from '../phase';
 import type { HostObjectsOf, Port, UpdateStep } from '../port';
 import type { CoreHost, CoreObjects, HostObjects } from '../state';
@@ -25,11 +35,28 @@ export const updateSteps = <O extends CoreObjects>(
   },
 
   /**
+   * Whoever asks for it is there, and asks while the VMs run: it waits until all saves, restores and the commit wait on
+   * the host, and lets the VMs pause.
+   */
+  openGate: {
+    waitsAt: 'pause',
+    notApplicable: ({ host }) => servicingOfHost(host).aborted ?? undefined,
+    ready: ({ host }) => isPrepared(servicingOfHost(host)),
+    inPlace: ({ host }) => servicingOfHost(host).pauseUntilMs !== null,
+    effect: (c) =>
+      c.run('Servicing.OpenGate', ({ host, nowMs }) => {
+        servicingOfHost(host).pauseUntilMs = nowMs + PAUSE_WITHIN_MS;
+        return {};
+      }),
+  },
+
+  /**
    * Armed before the first pause; flips the slots in one step when every member is down, and sees that the new stack
    * starts. If it does not, the slots are flipped back at once, inside the blackout and without a word from anyone: no VM
    * was restored yet, so the old stack reads the records that it wrote.
    */
   commitUpdate: {
+    waitsAt: 'commit',
     notApplicable: ({ host }) => {
       const servicing = servicingOfHost(host);
       if (servicing.update === 'notUpdated') {
@@ -42,11 +69,10 @@ export const updateSteps = <O extends CoreObjects>(
       return isLeft ? undefined : 'no VM is left to service';
     },
     ready: ({ host }) => {
-      const servicing = servicingOfHost(host);
-      return servicing.members.every((id) => servicing.down.includes(id));
+      return isDown(servicingOfHost(host));
     },
     arrive: ({ host }) => {
-      servicingOfHost(host).commitArmed = true;
+      servicingOfHost(host).commitArmedBy = THIS_PROCESS;
     },
     begin: ({ host }) => {
       const servicing = servicingOfHost(host);
@@ -94,8 +120,7 @@ export const updateSteps = <O extends CoreObjects>(
       const { rejected } = servicingOfHost(host);
       return rejected === undefined ? undefined : updateRejected(host, rejected);
     },
-    answerable: ({ host: { servicing } }) =>
-      servicing === null || servicing.members.every((id) => servicing.resumed.includes(id)),
+    answerable: ({ host: { servicing } }) => servicing === null || isResumed(servicing),
   },
 
   /** Back to what was, or giving the update up before it came: the gates open for a restore on the old stack. */

@@ -40,7 +40,6 @@ const settingsOf = ({ blackoutBudgetMs }: { readonly blackoutBudgetMs: number })
   ({
     mode: 'modified',
     holdMode: 'instruct-skip',
-    stepPlacement: 'task-queue',
     virtualFunctionRestore: 'step-by-step',
     blackoutBudgetMs,
     maxSavedForMs: 0,

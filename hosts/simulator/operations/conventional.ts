@@ -72,6 +72,7 @@ export const ejectVirtualFunction: StepOperation<'ejectVirtualFunction'> = {
     },
   }),
   ownLatency: true,
+  waitsAt: 'prepare',
   mayBegin: isNextToPrepare,
 };
 

@@ -105,6 +105,7 @@ const holdAdapter = ofEachAdapter({
 
 /** Claim 1 and ¶31, without the revocation: offloads off, the hold set, nothing for the guest to see. */
 export const disableOptimizations: StepOperation<'disableOptimizations'> = {
+  waitsAt: 'prepare',
   mayBegin: isNextToPrepare,
   inPlace: (o, generation) => holdAdapter.inPlace(o, generation) && isNotedQuiet(o),
   effect: async (c) => {

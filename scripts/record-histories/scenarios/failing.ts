@@ -55,16 +55,16 @@ export const FAILING: readonly Scenario[] = [
         shows:
           'The parent does not notice retries of its children’s steps: the host is updated all the same.',
       },
-      'fast-save.retried-in-place': {
+      'fast-save.retried-in-servicing': {
         run: await on.child('save'),
         ends: 'completed',
-        shows: 'A local activity that needed three attempts: the marker has the last of them only.',
+        shows:
+          'A step of the list that needed three attempts: the host made them by itself, and the result says so.',
       },
-      'fast-restore.retried-in-place': {
+      'fast-restore.retried-in-servicing': {
         run: await on.child('restore'),
         ends: 'completed',
-        shows:
-          'A local activity whose reply was lost: the second attempt is answered from the host’s result.',
+        shows: 'A step of the list whose reply was lost: the second attempt observes its effect.',
       },
     };
   },
@@ -106,7 +106,8 @@ export const FAILING: readonly Scenario[] = [
       'fast-save.undone-in-servicing': {
         run: await on.child('save'),
         ends: 'SaveUndone',
-        shows: 'The save that failed, with its undo in place.',
+        shows:
+          'The save that failed: the steps after it were not reached, and the undo is a list of its own.',
       },
       'fast-save.barrier-broken': {
         run: await on.child('save', 'vm-02'),

@@ -13,15 +13,15 @@ export const WORKER_LOST: readonly Scenario[] = [
     return {
       'service-host.worker-killed': {
         run,
-        ends: 'completed',
+        ends: 'HostNotUpdated',
         shows:
-          'The host worker is killed while both VMs are dark: the run goes on when the worker is back.',
+          'The host worker is killed while both VMs are dark: the dead-man goes on with their steps, and starts no update that nobody is there for.',
       },
       'fast-save.worker-killed': {
         run: await on.child('save'),
         ends: 'completed',
         shows:
-          'A workflow task that timed out in the middle of a local block: the block begins anew, the host answers from its results.',
+          'Its steps went on without it, and are answered from the host’s results when the worker is back.',
       },
     };
   },

@@ -47,7 +47,6 @@ export const aHost = (
 ): HostDescription => ({
   hostId: 'host-01',
   driver: 'simulator',
-  vmWorkflowQueue: 'q',
   faults: true,
   bootId: 'boot',
   versions: {
@@ -75,7 +74,6 @@ export const lease = (said: Partial<Operation> = {}): Operation => ({
   settings: {
     mode: 'modified',
     holdMode: 'instruct-skip',
-    stepPlacement: 'in-place',
     virtualFunctionRestore: 'step-by-step',
     blackoutBudgetMs: 10_000,
     maxSavedForMs: 300_000,

@@ -22,7 +22,7 @@ beforeEach(() => {
 const measured = (answers: Partial<HostActivities>): HostActivities =>
   metrics.around(answers as HostActivities);
 
-describe('steps', () => {
+describe('steps that are issued by themselves', () => {
   it('are counted when they begin and timed when they end, by step and status', async () => {
     const { saveVm } = measured({
       saveVm: () => Promise.resolve(outcome({ ms: 250, status: 'alreadyDone' })),
@@ -30,7 +30,9 @@ describe('steps', () => {
     await saveVm(CALL);
     expect(meter.values('holdfast_step_attempts', { step: 'saveVm' })).toEqual([1]);
     expect(
-      meter.values('holdfast_step_duration_seconds', { step: 'saveVm', status: 'alreadyDone' }),
+      meter.values('holdfast_step_duration_seconds', {
+        ...{ step: 'saveVm', kind: 'dark', status: 'alreadyDone' },
+      }),
     ).toEqual([0.25]);
     expect(meter.values('holdfast_step_failures')).toEqual([]);
   });
@@ -54,6 +56,58 @@ describe('steps', () => {
     expect(meter.sum('holdfast_step_failures', { step: 'saveVm', failure: 'Refused' })).toBe(1);
     expect(meter.sum('holdfast_step_failures', { step: 'commitUpdate', failure: 'other' })).toBe(1);
     expect(meter.values('holdfast_step_duration_seconds', { status: 'failed' })).toHaveLength(2);
+  });
+});
+
+describe('steps of a list', () => {
+  const IN_LIST: StepCall = { ...CALL, list: { after: 'pauseVm', length: 3 } };
+
+  it('are counted when the host answers, with as many attempts as it made', async () => {
+    const { saveVm } = measured({
+      saveVm: () => Promise.resolve(outcome({ ms: 250, attempts: 3 })),
+    });
+    await saveVm(IN_LIST);
+    expect(meter.sum('holdfast_step_attempts', { step: 'saveVm' })).toBe(3);
+    expect(meter.sum('holdfast_step_failures', { step: 'saveVm', failure: 'retried' })).toBe(2);
+    expect(
+      meter.values('holdfast_step_duration_seconds', { step: 'saveVm', status: 'done' }),
+    ).toEqual([0.25]);
+  });
+
+  it('that wait for their turn, or were not reached, are no attempts', async () => {
+    const { pauseVm, saveVm } = measured({
+      pauseVm: () => new Promise(() => undefined),
+      saveVm: () => Promise.resolve(outcome({ status: 'notReached', ms: 0, attempts: 0 })),
+    });
+    void pauseVm(IN_LIST);
+    await saveVm(IN_LIST);
+    expect(meter.values('holdfast_step_attempts')).toEqual([]);
+    expect(meter.values('holdfast_step_failures')).toEqual([]);
+    expect(meter.values('holdfast_step_duration_seconds')).toEqual([]);
+  });
+
+  it('that the host has given up are counted with all its attempts, by the type of the last', async () => {
+    const givenUp = ApplicationFailure.create({
+      type: 'HostStepFailed',
+      nonRetryable: true,
+      details: [{ step: 'saveVm', attempt: 7 }],
+    });
+    const { saveVm } = measured({ saveVm: () => Promise.reject(givenUp) });
+    await expect(saveVm(IN_LIST)).rejects.toBe(givenUp);
+    expect(meter.sum('holdfast_step_attempts', { step: 'saveVm' })).toBe(7);
+    expect(meter.sum('holdfast_step_failures', { failure: 'HostStepFailed' })).toBe(7);
+    expect(meter.values('holdfast_step_duration_seconds')).toEqual([]);
+  });
+
+  it('whose call ended before the host answered are counted when it is asked again', async () => {
+    const notWaitedFor = ApplicationFailure.create({
+      type: 'NotReachedInTime',
+      details: [{ step: 'saveVm', attempt: 1 }],
+    });
+    const { saveVm } = measured({ saveVm: () => Promise.reject(notWaitedFor) });
+    await expect(saveVm(IN_LIST)).rejects.toBe(notWaitedFor);
+    expect(meter.values('holdfast_step_attempts')).toEqual([]);
+    expect(meter.values('holdfast_step_failures')).toEqual([]);
   });
 });
 
@@ -116,6 +170,16 @@ describe('blackouts', () => {
     await operate(lease(), null);
     metrics.observe(aHost([ended(500)]));
     expect(meter.sum('holdfast_dead_man_rescues')).toBe(0);
+  });
+
+  it('that the dead-man ended, so that the resume of the run was not reached, count as its own', async () => {
+    metrics.observe(aHost([aVm()]));
+    const { resumeVm } = measured({
+      resumeVm: () => Promise.resolve(outcome({ status: 'notReached', attempts: 0, ms: 0 })),
+    });
+    await resumeVm({ ...CALL, list: { after: null, length: 1 } });
+    metrics.observe(aHost([ended(10_900)]));
+    expect(meter.sum('holdfast_dead_man_rescues', ON)).toBe(1);
   });
 
   it('of an operation that began before the process are measured, of an unknown mode', () => {

@@ -17,7 +17,6 @@ const HOST = 'host-01';
 const SETTINGS: OperationSettings = {
   mode: 'modified',
   holdMode: 'block',
-  stepPlacement: 'task-queue',
   virtualFunctionRestore: 'step-by-step',
   blackoutBudgetMs: 1_000,
   maxSavedForMs: 60_000,
@@ -306,10 +305,14 @@ describe('who performs a step is known by number and start', () => {
     ['has ended', () => processOf(999_999_999), true],
     [
       'has ended, and another has got its number',
-      () => ({ pid: process.ppid, startedAt: '1' }),
+      () => ({ namespace: processOf(process.pid).namespace, pid: process.ppid, startedAt: '1' }),
       true,
     ],
-    ['was this one, before it had that number', () => ({ pid: process.pid, startedAt: '1' }), true],
+    [
+      'was this one, before it had that number',
+      () => ({ namespace: processOf(process.pid).namespace, pid: process.pid, startedAt: '1' }),
+      true,
+    ],
   ])('one that %s', (_, owner, isOver) => {
     const intent = { ...newIntent('a key', 'saveVm', 0, null), owner: owner() };
     expect(isAbandoned(intent)).toBe(isOver);
@@ -433,6 +436,7 @@ class Servicing {
   }
 
   commit(): Promise<StepOutcome> {
+    void hosts.performHost('openGate', this.call, patient).catch(() => undefined);
     return hosts.performHost('commitUpdate', this.call, patient);
   }
 }
@@ -503,6 +507,24 @@ describe('a servicing run', () => {
     expect(hosts.machine('vm-01').state.running).toBe(true);
   });
 
+  it('that is stopped tells a restore so whose save has died before the pause, and leaves it no lease', async () => {
+    use('vm-01');
+    const run = await Servicing.begin();
+    const parent = named('service-host');
+    const next = await hosts.beginRestore(request('vm-01', named('restore'), parent));
+    const lease = await hosts.beginSave(request('vm-01', named('save'), parent));
+    await under(lease, 'vm-01')('disableOptimizations');
+    const waiting = under(next, 'vm-01')('awaitUpdate');
+    await hosts.abortServicing(run.call, 'its save was terminated');
+    expect(await waiting).toMatchObject({ status: 'notApplicable', reason: 'saveUndone' });
+    await hosts.releaseHost(run.call);
+    // The lease that its restore was to get goes to nobody when another run saves the VM.
+    const takeOverFrom = named('save');
+    const alone = await hosts.beginSave({ ...request('vm-01', named('other')), takeOverFrom });
+    for (const step of SAVE) await under(alone, 'vm-01')(step);
+    expect(hosts.store.vm(HOST, 'vm-01')).toMatchObject({ lease: null, nextLease: null });
+  });
+
   it('waits for an update until the reserve of a restore is all that is left, and not longer', async () => {
     use('vm-01');
     const run = await Servicing.begin();
@@ -528,7 +550,7 @@ describe('who waits is woken by what it waits for', () => {
   it('not by a step of another VM, but by its own VM, by a gate, and by another process', async () => {
     use('vm-01', 'vm-02');
     const of = { hostId: HOST, vmId: 'vm-01' };
-    const gates = { hostId: HOST, of: 'gates' } as const;
+    const gates = { hostId: HOST, of: 'prepare' } as const;
     const woken = async (
       change: () => void,
       topics: readonly (typeof of | typeof gates)[] = [of],

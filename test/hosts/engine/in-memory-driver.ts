@@ -4,10 +4,10 @@
  */
 import { HoldfastError } from '../../../contract/failures';
 import type { VmDescription } from '../../../contract/host';
-import { UNDO_SAVE, VM_STEP_NAMES, type VmStep } from '../../../contract/steps';
+import { UNDO_SAVE, VM_STEP_NAMES, type AnyStep, type VmStep } from '../../../contract/steps';
 import { describeCore, newCoreHost, newCoreVm } from '../../../hosts/engine/core';
-import { EngineHosts } from '../../../hosts/engine/engine-hosts';
-import { markDown, markQuiet, markSaved } from '../../../hosts/engine/gates';
+import { EngineHosts, settled } from '../../../hosts/engine/engine-hosts';
+import { markDown, markQuiet, markSaved, refuseIfTooLate } from '../../../hosts/engine/gates';
 import { blackoutBegins, blackoutEnds } from '../../../hosts/engine/leases';
 import { nothingToDo, type Operation } from '../../../hosts/engine/operation';
 import type { NotSupported, Port } from '../../../hosts/engine/port';
@@ -34,6 +34,10 @@ export interface Machine {
 interface World {
   /** Called when an effect is there and not yet recorded: a process may die there. */
   inTheMiddleOf: (step: VmStep, vmId: string | null) => Promise<void> | void;
+  /** Called before an effect. */
+  justBefore: (step: AnyStep) => void;
+  /** Called when the effect is recorded and the reply goes out: one that fails here is lost. */
+  replyOf: (step: AnyStep) => void;
   startsSound: boolean;
 }
 
@@ -71,6 +75,10 @@ const EFFECTS: Partial<Record<VmStep, Effect>> = {
   },
   pauseVm: {
     machine: { running: false },
+    // Before the effect, which lies outside the transaction that records it.
+    begin: (o) => {
+      if (o.vm.seen.running) refuseIfTooLate(o);
+    },
     isRecorded: ({ pausedAtMs }) => pausedAtMs !== null,
     record: (o) => {
       o.vm.pausedAtMs ??= o.nowMs;
@@ -148,13 +156,16 @@ export class InMemoryHosts extends EngineHosts<Objects> {
   }
 
   /** The same books, opened once more, as another process would. */
-  reopened(): InMemoryHosts {
-    return new InMemoryHosts(new Books(this.books.directory), this.machines, newWorld());
+  reopened(clock = this.books.nowMs): InMemoryHosts {
+    return new InMemoryHosts(new Books(this.books.directory, clock), this.machines, newWorld());
   }
 
   machine = (vmId: string): Machine => this.machines.get(vmId) as Machine;
 }
-const newWorld = (): World => ({ inTheMiddleOf: () => undefined, startsSound: true });
+const newWorld = (): World => ({
+  ...{ inTheMiddleOf: () => undefined, justBefore: () => undefined, replyOf: () => undefined },
+  startsSound: true,
+});
 
 function port(store: Books, machines: ReadonlyMap<string, Machine>, world: World): Port<Objects> {
   const machineOf = (vmId: string | null) => machines.get(vmId ?? '') as Machine;
@@ -204,6 +215,13 @@ function port(store: Books, machines: ReadonlyMap<string, Machine>, world: World
         store.update(hostId, vmId, ({ vm }) => void (vm.seen = seen));
       return Promise.resolve();
     },
+    attempt: (step) => ({
+      note: null,
+      before: () => settled(() => world.justBefore(step)),
+      after: () => {
+        world.replyOf(step);
+      },
+    }),
     fence: (_hostId, vmId, generation) => {
       machineOf(vmId).fencedBelow = generation;
       return Promise.resolve();

@@ -269,6 +269,7 @@ describe('what is granted', () => {
     for (const { restore } of pairs.values())
       await restore.perform('awaitUpdate', gone).catch(() => undefined);
     await host.perform('commitUpdate', gone).catch(() => undefined);
+    void host.perform('openGate');
     await Promise.all([...pairs.values()].map(({ save }) => save.performAll(IN_SERVICING_SAVE)));
     const { restore } = pairOf(pairs, 'vm-01');
     await restore.fence('recover');

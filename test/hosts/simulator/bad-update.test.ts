@@ -87,6 +87,7 @@ it.each(BAD)(
     await expectKeptOnTheOldVersion();
     expect(await hostCommands()).toEqual([
       ['Stack.Stage', 'done', null],
+      ['Servicing.OpenGate', 'done', null],
       ['Stack.Flip', 'done', 'vmWorkerProcess 2.0.0'],
       ['Stack.Start', 'failed', expect.stringMatching(says)],
       ['Stack.FlipBack', 'done', 'vmWorkerProcess 1.0.0'],
@@ -106,6 +107,7 @@ it('a good update says that its stack started', async () => {
   await serviceAll(host, await host.beginAll());
   expect((await hostCommands()).map(([command, status]) => [command, status])).toEqual([
     ['Stack.Stage', 'done'],
+    ['Servicing.OpenGate', 'done'],
     ['Stack.Flip', 'done'],
     ['Stack.Start', 'done'],
   ]);

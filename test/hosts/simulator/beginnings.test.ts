@@ -115,7 +115,7 @@ describe('is refused, with what to do,', () => {
   it('where its state means something else to this checkout', async () => {
     const from = await beginning();
     const newer = { ...simulationOf(from), stateVersion: 99 };
-    expect(refusal(newer, from)).toMatch(/version 99, this checkout makes hosts of version 3: use/);
+    expect(refusal(newer, from)).toMatch(/version 99, this checkout makes hosts of version 4: use/);
   });
 
   it('where a part of it is missing, which it names', async () => {

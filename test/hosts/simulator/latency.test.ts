@@ -49,6 +49,7 @@ it('the default profile names every step that does something, and no step that t
     'crossPointOfNoReturn',
     'discardSavedState',
     'endOperation',
+    'openGate',
     'strandVm',
     'verifyRestore',
     'verifyHost',

@@ -11,7 +11,6 @@ import type { VmStep } from '../../../contract/steps';
 const settings = {
   mode: 'modified',
   holdMode: 'omit',
-  stepPlacement: 'in-place',
   virtualFunctionRestore: 'step-by-step',
   blackoutBudgetMs: 30_000,
   maxSavedForMs: 300_000,

@@ -85,6 +85,9 @@ it('nobody pauses before all are prepared and the commit is armed', async () => 
   await second.save.perform('disableOptimizations');
   await settledSoon();
   expect(passed).not.toHaveBeenCalled();
+  waiting.push(second.save.perform('awaitPause', stop.signal));
+  await settledSoon();
+  expect(passed).not.toHaveBeenCalled();
   waiting.push(host.perform('commitUpdate', stop.signal));
   await pausing;
   stop.abort();

@@ -31,7 +31,6 @@ export const NO_LATENCY: LatencyProfile = { timeScale: 1, operations: {} };
 export const SETTINGS: OperationSettings = {
   mode: 'modified',
   holdMode: 'instruct-skip',
-  stepPlacement: 'in-place',
   virtualFunctionRestore: 'step-by-step',
   blackoutBudgetMs: 10_000,
   maxSavedForMs: 300_000,
@@ -272,6 +271,9 @@ export class HostRun {
   }
 
   perform<Step extends HostStep>(step: Step, signal = patient()): Promise<StepOutcome<Step>> {
+    // As the workflow does: who commits is there, and wants the VMs to pause. What becomes of it shows in the VMs.
+    if (step === 'commitUpdate')
+      void this.fleet.hosts.performHost('openGate', this.call, signal).catch(() => undefined);
     return this.fleet.hosts.performHost(step, this.call, signal);
   }
 
