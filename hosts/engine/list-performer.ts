@@ -19,6 +19,9 @@ const RETRY = { firstMs: 50, factor: 1.5, longestMs: 500 };
 const LOOK_EVERY_MS = 50;
 /** So long a failure for good waits for its run to decide, ms. */
 const DECIDED_WITHIN_MS = 500;
+/** So long the lease of a VM that the host has taken back by itself waits for its run, ms. */
+const GIVEN_BACK_WITHIN_MS = 5_000;
+const NEVER = new AbortController().signal;
 /** An undo that nobody has asked for has no other way: it is tried as long as the dead-man lets it. */
 const UNDO_LIMITS: StepLimits = { attemptMs: 2_000, atLeastMs: 10_000 };
 const BEGINS_BLACKOUT: ReadonlySet<VmStep> = new Set<VmStep>(['pauseVm', 'suspendVm']);
@@ -266,6 +269,15 @@ export class ListPerformer<O extends CoreObjects> {
     await port.fence?.(hostId, vmId, fenced.generation);
     const undo = { hostId, vmId, generation: fenced.generation, direction: 'undo' } as const;
     this.all.issue(undo, port.undoSteps(store.vm(hostId, vmId)), UNDO_LIMITS);
+    const seen = () => store.seen([{ hostId, vmId }]);
+    for (let at = seen(); this.all.isDark(hostId, vmId); at = seen())
+      await store.changed([{ hostId, vmId }], at, NEVER, store.nowMs() + LOOK_EVERY_MS);
+    // It runs; hold and lease are its run's to give back, or, where there is none any more, the dead-man's.
+    store.update(hostId, vmId, ({ vm, nowMs }) => {
+      if (vm.lease?.generation !== fenced.generation) return UNCHANGED;
+      vm.deadlineMs = nowMs + GIVEN_BACK_WITHIN_MS;
+      return vm.deadlineMs;
+    });
   }
 
   /** By compare and swap: two processes never perform one list. */
