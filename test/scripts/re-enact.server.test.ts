@@ -8,7 +8,7 @@ const OFTEN = 1_000;
 
 let on: Recordings;
 beforeAll(async () => {
-  on = await Recordings.start(3);
+  on = await Recordings.start(4);
 });
 afterAll(() => on.stop());
 
@@ -72,7 +72,15 @@ it.concurrent(
 it.concurrent(
   'stopped with Ctrl-C while it is acted out, a save that failed leaves no server and no directory',
   async () => {
-    const { bundle } = await failedSave();
+    const hostId = on.suite.freshHost();
+    const bundle = await on.recorded('fastSave', `fast-save/${hostId}/vm-01`, {
+      ...{ hostId, vmId: 'vm-01' },
+      faults: [
+        // Long enough to be stopped in, on a busy machine too.
+        { step: 'disableOptimizations', kind: 'slow', delay: '10s' },
+        { step: 'saveVm', kind: 'fail-before', times: OFTEN },
+      ],
+    });
     const { code, out, err, left } = await on.interrupted(bundle, 'the workers are ready');
     expect({ code, out }).toEqual({ code: 130, out: '' });
     const port = Number(/using Temporal at 127\.0\.0\.1:(\d+)/.exec(err)?.[1]);
