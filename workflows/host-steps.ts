@@ -59,14 +59,15 @@ export function lightStep<Step extends VmStep>(
 export function issuedStep<Step extends VmStep>(
   of: Whose,
   step: Step,
-  withinMs: number,
+  { withinMs, isAlone }: { readonly withinMs: number; readonly isAlone: boolean },
 ): StepActivity<Step> {
   const name: VmStep = step;
   return labelledActivities<Answering<Step>>(
     {
       taskQueue: hostQueue(of.hostId),
       scheduleToCloseTimeout: withinMs,
-      heartbeatTimeout: ISSUED_HEARTBEAT_TIMEOUT_MS,
+      // Nobody goes on for the run of a step alone: that its worker is gone is to be noticed soon.
+      heartbeatTimeout: isAlone ? HEARTBEAT_TIMEOUT_MS : ISSUED_HEARTBEAT_TIMEOUT_MS,
       retry: ISSUED_RETRY,
     },
     of,

@@ -158,7 +158,7 @@ export class VmOperation {
       ...this.#call(this.#limits(step, true)),
       ...{ list, ...(handed === undefined ? {} : { handed }) },
     };
-    const activity = issuedStep(call, step, withinMs);
+    const activity = issuedStep(call, step, { withinMs, isAlone: list.length === 1 });
     return settled(() => activity(call));
   }
 

@@ -73,7 +73,8 @@ export class Performers<O extends CoreObjects> {
     return [vm.lease, vm.nextLease].flatMap((lease) =>
       DIRECTIONS.flatMap((direction) => {
         const list =
-          lease === null
+          // What a migration comes to is decided at two hosts: by its run, or at the deadline.
+          lease === null || lease.kind === 'migration'
             ? undefined
             : store.list({ hostId, vmId, generation: lease.generation, direction });
         return list?.bootId === BOOT_ID && this.#isOpen(hostId, list) ? [list] : [];
