@@ -188,7 +188,13 @@ function text(history: Recorded): string {
   return `{"events":[\n${withoutPlace(lines)}\n]}\n`;
 }
 
-/** Where the checkout lies, which only the stacks of failures say, is left out; a replay does not look at them. */
-const withoutPlace = (json: string): string => json.replaceAll(`${process.cwd()}/`, '');
+/**
+ * Where a checkout lies, which only the stacks of failures say, is left out; a replay does not look at them. It need not be
+ * this checkout: workflow code is kept for each user by its content, whichever made it first.
+ */
+const withoutPlace = (json: string): string =>
+  json.replaceAll(`${process.cwd()}/`, '').replace(PLACE_IN_STACK, '');
+const PLACE_IN_STACK =
+  /(?<=\(|at )\/[^\s()"]*?\/(?=(?:node_modules|workflows|planning|contract|activities|hosts|workers|scripts|tools)\/[^\s()"]*:\d+:\d+)/g;
 
 runMain('record-histories', main);
