@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { HoldfastError } from '../../contract/failures';
 import type { StepOutcome } from '../../contract/steps';
 
@@ -34,40 +33,30 @@ export class Answer {
  * competes with the host's own work; at once after a failure, and after a while in any case.
  */
 export class HeldAnswers {
-  readonly #hosts = new Map<
-    string,
-    { dark: Set<string>; free: Promise<void>; letGo: () => void }
-  >();
+  /** Hosts with a dark VM: which those are, and what goes out when there is none any more. */
+  readonly #hosts = new Map<string, { dark: Set<string>; held: (() => void)[] }>();
 
-  /** Resolves when answers of this host may go out, or those of the list, which has ended. */
-  async until(hostId: string, ended: AbortSignal): Promise<void> {
+  /** Runs it when answers of this host may go out: perhaps at once. */
+  whenFree(hostId: string, goOut: () => void): void {
     const host = this.#hosts.get(hostId);
-    if (host === undefined) return;
-    const timer = new AbortController();
-    await Promise.race([
-      host.free,
-      delay(HELD_AT_MOST_MS, undefined, { signal: AbortSignal.any([timer.signal, ended]) }).catch(
-        () => undefined,
-      ),
-    ]);
-    timer.abort();
+    if (host === undefined) goOut();
+    else if (host.held.push(goOut) === 1)
+      setTimeout(() => {
+        for (const go of host.held.splice(0)) go();
+      }, HELD_AT_MOST_MS).unref();
   }
 
   vmIs(hostId: string, vmId: string, isDark: boolean): void {
     const host = this.#hosts.get(hostId);
-    if (isDark) {
-      if (host !== undefined) {
-        host.dark.add(vmId);
-        return;
-      }
-      let letGo: () => void = () => undefined;
-      const free = new Promise<void>((resolve) => (letGo = resolve));
-      this.#hosts.set(hostId, { dark: new Set([vmId]), free, letGo });
-    } else if (host?.dark.delete(vmId) === true && host.dark.size === 0) this.letGo(hostId);
+    if (!isDark) {
+      if (host?.dark.delete(vmId) === true && host.dark.size === 0) this.letGo(hostId);
+    } else if (host === undefined) this.#hosts.set(hostId, { dark: new Set([vmId]), held: [] });
+    else host.dark.add(vmId);
   }
 
   letGo(hostId: string): void {
-    this.#hosts.get(hostId)?.letGo();
+    const host = this.#hosts.get(hostId);
     this.#hosts.delete(hostId);
+    for (const go of host?.held.splice(0) ?? []) go();
   }
 }

@@ -11,7 +11,7 @@ import type { Performers } from './performers';
 import { THIS_PROCESS, hasEnded, isThisProcess } from './process-identity';
 import type { CoreObjects, IssuedList, IssuedStep } from './state';
 import { UNCHANGED, type ListId } from './store';
-import { notWaitedFor, orGivenUp, within } from './waiting';
+import { OVER, notWaitedFor, within } from './waiting';
 
 /** Between two attempts of a step while its VM is dark: soon again, and often enough. */
 const RETRY = { firstMs: 50, factor: 1.5, longestMs: 500 };
@@ -50,10 +50,11 @@ export class ListPerformer<O extends CoreObjects> {
   #dark: { readonly forMs: number; readonly atMs: number } | null = null;
   readonly #attempts = new Map<VmStep, number>();
   #isUnderWay = false;
-  /** Aborted as soon as there is something new to look at here. */
-  #wake = new AbortController();
-  /** A list ended while its VM is dark: its answers are not held. */
-  readonly #ended = new AbortController();
+  /** There is something new to look at here. */
+  #isWoken = false;
+  #wake: AbortController | undefined;
+  /** What is known of its steps and waits to go out; null: the list has ended, and its answers are not held. */
+  #held: (() => void)[] | null = [];
   /** When the first attempt of a step that may be given up failed, by the host's clock. */
   #failingSinceMs: number | null = null;
 
@@ -85,7 +86,8 @@ export class ListPerformer<O extends CoreObjects> {
   }
 
   goOn(): void {
-    this.#wake.abort();
+    this.#isWoken = true;
+    this.#wake?.abort(OVER);
     this.#list = undefined;
     if (this.#isUnderWay) return;
     this.#isUnderWay = true;
@@ -108,7 +110,7 @@ export class ListPerformer<O extends CoreObjects> {
     try {
       // A call may arrive between the look that found nothing to do and the end of it.
       do await this.#perform();
-      while (this.#wake.signal.aborted);
+      while (this.#isWoken);
     } catch (error) {
       // What is not known to be a failure of a step is told to those who wait, who ask again.
       for (const answer of this.#answers.values()) answer.settle({ error: asHoldfastError(error) });
@@ -126,8 +128,8 @@ export class ListPerformer<O extends CoreObjects> {
     const { store } = this.all;
     const { hostId, vmId } = this.id;
     for (;;) {
-      this.#wake = new AbortController();
-      const seen = store.seen([{ hostId, vmId }]);
+      this.#isWoken = false;
+      const seen = store.changes.seen([{ hostId, vmId }]);
       const list = this.#listNow();
       const next = list === undefined ? undefined : this.#next(list);
       if (next === undefined) this.all.undoing(this, () => this.#undoIfLeftAlone());
@@ -146,8 +148,9 @@ export class ListPerformer<O extends CoreObjects> {
       // Another process may have the calls that are missing here, or whoever asks for the next step, or performs it.
       if (!mayBegin && list !== undefined && isPerformedHere(list)) this.#leaveToOthers();
       if (!mayBegin && !this.#isAskedForAnything) return;
+      this.#wake = new AbortController();
       const lookAgainMs = store.nowMs() + LOOK_EVERY_MS;
-      await store.changed([{ hostId, vmId }], seen, this.#wake.signal, lookAgainMs);
+      await store.changes.after([{ hostId, vmId }], seen, this.#wake.signal, lookAgainMs);
     }
   }
 
@@ -269,9 +272,9 @@ export class ListPerformer<O extends CoreObjects> {
     await port.fence?.(hostId, vmId, fenced.generation);
     const undo = { hostId, vmId, generation: fenced.generation, direction: 'undo' } as const;
     this.all.issue(undo, port.undoSteps(store.vm(hostId, vmId)), UNDO_LIMITS);
-    const seen = () => store.seen([{ hostId, vmId }]);
+    const seen = () => store.changes.seen([{ hostId, vmId }]);
     for (let at = seen(); this.all.isDark(hostId, vmId); at = seen())
-      await store.changed([{ hostId, vmId }], at, NEVER, store.nowMs() + LOOK_EVERY_MS);
+      await store.changes.after([{ hostId, vmId }], at, NEVER, store.nowMs() + LOOK_EVERY_MS);
     // It runs; hold and lease are its run's to give back, or, where there is none any more, the dead-man's.
     store.update(hostId, vmId, ({ vm, nowMs }) => {
       if (vm.lease?.generation !== fenced.generation) return UNCHANGED;
@@ -305,11 +308,11 @@ export class ListPerformer<O extends CoreObjects> {
         const limits = this.#limits(call, began);
         // A VM that is dark is not left alone; one that runs is.
         const signals = isDark ? [] : [stopping];
-        const outcome = await within(limits.attemptMs, [], (inTime) =>
-          within(undefined, [inTime, ...signals], (signal) => {
-            const attempted = engine.perform(step, { ...call, ...limits }, signal);
-            return orGivenUp(attempted, inTime, `${step} of ${call.vmId}`);
-          }),
+        const outcome = await within(
+          limits.attemptMs,
+          signals,
+          (signal) => engine.perform(step, { ...call, ...limits }, signal),
+          `${step} of ${call.vmId}`,
         );
         this.#done(step, outcome);
         return;
@@ -379,10 +382,18 @@ export class ListPerformer<O extends CoreObjects> {
     if (this.all.store.result(hostId, this.#key(step)) === undefined)
       this.all.store.putResult(hostId, this.#key(step), recorded);
     this.#knows(step, { outcome });
-    this.#tellWhetherDark(step);
+    const isOver = this.#isOver(step);
+    // Answers wait from the first step of a list on, so that none goes out while its VM pauses, until the VM runs.
+    const goesOn = !isOver && this.#known.get(step)?.isEnd === false;
+    this.all.held.vmIs(hostId, this.id.vmId, goesOn || this.#isDark);
     this.#settle(step, { outcome });
     // What comes next for this VM is decided by its run: nothing is won by keeping it from it.
-    if (this.#isDark && this.#isOver(step)) this.#ended.abort();
+    if (isOver && this.#isDark) this.#letGo();
+  }
+
+  #letGo(): void {
+    for (const goOut of this.#held?.splice(0) ?? []) goOut();
+    this.#held = null;
   }
 
   #isOver(step: VmStep): boolean {
@@ -410,7 +421,7 @@ export class ListPerformer<O extends CoreObjects> {
     });
     this.#knows(step, { error });
     this.#settle(step, { error });
-    this.#ended.abort();
+    this.#letGo();
     this.all.held.letGo(hostId);
   }
 
@@ -418,18 +429,14 @@ export class ListPerformer<O extends CoreObjects> {
     const answer = this.#answers.get(step);
     if (answer === undefined) return;
     this.#answers.delete(step);
-    if ('error' in settled) answer.settle(settled);
-    else
-      void this.all.held.until(this.id.hostId, this.#ended.signal).then(() => {
-        answer.settle(settled);
-      });
-  }
-
-  /** Answers wait from the first step of a list on, so that none goes out while its VM pauses, until the VM runs. */
-  #tellWhetherDark(after: VmStep): void {
-    const { hostId, vmId } = this.id;
-    const goesOn = !this.#isOver(after) && this.#known.get(after)?.isEnd === false;
-    this.all.held.vmIs(hostId, vmId, goesOn || this.#isDark);
+    const goOut = () => {
+      answer.settle(settled);
+    };
+    if ('error' in settled || this.#held === null) goOut();
+    else {
+      this.#held.push(goOut);
+      this.all.held.whenFree(this.id.hostId, goOut);
+    }
   }
 
   get #isDark(): boolean {

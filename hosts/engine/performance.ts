@@ -6,7 +6,8 @@ import { isBlocked, leaveMailboxes, owns, takeMailboxes } from './mailbox';
 import type { Commands, Operation, Says } from './operation';
 import type { Attempt } from './port';
 import type { CoreHost, Intent, Mailbox, RecordedOutcome } from './state';
-import { UNCHANGED, type StepRecords, type Topic } from './store';
+import type { Topic } from './changes';
+import { UNCHANGED, type StepRecords } from './store';
 
 /** How soon it is found out that whoever holds a step up has died, ms. */
 const HELD_UP_MS = 50;
@@ -96,7 +97,7 @@ export class StepPerformance<O, Step extends AnyStep> {
         return { answer: { ...known, status } };
       }
       // What changes from here on ends the wait below, so that nothing is missed in between.
-      const seen = records.seen(topics);
+      const seen = records.changes.seen(topics);
       if (s.observe !== undefined) await s.observe();
       const before = waits ? s.read() : undefined;
       if (before === undefined || this.#isDue(before)) {
@@ -110,7 +111,7 @@ export class StepPerformance<O, Step extends AnyStep> {
       }
       // From the same look that found it not due: a moment that came after that look still wakes it.
       const nextMs = this.#lookAgainMs(before ?? s.read());
-      await records.changed(topics, seen, this.signal, nextMs);
+      await records.changes.after(topics, seen, this.signal, nextMs);
     }
   }
 
@@ -211,9 +212,9 @@ export class StepPerformance<O, Step extends AnyStep> {
   async #until(holds: (o: O) => boolean): Promise<void> {
     const { s, records, signal } = this;
     while (!signal.aborted) {
-      const seen = records.seen(s.topics);
+      const seen = records.changes.seen(s.topics);
       if (holds(s.read())) return;
-      await records.changed(s.topics, seen, signal);
+      await records.changes.after(s.topics, seen, signal);
     }
   }
 

@@ -18,7 +18,7 @@ import { THIS_PROCESS, hasEnded } from './process-identity';
 import type { CoreObjects, IssuedList } from './state';
 import type { StepEngine } from './step-engine';
 import type { HostStore, ListId } from './store';
-import { notWaitedFor, unlessAborted, within } from './waiting';
+import { OVER, notWaitedFor, unlessAborted, within } from './waiting';
 
 const DIRECTIONS = ['forward', 'undo', 'recover'] as const satisfies readonly Direction[];
 
@@ -106,7 +106,7 @@ export class Performers<O extends CoreObjects> {
 
   /** No VM that this process performs a list of is dark any more; what waits for a turn with its VM running ends. */
   async stop(within: number): Promise<void> {
-    this.#stopping.abort();
+    this.#stopping.abort(OVER);
     const until = performance.now() + within;
     const isNeeded = () =>
       this.#undoing.size > 0 || [...this.#lists.values()].some((list) => list.isNeeded);
@@ -201,7 +201,7 @@ class UnderWay {
     this.#asking += 1;
     const leave = () => {
       this.#asking -= 1;
-      if (this.#asking === 0 && !this.isNeeded()) this.over.abort();
+      if (this.#asking === 0 && !this.isNeeded()) this.over.abort(OVER);
     };
     if (signal.aborted) leave();
     else signal.addEventListener('abort', leave, { once: true });

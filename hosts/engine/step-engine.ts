@@ -22,7 +22,8 @@ import {
 } from './operations';
 import type { Attempt, HostObjectsOf, NotSupported, Port } from './port';
 import type { CoreObjects } from './state';
-import type { HostStore, Topic } from './store';
+import type { Topic } from './changes';
+import type { HostStore } from './store';
 
 /** Performs steps of VMs and of whole hosts: by one protocol, over the operations of engine and driver. */
 export class StepEngine<O extends CoreObjects> {

@@ -1,11 +1,12 @@
-import { EventEmitter } from 'node:events';
 import { open, type Database, type RootDatabase } from 'lmdb';
 import { HoldfastError } from '../../contract/failures';
 import type { Beginning, JournalEntry } from '../../contract/host';
 import type { AnyStep, StepCall } from '../../contract/steps';
+import { Changes, type Topic } from './changes';
 import { hostNowMs } from './clock';
-import { GATES, type Gate } from './gates';
+import { ServicingRecords } from './servicing-record';
 import type {
+  CoreHost,
   CoreObjects,
   HostObjects,
   IssuedList,
@@ -18,9 +19,6 @@ const JOURNAL_LIMIT = 50_000;
 
 /** Beginnings of runs kept for each host. */
 const BEGINNINGS_LIMIT = 16;
-
-/** How often the writes of other processes (the dead-man's) are looked for, ms, while anybody waits. */
-const LOOK_EVERY_MS = 20;
 
 /** What a change answers that has changed nothing: then nothing is written, and nobody is woken. */
 export const UNCHANGED = Symbol('unchanged');
@@ -40,19 +38,11 @@ const RECORDS = {
   maxSharedStructures: 256,
 } as const;
 
-/** What a step waits for a change of: one VM, whether that VM runs again, a gate of its host, or the host's devices. */
-export type Topic =
-  | { readonly hostId: string; readonly vmId: string; readonly of?: 'resume' }
-  | { readonly hostId: string; readonly of: Gate | 'devices' };
-
 /** What the performance of a step keeps, and waits by. */
 export type StepRecords = Pick<
   HostStore<CoreObjects>,
-  'result' | 'putResult' | 'append' | 'seen' | 'changed'
+  'result' | 'putResult' | 'append' | 'changes'
 >;
-
-const nameOf = (topic: Topic): string =>
-  `${topic.hostId}/${'vmId' in topic ? `${topic.of ?? 'vm'}/${topic.vmId}` : topic.of}`;
 
 /**
  * The state of the hosts of one directory, which any number of processes may open: the engine's and the driver's, in one
@@ -62,11 +52,8 @@ const nameOf = (topic: Topic): string =>
 export abstract class HostStore<O extends CoreObjects> {
   protected readonly root: RootDatabase;
   protected readonly db: Database<unknown, Key>;
-  readonly #changes = new EventEmitter().setMaxListeners(0);
-  /** How often each topic has changed, as far as this process knows. */
-  readonly #seen = new Map<string, number>();
-  /** The number of the latest write of each host that this process knows of. */
-  readonly #writes = new Map<string, number>();
+  readonly changes: Changes;
+  readonly #servicing: ServicingRecords;
 
   constructor(
     readonly directory: string,
@@ -75,6 +62,10 @@ export abstract class HostStore<O extends CoreObjects> {
   ) {
     this.root = open({ path: directory, noSync: true, mapSize: 4 * 2 ** 30 });
     this.db = this.table('hosts');
+    this.changes = new Changes((hostId) => this.host(hostId), nowMs);
+    this.#servicing = new ServicingRecords(
+      (hostId) => (this.db.get(['servicing', hostId]) as CoreHost['servicing'] | undefined) ?? null,
+    );
   }
 
   protected table(name: string): Database<unknown, Key> {
@@ -93,7 +84,7 @@ export abstract class HostStore<O extends CoreObjects> {
   }
 
   async close(): Promise<void> {
-    for (const { timer } of this.#watches.values()) clearInterval(timer);
+    this.changes.close();
     await this.root.close();
   }
 
@@ -104,7 +95,7 @@ export abstract class HostStore<O extends CoreObjects> {
   }
 
   protected putNewHost(host: O['host'], vms: readonly O['vm'][]): void {
-    this.db.putSync(['host', host.hostId], { ...host, clockMs: this.nowMs() });
+    this.#putHostRecord({ writes: 0, ...host, clockMs: this.nowMs() });
     for (const vm of vms) this.putVm(host.hostId, vm);
   }
 
@@ -118,7 +109,14 @@ export abstract class HostStore<O extends CoreObjects> {
         { hostId },
       );
     }
-    return host as O['host'];
+    return this.#servicing.hostOf(host as object);
+  }
+
+  #putHostRecord(host: O['host']): void {
+    const { hostId } = host;
+    const { record, servicing } = this.#servicing.recordsOf(host);
+    this.db.putSync(['host', hostId], record);
+    if (servicing !== undefined) this.db.putSync(['servicing', hostId], servicing);
   }
 
   vm(hostId: string, vmId: string): O['vm'] {
@@ -164,36 +162,22 @@ export abstract class HostStore<O extends CoreObjects> {
   /** Reads, changes and writes host and VM in one transaction; nothing is written if `change` throws, or says so. */
   update<T>(hostId: string, vmId: string, change: (o: O) => T): T {
     const changed: Topic[] = [];
-    const topicOf = (of: (typeof TOLD)[number]): Topic =>
-      of === 'own resume' ? { hostId, vmId, of: 'resume' } : { hostId, of };
     const result = this.root.transactionSync(() => {
       const o = this.objects(hostId, vmId);
-      const before = this.#marks(o);
+      const devices = this.devicesMark(o);
       const answer = change(o);
       if (answer === UNCHANGED) return answer;
-      const after = this.#marks(o);
-      changed.push({ hostId, vmId }, ...TOLD.filter((of) => before[of] !== after[of]).map(topicOf));
+      changed.push({ hostId, vmId });
+      if (devices !== this.devicesMark(o)) changed.push({ hostId, of: 'devices' });
+      for (const of of this.#servicing.changed(o.host))
+        changed.push(of === 'resumed' ? { hostId, vmId, of: 'resume' } : { hostId, of });
       this.#putHost(o.host);
       this.putObjects(o);
       this.putVm(hostId, o.vm);
       return answer;
     });
-    for (const topic of changed) this.#tell(topic);
+    for (const topic of changed) this.changes.tell(topic);
     return result;
-  }
-
-  /** What others than the VM may wait for; told where it is another after a change. */
-  #marks(o: O): Readonly<Record<(typeof TOLD)[number], unknown>> {
-    const { servicing } = o.host;
-    const gates = Object.entries(GATES).map(([gate, mark]) => [
-      gate,
-      servicing === null ? null : `${servicing.generation} ${mark(servicing)}`,
-    ]);
-    return {
-      ...(Object.fromEntries(gates) as Record<Gate, string | null>),
-      devices: this.devicesMark(o),
-      'own resume': servicing?.resumed.includes(o.vm.vmId),
-    };
   }
 
   updateHost<T>(hostId: string, change: (o: HostObjects<O['host'], O['vm']>) => T): T {
@@ -203,7 +187,7 @@ export abstract class HostStore<O extends CoreObjects> {
       if (answer !== UNCHANGED) this.#putHost(o.host);
       return answer;
     });
-    if (result !== UNCHANGED) this.#tellAll(hostId);
+    if (result !== UNCHANGED) this.changes.tellAll(hostId);
     return result;
   }
 
@@ -298,105 +282,13 @@ export abstract class HostStore<O extends CoreObjects> {
       if (generation < before) this.db.removeSync(['list', hostId, vmId, generation, direction]);
   }
 
-  /** What `changed` is to be asked with; taken before looking, so that no change in between is missed. */
-  seen(topics: readonly Topic[]): number {
-    for (const { hostId } of topics) if (!this.#writes.has(hostId)) this.#knowsAllWrites(hostId);
-    return topics.reduce((sum, topic) => sum + (this.#seen.get(nameOf(topic)) ?? 0), 0);
-  }
-
-  /** Waits for a change of one of the topics since `seen`, by whichever process, or until that moment of the host's clock. */
-  async changed(
-    topics: readonly Topic[],
-    seen: number,
-    signal: AbortSignal,
-    untilMs: number | null = null,
-  ): Promise<void> {
-    if (signal.aborted || this.seen(topics) !== seen) return;
-    const names = topics.map(nameOf);
-    const watched = [...new Set(topics.map(({ hostId }) => hostId))];
-    const timer = new AbortController();
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        resolve();
-      };
-      for (const name of names) this.#changes.once(name, done);
-      signal.addEventListener('abort', done, { once: true, signal: timer.signal });
-      const due =
-        untilMs === null
-          ? undefined
-          : setTimeout(done, Math.max(1, Math.ceil(untilMs - this.nowMs())));
-      for (const hostId of watched) this.#watch(hostId);
-      timer.signal.addEventListener('abort', () => {
-        clearTimeout(due);
-        for (const name of names) this.#changes.off(name, done);
-        for (const hostId of watched) this.#unwatch(hostId);
-      });
-    }).finally(() => {
-      timer.abort();
-    });
-  }
-
-  #tell(topic: Topic): void {
-    const name = nameOf(topic);
-    this.#seen.set(name, (this.#seen.get(name) ?? 0) + 1);
-    this.#changes.emit(name);
-  }
-
-  /** A change of the whole host, or by another process, may be of anything. */
-  #tellAll(hostId: string): void {
-    for (const of of [...GATE_NAMES, 'devices'] as const) this.#tell({ hostId, of });
-    for (const name of this.#changes.eventNames()) {
-      const [, host, what, vmId] = /^(.*)\/(vm|resume)\/(.*)$/.exec(String(name)) ?? [];
-      if (host === hostId && vmId !== undefined)
-        this.#tell(what === 'vm' ? { hostId, vmId } : { hostId, vmId, of: 'resume' });
-    }
-  }
-
   /** Numbers each write of a host, so that other processes see that there was one. */
   #putHost(host: O['host']): void {
     const { hostId, writes = 0 } = host;
     host.writes = writes + 1;
     host.clockMs = this.nowMs();
-    this.db.putSync(['host', hostId], host);
-    // One in between that was not ours is left to the watch.
-    if (this.#writes.get(hostId) === writes) this.#writes.set(hostId, writes + 1);
-  }
-
-  /** One watch for each host that anybody here waits for a change of. */
-  readonly #watches = new Map<string, { waiters: number; timer: NodeJS.Timeout }>();
-
-  #watch(hostId: string): void {
-    const watch = this.#watches.get(hostId);
-    if (watch !== undefined) {
-      watch.waiters += 1;
-      return;
-    }
-    const timer = setInterval(() => {
-      if (this.#knowsAllWrites(hostId)) return;
-      this.#tellAll(hostId);
-    }, LOOK_EVERY_MS);
-    this.#watches.set(hostId, { waiters: 1, timer });
-  }
-
-  #knowsAllWrites(hostId: string): boolean {
-    try {
-      const { writes = 0 } = this.host(hostId);
-      const isKnown = writes === this.#writes.get(hostId);
-      this.#writes.set(hostId, writes);
-      return isKnown;
-    } catch {
-      // Whoever waits looks for itself, and is told what is wrong.
-      return false;
-    }
-  }
-
-  #unwatch(hostId: string): void {
-    const watch = this.#watches.get(hostId);
-    if (watch === undefined) return;
-    watch.waiters -= 1;
-    if (watch.waiters > 0) return;
-    clearInterval(watch.timer);
-    this.#watches.delete(hostId);
+    this.#putHostRecord(host);
+    this.changes.wrote(hostId, writes + 1);
   }
 }
 
@@ -404,6 +296,3 @@ const beginningsOf = (hostId: string) => ({
   start: ['beginning', hostId, 0],
   end: ['beginning', hostId, Number.MAX_SAFE_INTEGER],
 });
-
-const GATE_NAMES = Object.keys(GATES) as Gate[];
-const TOLD = [...GATE_NAMES, 'devices', 'own resume'] as const;

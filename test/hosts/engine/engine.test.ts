@@ -446,7 +446,8 @@ describe('a servicing run', () => {
     const journal = await hosts.readJournal(HOST, { limit: 10_000 });
     const seqs = (step: VmStep, kind: string) =>
       journal.filter((e) => e.step === step && e.kind === kind).map((e) => e.seq);
-    return [Math.max(...seqs(first, 'result')), Math.min(...seqs(last, 'intent'))] as const;
+    // The gate is told with the effect of the step, in one transaction; its result may come after that.
+    return [Math.max(...seqs(first, 'command')), Math.min(...seqs(last, 'intent'))] as const;
   };
 
   it('pauses none before all are prepared, crosses with none before all are saved, restores none before the update', async () => {
@@ -557,7 +558,11 @@ describe('who waits is woken by what it waits for', () => {
     ) => {
       const stop = new AbortController();
       let isWoken = true;
-      const wait = hosts.store.changed(topics, hosts.store.seen(topics), stop.signal);
+      const wait = hosts.store.changes.after(
+        topics,
+        hosts.store.changes.seen(topics),
+        stop.signal,
+      );
       change();
       const timer = setTimeout(() => {
         isWoken = false;

@@ -85,7 +85,7 @@ test('for another process, whose write came just before the first of its own', a
   const other = new SimulatorStore(fleet.directory);
   const topics = [{ hostId: HOST, vmId: 'vm-01' }];
   const stop = AbortSignal.timeout(20_000);
-  const waiting = fleet.store.changed(topics, fleet.store.seen(topics), stop);
+  const waiting = fleet.store.changes.after(topics, fleet.store.changes.seen(topics), stop);
   other.update(HOST, 'vm-01', ({ vm }) => {
     vm.guestHangs = true;
   });
