@@ -4,9 +4,10 @@ import { blackoutFigures, type BlackoutFigures } from './bench/blackouts';
 import { failedSaveFigures, hostWideFigures, hostWorkerMemoryMb } from './bench/default-profile';
 import { figures } from './bench/figures';
 import { fleetFigures, planningFigures } from './bench/fleets';
-import { outageExtras } from './bench/outages';
+import { outageExtras, undoneByHostMs } from './bench/outages';
 import { replayFigures } from './bench/replays';
 import { service, withStack } from './bench/serviced';
+import { throughputFigures } from './bench/throughput';
 import { wholeNumber } from './options';
 
 const HISTORIES_REPLAYED = 60;
@@ -67,12 +68,8 @@ async function main(): Promise<void> {
     say(`blackouts of ${vms} VM(s), zero latency`);
     blackouts[vms] = await blackoutFigures(vms, rounds);
   }
-  say('the default profile: a host-wide update, a save that fails for good; memory');
-  const hostWide = only === undefined ? await hostWideFigures(16, 5) : undefined;
-  const failedSave = only === undefined ? await failedSaveFigures(4, 3) : undefined;
-  const hostWorkerMb = only === undefined ? await hostWorkerMemoryMb(8) : undefined;
   if (outages) say('outages while a VM is dark');
-  const extraMs = outages ? await outageExtras(OUTAGE_ROUNDS) : undefined;
+  const extraMs = outages ? await outageExtras(OUTAGE_ROUNDS, only === undefined) : undefined;
   if (only === 'blackout') {
     const blackout = Object.fromEntries(
       Object.entries(blackouts).map(([vms, { direct, holdfast, ratio, ratioP99 }]) => [
@@ -83,6 +80,13 @@ async function main(): Promise<void> {
     process.stdout.write(`${JSON.stringify({ blackout, extraMs }, null, json ? undefined : 2)}\n`);
     return;
   }
+  const undoneMs = outages ? await undoneByHostMs(OUTAGE_ROUNDS) : undefined;
+  say('the default profile: a host-wide update, a save that fails for good; memory');
+  const hostWide = await hostWideFigures(16, 5);
+  const failedSave = await failedSaveFigures(4, 3);
+  const hostWorkerMb = await hostWorkerMemoryMb(8);
+  say('60 hosts at once, in turn with as many empty activities');
+  const throughput = await throughputFigures(60, 3);
   say('8 VMs, default profile');
   const defaultProfile = await withStack({ vms: 8, profile: 'default' }, async (stack) => {
     const first = await service(stack);
@@ -106,7 +110,7 @@ async function main(): Promise<void> {
     };
   });
   process.stdout.write(
-    `${JSON.stringify({ rounds, blackouts, hostWide, failedSave, hostWorkerMb, defaultProfile, conventional, extraMs }, null, 2)}\n`,
+    `${JSON.stringify({ rounds, blackouts, hostWide, failedSave, hostWorkerMb, throughput, defaultProfile, conventional, extraMs, undoneMs }, null, 2)}\n`,
   );
 }
 

@@ -82,7 +82,8 @@ export async function serviceVms(servicing: Servicing): Promise<Serviced> {
     };
     const restores = vmIds.map((vmId) => follow(vmId, 'restore', startRestore(servicing, vmId)));
     const saves = vmIds.map((vmId) => follow(vmId, 'save', startSave(servicing, vmId)));
-    const opening = openGate(servicing, stopFor);
+    // Where all VMs have left there is none to let pause.
+    const opening = vmIds.length > 0 ? openGate(servicing, stopFor) : undefined;
     await Promise.all([...restores, ...saves]);
     await opening;
     // The VMs are back; an update that is still waiting for them, or stuck, has nothing to wait for any more.

@@ -5,10 +5,11 @@ import { lacksVf } from '../../contract/results';
 import { ATTACH_VIRTUAL_FUNCTION, type StepCall, type VmStep } from '../../contract/steps';
 import { reasonOf } from './commands';
 import type { EngineHosts } from './engine-hosts';
-import { isDecided, isDown } from './gates';
+import { isDecided, isDown, updateDueByMs } from './gates';
 import { isAbandoned } from './mailbox';
 import { hasEnded, isStopped, type ProcessIdentity } from './process-identity';
 import type { CoreObjects } from './state';
+import { UNCHANGED } from './store';
 import { within } from './waiting';
 
 /** How often deadlines are looked at, and whether those who perform steps of dark VMs still live, ms. */
@@ -69,9 +70,25 @@ export class DeadMan<O extends CoreObjects> {
       const performing = performers.listsOf(hostId, vmId).map(({ performer }) => performer);
       for (const performer of performing) if (performer !== null) this.#endIfStopped(performer);
       if (performing.some((performer) => performer !== null && isStopped(performer))) return;
+      const isLeft = performing.some((performer) => performer === null || hasEnded(performer));
+      if (isLeft && this.#isTooLate(hostId, vmId)) continue;
       if (performers.goOn(hostId, vmId)) this.say(`${hostId}/${vmId}: going on with its steps`);
     }
     this.#decideUpdate(hostId, signal);
+  }
+
+  /** A save that has not crossed when only the restore's part of the budget is left is taken back now, not at the deadline. */
+  #isTooLate(hostId: string, vmId: string): boolean {
+    const isLate = ({ vm, nowMs }: O) =>
+      vm.pointOfNoReturn === null && nowMs > (updateDueByMs(vm) ?? Infinity);
+    const { store } = this.hosts;
+    if (!isLate(store.objects(hostId, vmId))) return false;
+    const late = store.update(hostId, vmId, (o) => {
+      if (!isLate(o)) return UNCHANGED;
+      o.vm.deadlineMs = Math.min(o.vm.deadlineMs ?? Infinity, o.nowMs - 1);
+      return true;
+    });
+    return late === true;
   }
 
   #endIfStopped(performer: ProcessIdentity): void {

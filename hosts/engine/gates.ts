@@ -105,7 +105,7 @@ export const nextStackVersion = ({ servicing, staged, versions }: CoreHost): str
     ? staged.version
     : versions.vmWorkerProcess;
 
-/** Part of a blackout budget that is kept for the restore: the update must have come by then. */
+/** Part of a blackout budget that is kept for the restore: by then the update must have come, and the save have crossed. */
 const RESTORE_RESERVE = { share: 0.2, atMostMs: 2000 };
 
 /** Until when the update is waited for: later it would leave too little of the VM's budget for its restore. */

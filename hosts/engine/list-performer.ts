@@ -1,30 +1,20 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { FAILURES, HoldfastError } from '../../contract/failures';
-import type { StepCall, StepLimits, StepOutcome, VmStep } from '../../contract/steps';
+import { HoldfastError } from '../../contract/failures';
+import type { StepCall, StepOutcome, VmStep } from '../../contract/steps';
 import { Answer, type Settled } from './answers';
 import { BOOT_ID } from './clock';
-import { reasonOf } from './commands';
+import { Darkness } from './darkness';
 import { breakBarrier } from './gates';
 import { chainOf, isPerformedHere, keyOf } from './issued';
-import { fence } from './leases';
+import { undoIfLeftAlone } from './left-alone';
 import type { Performers } from './performers';
 import { THIS_PROCESS, hasEnded, isThisProcess } from './process-identity';
 import type { CoreObjects, IssuedList, IssuedStep } from './state';
-import { UNCHANGED, type ListId } from './store';
-import { OVER, notWaitedFor, within } from './waiting';
+import { StepAttempts, asHoldfastError } from './step-attempts';
+import type { ListId } from './store';
+import { OVER } from './waiting';
 
-/** Between two attempts of a step while its VM is dark: soon again, and often enough. */
-const RETRY = { firstMs: 50, factor: 1.5, longestMs: 500 };
 /** How soon it is found out that the process which performs a list has died, ms. */
 const LOOK_EVERY_MS = 50;
-/** So long a failure for good waits for its run to decide, ms. */
-const DECIDED_WITHIN_MS = 500;
-/** So long the lease of a VM that the host has taken back by itself waits for its run, ms. */
-const GIVEN_BACK_WITHIN_MS = 5_000;
-const NEVER = new AbortController().signal;
-/** An undo that nobody has asked for has no other way: it is tried as long as the dead-man lets it. */
-const UNDO_LIMITS: StepLimits = { attemptMs: 2_000, atLeastMs: 10_000 };
-const BEGINS_BLACKOUT: ReadonlySet<VmStep> = new Set<VmStep>(['pauseVm', 'suspendVm']);
 /** Those of the operation before may still be asked for by activities that come late. */
 const KEPT_GENERATIONS = 8;
 /** What is known of a step for good: whether anything follows upon it, and why if not. */
@@ -34,35 +24,28 @@ interface Known {
   readonly why: string;
 }
 
-/** When a step began, by the host's clock, and how long its VM had been dark then, ms. */
-interface Began {
-  readonly atMs: number;
-  readonly darkMs: number;
-}
-
 /** Performs one list of one VM in its order; only the process that has claimed it does. */
 export class ListPerformer<O extends CoreObjects> {
   readonly #answers = new Map<VmStep, Answer>();
   /** Steps whose outcome is known for good. */
   readonly #known = new Map<VmStep, Known>();
   #list: IssuedList | undefined;
-  /** How dark the VM was at the latest answer of a step; null: unknown. */
-  #dark: { readonly forMs: number; readonly atMs: number } | null = null;
-  readonly #attempts = new Map<VmStep, number>();
+  readonly #darkness: Darkness<O>;
+  readonly #attempts: StepAttempts<O>;
   #isUnderWay = false;
   /** There is something new to look at here. */
   #isWoken = false;
   #wake: AbortController | undefined;
   /** What is known of its steps and waits to go out; null: the list has ended, and its answers are not held. */
   #held: (() => void)[] | null = [];
-  /** When the first attempt of a step that may be given up failed, by the host's clock. */
-  #failingSinceMs: number | null = null;
-
   constructor(
     private readonly all: Performers<O>,
     readonly name: string,
     private readonly id: ListId,
-  ) {}
+  ) {
+    this.#darkness = new Darkness(all, id);
+    this.#attempts = new StepAttempts(all, this.#darkness);
+  }
 
   /** A step is under way: its VM is dark, or may be at its end. Nobody may be left alone with it. */
   isNeeded = false;
@@ -112,7 +95,7 @@ export class ListPerformer<O extends CoreObjects> {
       do await this.#perform();
       while (this.#isWoken);
     } catch (error) {
-      // What is not known to be a failure of a step is told to those who wait, who ask again.
+      // The performer itself has failed, and no step: whoever waits is told, and asks again.
       for (const answer of this.#answers.values()) answer.settle({ error: asHoldfastError(error) });
       this.#answers.clear();
     } finally {
@@ -132,7 +115,7 @@ export class ListPerformer<O extends CoreObjects> {
       const seen = store.changes.seen([{ hostId, vmId }]);
       const list = this.#listNow();
       const next = list === undefined ? undefined : this.#next(list);
-      if (next === undefined) this.all.undoing(this, () => this.#undoIfLeftAlone());
+      if (next === undefined) this.#leaveToItsRun();
       if (next !== undefined && list?.bootId !== BOOT_ID) {
         const why = 'the host has started anew since it was issued';
         this.#failed(next.step, new HoldfastError('HostStepFailed', `${why}.`, {}, true));
@@ -227,7 +210,7 @@ export class ListPerformer<O extends CoreObjects> {
     const result = store.result(hostId, this.#key(step));
     return result === undefined
       ? undefined
-      : { outcome: { ...result, darkForMs: this.#darkForMs } };
+      : { outcome: { ...result, darkForMs: this.#darkness.forMs } };
   }
 
   /**
@@ -241,46 +224,11 @@ export class ListPerformer<O extends CoreObjects> {
     return isComplete && isAskedFor && !this.all.stopping.aborted;
   }
 
-  /**
-   * A save that failed for good is its run's to take back. Where no decision comes soon, the server or the run may be dead:
-   * the VM does not wait for them.
-   */
-  async #undoIfLeftAlone(): Promise<void> {
-    const { store, port } = this.all;
-    const { hostId, vmId, direction, generation } = this.id;
+  /** A failure for good ends the list: its run decides what comes next, or the host, if it does not. */
+  #leaveToItsRun(): void {
     const failed = [...this.#known.values()].find(({ isFailure }) => isFailure);
-    if (failed === undefined || direction !== 'forward') return;
-    const isLeftAlone = () => {
-      const { lease, pointOfNoReturn } = store.vm(hostId, vmId);
-      const isHeld = lease?.kind === 'save' && lease.generation === generation;
-      return isHeld && pointOfNoReturn === null && this.all.isDark(hostId, vmId);
-    };
-    if (!isLeftAlone()) return;
-    await delay(DECIDED_WITHIN_MS);
-    const fenced = store.update(hostId, vmId, (o) => {
-      const { lease } = o.vm;
-      if (lease === null || !isLeftAlone()) return UNCHANGED;
-      const operation = fence(port, o, lease.holder, failed.why);
-      const entry = { vmId, step: 'fenceOperation', generation: operation.generation } as const;
-      const detail = `its run has decided nothing within ${DECIDED_WITHIN_MS} ms`;
-      store.append(o.host, {
-        ...{ ...entry, kind: 'result', command: null, status: operation.phase, detail },
-      });
-      return operation;
-    });
-    if (fenced === UNCHANGED) return;
-    await port.fence?.(hostId, vmId, fenced.generation);
-    const undo = { hostId, vmId, generation: fenced.generation, direction: 'undo' } as const;
-    this.all.issue(undo, port.undoSteps(store.vm(hostId, vmId)), UNDO_LIMITS);
-    const seen = () => store.changes.seen([{ hostId, vmId }]);
-    for (let at = seen(); this.all.isDark(hostId, vmId); at = seen())
-      await store.changes.after([{ hostId, vmId }], at, NEVER, store.nowMs() + LOOK_EVERY_MS);
-    // It runs; hold and lease are its run's to give back, or, where there is none any more, the dead-man's.
-    store.update(hostId, vmId, ({ vm, nowMs }) => {
-      if (vm.lease?.generation !== fenced.generation) return UNCHANGED;
-      vm.deadlineMs = nowMs + GIVEN_BACK_WITHIN_MS;
-      return vm.deadlineMs;
-    });
+    if (failed === undefined || this.id.direction !== 'forward') return;
+    this.all.undoing(this, () => undoIfLeftAlone(this.all, this.id, failed.why));
   }
 
   /** By compare and swap: two processes never perform one list. */
@@ -294,90 +242,21 @@ export class ListPerformer<O extends CoreObjects> {
     return performer !== null && isThisProcess(performer);
   }
 
-  /** Attempt after attempt, until the step has a result or has failed for good. */
-  async #untilKnown({ step, call }: IssuedStep): Promise<void> {
-    const { engine, store, stopping } = this.all;
-    const began = { atMs: store.nowMs(), darkMs: this.#darkForMs };
-    let waitMs = RETRY.firstMs;
-    for (;;) {
-      const attempt = (this.#attempts.get(step) ?? 0) + 1;
-      this.#attempts.set(step, attempt);
-      const isDark = this.#isDark;
-      if (stopping.aborted && !isDark) throw notWaitedFor(`${step} of ${call.vmId}`);
-      try {
-        const limits = this.#limits(call, began);
-        // A VM that is dark is not left alone; one that runs is.
-        const signals = isDark ? [] : [stopping];
-        const outcome = await within(
-          limits.attemptMs,
-          signals,
-          (signal) => engine.perform(step, { ...call, ...limits }, signal),
-          `${step} of ${call.vmId}`,
-        );
-        this.#done(step, outcome);
-        return;
-      } catch (thrown) {
-        const error = asHoldfastError(thrown);
-        // Not by how it was before: the attempt may have paused it.
-        this.#dark = null;
-        if (stopping.aborted && !this.#isDark) throw error;
-        const nowMs = store.nowMs();
-        this.#failingSinceMs ??= nowMs;
-        const { type, what, facts } = error;
-        if (!FAILURES[type].retryable) {
-          this.#failed(step, new HoldfastError(type, what, { ...facts, attempt }, true));
-          return;
-        }
-        if (this.#isGivenUp(call, began)) {
-          const why = `${step} was given up after ${attempt} attempts: ${what}`;
-          this.#failed(step, new HoldfastError(type, why, { ...facts, attempt }, true));
-          return;
-        }
-        if (BEGINS_BLACKOUT.has(step) && !this.#isDark) {
-          // Only a live call begins another attempt: nobody pauses a VM for a run that is gone.
-          this.#answers.get(step)?.settle({ error });
-          this.#answers.delete(step);
-          return;
-        }
-        await delay(waitMs);
-        waitMs = Math.min(RETRY.longestMs, waitMs * RETRY.factor);
-      }
+  async #untilKnown(issued: IssuedStep): Promise<void> {
+    const { step } = issued;
+    const attempted = await this.#attempts.untilKnown(issued);
+    if ('outcome' in attempted) this.#done(step, attempted.outcome);
+    else if ('failure' in attempted) this.#failed(step, attempted.failure);
+    else {
+      this.#answers.get(step)?.settle({ error: attempted.untilAskedAgain });
+      this.#answers.delete(step);
     }
-  }
-
-  /** Before the mark a list that keeps failing; after it a step whose time is over, also if its VM seems to run by now. */
-  #isGivenUp({ failingMs, latestDarkMs, atLeastMs = 0 }: StepCall, began: Began): boolean {
-    const nowMs = this.all.store.nowMs();
-    const forMs = nowMs - began.atMs;
-    if (failingMs !== undefined) return nowMs - (this.#failingSinceMs ?? nowMs) >= failingMs;
-    const leftMs = latestDarkMs === undefined ? 0 : latestDarkMs - began.darkMs;
-    const isLimited = latestDarkMs !== undefined || atLeastMs > 0;
-    return isLimited && forMs > Math.max(atLeastMs, leftMs);
-  }
-
-  /** A step is given up when its VM has been dark for too long, but past the mark it is given some time all the same. */
-  #limits({ latestDarkMs, atLeastMs = 0, attemptMs, failingMs }: StepCall, began: Began) {
-    const nowMs = this.all.store.nowMs();
-    const latestMs =
-      latestDarkMs === undefined ? undefined : Math.max(latestDarkMs, began.darkMs + atLeastMs);
-    const left = [
-      attemptMs,
-      latestMs === undefined ? undefined : latestMs - this.#darkForMs + 1,
-      // Who waits for others does not fail, whatever failed before it: only an attempt that has a time is cut short.
-      failingMs === undefined || attemptMs === undefined || this.#failingSinceMs === null
-        ? undefined
-        : this.#failingSinceMs + failingMs - nowMs,
-    ].filter((ms) => ms !== undefined);
-    return {
-      ...(latestMs === undefined ? {} : { latestDarkMs: latestMs }),
-      ...(left.length === 0 ? {} : { attemptMs: Math.max(1, Math.min(...left)) }),
-    };
   }
 
   #done(step: VmStep, outcome: StepOutcome): void {
     const { hostId } = this.id;
     const { darkForMs, ...recorded } = outcome;
-    this.#dark = { forMs: darkForMs, atMs: this.all.store.nowMs() };
+    this.#darkness.answered(darkForMs);
     // The engine keeps the results of what has had an effect; the order needs the others as well.
     if (this.all.store.result(hostId, this.#key(step)) === undefined)
       this.all.store.putResult(hostId, this.#key(step), recorded);
@@ -440,26 +319,10 @@ export class ListPerformer<O extends CoreObjects> {
   }
 
   get #isDark(): boolean {
-    return this.#darkForMs > 0;
-  }
-
-  /** By the latest answer of a step, as long as there is one: a look at the VM at each turn would cost its darkness. */
-  get #darkForMs(): number {
-    const { hostId, vmId } = this.id;
-    const { store, port } = this.all;
-    const nowMs = store.nowMs();
-    if (this.#dark !== null && this.#dark.forMs > 0)
-      return this.#dark.forMs + (nowMs - this.#dark.atMs);
-    const { pausedAtMs } = port.image(store.vm(hostId, vmId));
-    // A VM that was paused at this very moment is dark, too.
-    return pausedAtMs === null ? 0 : Math.max(Number.MIN_VALUE, nowMs - pausedAtMs);
+    return this.#darkness.isDark;
   }
 
   #key(step: VmStep): string {
     return keyOf(this.id, step);
   }
 }
-
-/** What is not known to be anything else may pass: it is tried again within the step's limits. */
-const asHoldfastError = (error: unknown): HoldfastError =>
-  error instanceof HoldfastError ? error : new HoldfastError('HostStepFailed', reasonOf(error));

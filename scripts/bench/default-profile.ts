@@ -15,7 +15,7 @@ export interface HostWideFigures {
 
 /** Default latencies; each run has another version to go to. */
 export async function hostWideFigures(vms: number, rounds: number): Promise<HostWideFigures> {
-  return withStack({ vms, profile: 'default' }, async (stack) => {
+  return withStack({ vms, profile: 'default', custodyBelowVsp: true }, async (stack) => {
     const longest: number[] = [];
     const ratios: number[] = [];
     for (let round = 1; round <= rounds; round += 1) {

@@ -15,6 +15,7 @@ export async function withStack<T>(
     readonly vms: number;
     readonly faultDomains?: number;
     readonly profile: string;
+    readonly custodyBelowVsp?: boolean;
   },
   use: (stack: Stack) => Promise<T>,
 ): Promise<T> {

@@ -87,9 +87,13 @@ export class Suite<On extends Running = Running> {
     });
   }
 
-  /** A stack of its own, in a namespace of this name. */
-  static async start(name: string, options: Partial<StackOptions> = {}): Promise<Suite<OwnStack>> {
-    const stack = await startStack(required('HOLDFAST_TEST_ADDRESS'), name, options);
+  /** A stack of its own, in a namespace of this name; on the dev server of the test run unless the address is another's. */
+  static async start(
+    name: string,
+    options: Partial<StackOptions> = {},
+    address = required('HOLDFAST_TEST_ADDRESS'),
+  ): Promise<Suite<OwnStack>> {
+    const stack = await startStack(address, name, options);
     const store = new SimulatorStore(join(stack.directory, 'fleet'));
     return new Suite(Object.assign(stack, { store }), store.hostIds(), async () => {
       await stack.stop();

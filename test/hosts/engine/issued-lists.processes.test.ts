@@ -1,5 +1,6 @@
 /** Lists that several processes have to do with, that outlive one, and that are withdrawn. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { DeadMan } from '../../../hosts/engine/dead-man';
 import { processOf } from '../../../hosts/engine/process-identity';
 import type { InMemoryHosts } from './in-memory-driver';
 import {
@@ -148,6 +149,32 @@ describe('a list whose process has died', () => {
     expect(list.done).toEqual(SAVED);
   });
 
+  // The budget is 10 s, of which 2 s are the restore's.
+  it.each([
+    [7_999, 'gone on with', SAVED],
+    [8_001, 'taken back', ['pauseVm', 'saveVm', 'unsaveVm', 'resumeVm']],
+  ] as const)('before the mark, after %d ms in the dark, is %s', async (darkMs, _, steps) => {
+    const list = await TestList.ofSave(hosts);
+    const { process: dying, die } = mortal();
+    const held = heldUp(dying, 'saveVm');
+    list.askAll([], dying);
+    await held.reached;
+    die(list);
+    held.goOn();
+    await aWhile();
+    test.nowMs += darkMs;
+    const stop = new AbortController();
+    const watching = new DeadMan(hosts, () => undefined).watch(stop.signal);
+    const { done } = hosts.machine('vm-01');
+    try {
+      await until(() => done.length > steps.length);
+    } finally {
+      stop.abort();
+      await watching;
+    }
+    expect(done.slice(0, steps.length + 1)).toEqual(['disableOptimizations', ...steps]);
+  });
+
   it('is left alone if it is of an earlier boot', async () => {
     const { generation } = await TestList.ofSave(hosts);
     await all(new TestList(hosts, 'vm-01', generation, ['pauseVm']).askAll());
@@ -169,7 +196,7 @@ describe('a list whose process has died', () => {
   });
 });
 
-describe('a process that is told to stop', () => {
+describe('a process that is stopped with SIGTERM', () => {
   it('performs what it has begun with a dark VM, and begins with no other', async () => {
     const list = await TestList.ofSave(hosts);
     const other = await TestList.ofSave(hosts, 'vm-02');

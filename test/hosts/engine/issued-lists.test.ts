@@ -93,7 +93,7 @@ describe('a list', () => {
     expect(hosts.store.list(list.id)?.calls).toHaveLength(SAVE_LIST.length);
   });
 
-  it('of an earlier boot is void: whoever asks is told so, and no VM is paused', async () => {
+  it('that was issued before the machine started anew pauses no VM: whoever asks is told why', async () => {
     const list = await TestList.ofSave(hosts);
     const early = list.askAll(['awaitResume']);
     list.change({ bootId: 'an earlier one' });

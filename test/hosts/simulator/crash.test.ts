@@ -3,21 +3,11 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { lineOf, startTypeScript } from '../../tools/processes/run-typescript';
+import { random } from '../../support/random';
 import { SimulatedFleet } from './simulated-fleet';
 
 const KILLS = 15;
 const script = join(__dirname, 'save-and-restore-for-ever.ts');
-
-/** A small generator with a seed (mulberry32): a failing run can be had again. */
-function random(seed: number): () => number {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 it(`every VM runs with its VF after ${String(KILLS)} kills at random instants`, async () => {
   const fleet = new SimulatedFleet({ vms: 3 });
