@@ -86,7 +86,7 @@ async function main(): Promise<void> {
   const failedSave = await failedSaveFigures(4, 3);
   const hostWorkerMb = await hostWorkerMemoryMb(8);
   say('60 hosts at once, in turn with as many empty activities');
-  const throughput = await throughputFigures(60, 3);
+  const throughput = await throughputFigures(60, 2);
   say('8 VMs, default profile');
   const defaultProfile = await withStack({ vms: 8, profile: 'default' }, async (stack) => {
     const first = await service(stack);

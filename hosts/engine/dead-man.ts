@@ -16,7 +16,7 @@ import { within } from './waiting';
 const LOOK_EVERY_MS = 50;
 /** A process that has been stopped for so long while it keeps a VM dark is ended, ms. */
 const STOPPED_FOR_MS = 1_000;
-/** How long one attempt may be waited for: one that is stuck is superseded by the next. */
+/** How long an attempt may take; one that does not end then gets that much longer at each further attempt. */
 const ATTEMPT_MS = 2_000;
 /** Attempts of one step before the VM is left to the next look. */
 const ATTEMPTS = 5;
@@ -100,7 +100,11 @@ export class DeadMan<O extends CoreObjects> {
     this.#stoppedSinceMs.set(performer.pid, sinceMs);
     if (performance.now() - sinceMs < STOPPED_FOR_MS) return;
     this.say(`process ${performer.pid} is stopped and keeps VMs dark; ending it`);
-    process.kill(performer.pid, 'SIGKILL');
+    try {
+      process.kill(performer.pid, 'SIGKILL');
+    } catch (error) {
+      this.say(`process ${performer.pid}: ${reasonOf(error)}`);
+    }
   }
 
   /**
@@ -208,7 +212,10 @@ export class DeadMan<O extends CoreObjects> {
     for (const step of steps) {
       for (let attempt = 1; ; attempt += 1) {
         try {
-          await within(ATTEMPT_MS, [signal], (over) => this.hosts.perform(step, call, over));
+          await within(ATTEMPT_MS, [signal], (over) => this.hosts.perform(step, call, over), {
+            what: `${step} of ${call.vmId}`,
+            toEndMs: ATTEMPT_MS * (attempt - 1),
+          });
           break;
         } catch (error) {
           const again = error instanceof HoldfastError && FAILURES[error.type].retryable;

@@ -49,7 +49,8 @@ export async function undoIfLeftAlone<O extends CoreObjects>(
   all.issue(undo, port.undoSteps(store.vm(hostId, vmId)), UNDO_LIMITS);
   const topics = [{ hostId, vmId }];
   const seen = () => store.changes.seen(topics);
-  for (let at = seen(); all.isDark(hostId, vmId); at = seen())
+  const isOurs = () => store.vm(hostId, vmId).lease?.generation === fenced.generation;
+  for (let at = seen(); isOurs() && all.isDark(hostId, vmId); at = seen())
     await store.changes.after(topics, at, NEVER, store.nowMs() + LOOK_EVERY_MS);
   // It runs; hold and lease are its run's to give back, or, where there is none any more, the dead-man's.
   store.update(hostId, vmId, ({ vm, nowMs }) => {

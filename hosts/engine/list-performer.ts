@@ -228,7 +228,7 @@ export class ListPerformer<O extends CoreObjects> {
   #leaveToItsRun(): void {
     const failed = [...this.#known.values()].find(({ isFailure }) => isFailure);
     if (failed === undefined || this.id.direction !== 'forward') return;
-    this.all.undoing(this, () => undoIfLeftAlone(this.all, this.id, failed.why));
+    this.all.undoing(this.name, () => undoIfLeftAlone(this.all, this.id, failed.why));
   }
 
   /** By compare and swap: two processes never perform one list. */

@@ -30,7 +30,7 @@ export class Performers<O extends CoreObjects> {
   readonly #lists = new Map<string, ListPerformer<O>>();
   /** Steps that were issued by themselves, and steps of hosts, that are under way. */
   readonly #alone = new Map<string, UnderWay>();
-  readonly #undoing = new Set<object>();
+  readonly #undoing = new Set<string>();
   readonly #stopping = new AbortController();
   readonly held: HeldAnswers;
 
@@ -58,7 +58,9 @@ export class Performers<O extends CoreObjects> {
   /** Goes on with the lists of a dark VM that nobody performs any more: their process has died. Answers whether there were any. */
   goOn(hostId: string, vmId: string): boolean {
     const left = this.listsOf(hostId, vmId).filter(
-      ({ performer }) => performer === null || hasEnded(performer),
+      (list) =>
+        (list.performer === null || hasEnded(list.performer)) &&
+        !this.#undoing.has(nameOf({ hostId, ...list })),
     );
     for (const { generation, direction } of left)
       this.#listOf({ hostId, vmId, generation, direction }).goOn();
@@ -77,8 +79,22 @@ export class Performers<O extends CoreObjects> {
           lease === null || lease.kind === 'migration'
             ? undefined
             : store.list({ hostId, vmId, generation: lease.generation, direction });
-        return list?.bootId === BOOT_ID && this.#isOpen(hostId, list) ? [list] : [];
+        const isLeft =
+          list?.bootId === BOOT_ID &&
+          (this.#isOpen(hostId, list) || this.#isUndecided(hostId, vm, list));
+        return isLeft ? [list] : [];
       }),
+    );
+  }
+
+  /** A save that failed for good before the mark, and that neither its run nor this host has taken back. */
+  #isUndecided(hostId: string, { lease, pointOfNoReturn }: O['vm'], list: IssuedList): boolean {
+    return (
+      list.direction === 'forward' &&
+      lease?.kind === 'save' &&
+      lease.generation === list.generation &&
+      pointOfNoReturn === null &&
+      list.calls.some(({ step }) => this.store.failure(hostId, keyOf(list, step)) !== undefined)
     );
   }
 
@@ -114,7 +130,7 @@ export class Performers<O extends CoreObjects> {
   }
 
   /** Once for each list: what takes it back if nobody else does. */
-  undoing(list: object, undo: () => Promise<void>): void {
+  undoing(list: string, undo: () => Promise<void>): void {
     if (this.#undoing.has(list)) return;
     this.#undoing.add(list);
     void undo()
@@ -147,7 +163,9 @@ export class Performers<O extends CoreObjects> {
   /** The same for a step of the host: while VMs are dark it goes on, also when nobody asks for it any more. */
   async askHost(step: HostStep, call: HostStepCall, signal: AbortSignal): Promise<StepOutcome> {
     const { hostId, generation } = call;
-    const isNeeded = () => this.store.host(hostId).vmIds.some((vmId) => this.isDark(hostId, vmId));
+    const isNeeded = () =>
+      step !== 'openGate' &&
+      this.store.host(hostId).vmIds.some((vmId) => this.isDark(hostId, vmId));
     const key = `${hostId}/${generation}/${step}`;
     const answer = this.#joined(key, signal, isNeeded, (over) =>
       this.engine.performHost(step, call, over),
@@ -163,7 +181,12 @@ export class Performers<O extends CoreObjects> {
       () => false,
       (over) => {
         const signals = [this.stopping, over];
-        return within(call.attemptMs, signals, (signal) => this.engine.perform(step, call, signal));
+        return within(
+          call.attemptMs,
+          signals,
+          (signal) => this.engine.perform(step, call, signal),
+          { what: `${step} of ${call.vmId}` },
+        );
       },
     );
   }

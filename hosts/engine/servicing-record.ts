@@ -41,18 +41,23 @@ export class ServicingRecords {
     const record: Record<string, unknown> = {};
     for (const key of Object.keys(host) as (keyof CoreHost)[])
       if (key !== 'servicing') record[key] = host[key];
-    const isAsStored = Object.getOwnPropertyDescriptor(host, 'servicing')?.get !== undefined;
-    return isAsStored ? { record } : { record, servicing: host.servicing };
+    return isAsStored(host) ? { record } : { record, servicing: host.servicing };
   }
 
   /** What others than the VM may wait for, and is another since the run was read: gates, and `resumed`, its VMs that run again. */
-  changed(host: CoreHost): (Gate | 'resumed')[] {
+  changed(host: CoreHost): readonly (Gate | 'resumed')[] {
+    if (isAsStored(host)) return [];
     const before = this.#whenRead.get(host);
-    if (before === undefined) return [];
+    // Set by somebody who has not looked at it: it may be another in everything.
+    if (before === undefined) return MARKS;
     const now = marksOf(host.servicing);
     return MARKS.filter((mark) => before[mark] !== now[mark]);
   }
 }
+
+/** Nobody has asked for the run of this host. */
+const isAsStored = (host: CoreHost): boolean =>
+  Object.getOwnPropertyDescriptor(host, 'servicing')?.get !== undefined;
 
 const MARKS = [...(Object.keys(GATES) as Gate[]), 'resumed'] as const;
 type Marks = Readonly<Partial<Record<(typeof MARKS)[number], string | number>>>;

@@ -52,7 +52,7 @@ export class StepAttempts<O extends CoreObjects> {
           // A VM that is dark is not left alone; one that runs is.
           isDark ? [] : [stopping],
           (signal) => engine.perform(step, { ...call, ...limits }, signal),
-          `${step} of ${call.vmId}`,
+          { what: `${step} of ${call.vmId}` },
         );
         return { outcome };
       } catch (thrown) {

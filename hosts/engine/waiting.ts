@@ -9,13 +9,13 @@ const TO_END_MS = 20;
 /**
  * Runs it with a signal that is aborted after this time, or with one of these. `AbortSignal.any` will not do: in Node 20 a
  * time-out that it is made of can be collected as garbage, and never comes. With `hanging`, what does not hear that its time
- * is over is given up soon after; the next attempt observes what it did.
+ * is over is given up `toEndMs` later; the next attempt observes what it did.
  */
 export async function within<T>(
   ms: number | undefined,
   signals: readonly AbortSignal[],
   run: (signal: AbortSignal) => Promise<T>,
-  hanging?: string,
+  hanging?: { readonly what: string; readonly toEndMs?: number },
 ): Promise<T> {
   const over = new AbortController();
   const end = () => {
@@ -23,12 +23,14 @@ export async function within<T>(
   };
   let timer: NodeJS.Timeout | undefined;
   const givenUp = new Promise<never>((_, reject) => {
-    const giveUp = (what: string) => {
-      reject(notWaitedFor(what));
-    };
     const late = () => {
       end();
-      if (hanging !== undefined) timer = setTimeout(giveUp, TO_END_MS, hanging);
+      if (hanging === undefined) return;
+      const { what, toEndMs = TO_END_MS } = hanging;
+      const giveUp = () => {
+        reject(notWaitedFor(what));
+      };
+      timer = setTimeout(giveUp, toEndMs);
     };
     if (ms !== undefined) timer = setTimeout(late, Math.ceil(ms));
   });

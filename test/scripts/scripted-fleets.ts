@@ -54,7 +54,9 @@ export class ScriptedFleets {
 
   /** Holds the host in its servicing, at the first step of a VM, until it is let go. */
   held(hostId: string): { readonly faults: object } {
-    return { faults: { [hostId]: [{ vmId: 'vm-01', step: HELD_AT, kind: 'stuck' }] } };
+    // However many attempts are given up by then.
+    const stuck = { vmId: 'vm-01', step: HELD_AT, kind: 'stuck', times: 1_000 };
+    return { faults: { [hostId]: [stuck] } };
   }
 
   /** The attempt that is stuck sees itself overtaken, so the next one is made, which meets no fault. */
@@ -65,6 +67,7 @@ export class ScriptedFleets {
       if (Date.now() > until) throw new Error(`${hostId} was never held`);
     store.update(hostId, 'vm-01', ({ vm }) => {
       vm.mailbox = null;
+      vm.faults = [];
     });
   }
 }

@@ -138,7 +138,10 @@ export class Suite<On extends Running = Running> {
 
   async run<Type extends keyof Inputs>(type: Type, input: Inputs[Type]): Promise<Results[Type]> {
     const handle = await this.start(type, input);
-    return (await handle.result()) as Results[Type];
+    const result = (await handle.result()) as Results[Type];
+    // What the workers have written since the latest look at the store here is seen from the next turn on.
+    await delay(1);
+    return result;
   }
 
   /** Runs what must fail; fails the test if it does not. */
@@ -194,6 +197,8 @@ export async function ending(handle: WorkflowHandle): Promise<Ended> {
     const result: unknown = await handle.result();
     throw new Error(`expected a failure, but it answered ${JSON.stringify(result)}`);
   } catch (error) {
+    // See `run`.
+    await delay(1);
     if (!(error instanceof WorkflowFailedError)) throw error;
     const { cause } = error;
     if (cause instanceof CancelledFailure)
