@@ -103,7 +103,7 @@ export class Changes {
       this.#writes.set(hostId, writes);
       return isKnown;
     } catch {
-      // Whoever waits looks for itself, and is told what is wrong.
+      // Everyone who waits is woken, reads the host again, and meets the same error there.
       return false;
     }
   }

@@ -95,7 +95,7 @@ export class ListPerformer<O extends CoreObjects> {
       do await this.#perform();
       while (this.#isWoken);
     } catch (error) {
-      // The performer itself has failed, and no step: whoever waits is told, and asks again.
+      // The performer failed, not a step. The waiting activities get the error and ask again.
       for (const answer of this.#answers.values()) answer.settle({ error: asHoldfastError(error) });
       this.#answers.clear();
     } finally {

@@ -57,7 +57,7 @@ export class StepAttempts<O extends CoreObjects> {
         return { outcome };
       } catch (thrown) {
         const error = asHoldfastError(thrown);
-        // Not by how it was before: the attempt may have paused it.
+        // The VM is read again: somebody else may have resumed it during the attempt.
         darkness.lookAgain();
         if (stopping.aborted && !darkness.isDark) throw error;
         this.#failingSinceMs ??= store.nowMs();

@@ -446,7 +446,7 @@ describe('a servicing run', () => {
     const journal = await hosts.readJournal(HOST, { limit: 10_000 });
     const seqs = (step: VmStep, kind: string) =>
       journal.filter((e) => e.step === step && e.kind === kind).map((e) => e.seq);
-    // The gate is told with the effect of the step, in one transaction; its result may come after that.
+    // The host notes the stage in the transaction of the step's effect, so another VM may go on before the result is written.
     return [Math.max(...seqs(first, 'command')), Math.min(...seqs(last, 'intent'))] as const;
   };
 

@@ -23,7 +23,7 @@ beforeEach(() => {
 afterEach(() => test.close());
 
 const runs = (vmId = 'vm-01') => hosts.machine(vmId).state.running;
-/** Its `saveVm` fails for good, and what comes after it is told. */
+/** `saveVm` fails for good; each later step is answered `notReached`. */
 const failsForGood = (vmId = 'vm-01') => {
   hosts.world.inTheMiddleOf = async (step, whose) => {
     if (step !== 'saveVm' || whose !== vmId) return;
@@ -93,7 +93,7 @@ describe('a list', () => {
     expect(hosts.store.list(list.id)?.calls).toHaveLength(SAVE_LIST.length);
   });
 
-  it('that was issued before the machine started anew pauses no VM: whoever asks is told why', async () => {
+  it('issued before a reboot of the host pauses no VM, and its steps fail with that reason', async () => {
     const list = await TestList.ofSave(hosts);
     const early = list.askAll(['awaitResume']);
     list.change({ bootId: 'an earlier one' });

@@ -186,9 +186,14 @@ export const of = (askers: ReadonlyMap<VmStep, Asker>, step: VmStep): Asker => {
   return asker;
 };
 
-/** Waits for it for as long as the test may take. */
+/** Waits until it holds. */
 export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await delay(5);
+  // Before the test's own limit, so that the test still ends what it has started.
+  const limit = performance.now() + 60_000;
+  while (!holds()) {
+    if (performance.now() > limit) throw new Error(`never came true: ${holds.toString()}`);
+    await delay(5);
+  }
 }
 /** Long enough for what must not happen to happen. */
 export const aWhile = (): Promise<void> => delay(150);

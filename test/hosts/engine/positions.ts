@@ -191,7 +191,7 @@ export class Scene {
     if (this.position.step === 'awaitPause') {
       this.#letGo = () => {
         hold.letGo();
-        // A call that was on its way arrives, whatever has become of its run.
+        // A call that was already under way still arrives after its run has ended.
         void worker.performHost('openGate', servicing.call, NOT_ABORTED).catch(() => undefined);
       };
       return;
