@@ -55,7 +55,8 @@ describe('a save that fails', () => {
   it('shows all its steps there', async () => {
     const shown = await details(handle);
     expect(shown).toMatch(/\| saveVm \| \*\*failed\*\* \| 0\.0 \| \d+ \|/);
-    expect(shown).toMatch(/\| undo: resumeVm \| done /);
+    // The host undoes by itself what its workflow has not decided on within a second: then it was done already.
+    expect(shown).toMatch(/\| undo: resumeVm \| (done|alreadyDone) /);
   });
 
   it('tells how to replay it and how to take it home, as lines to copy', async () => {
