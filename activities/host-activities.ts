@@ -110,8 +110,8 @@ const surveyOf = (host: HostDescription): HostSurvey => ({
   quarantine: host.quarantine,
   describedAtMs: host.describedAtMs,
   ...(host.unsupported === undefined ? {} : { unsupported: host.unsupported }),
-  vms: host.vms.map(({ vmId, phase, blackouts, passthrough }) => ({
-    ...{ vmId, phase, blackouts },
+  vms: host.vms.map(({ vmId, phase, blackouts, passthrough, stackVersion, adapterClass }) => ({
+    ...{ vmId, phase, blackouts, stackVersion, adapterClass },
     ...(passthrough === undefined ? {} : { passthrough }),
   })),
   ...(host.physicalFunctions === undefined ? {} : { physicalFunctions: host.physicalFunctions }),

@@ -179,6 +179,16 @@ export const FAILURES = {
     meaning: 'The saved state of the VM cannot be used.',
     nextAction: 'The VM is started cold; tell its owner that guest memory was lost.',
   },
+  RecordUnreadable: {
+    retryable: false,
+    meaning: 'The version that restores the VM cannot read its record, which is whole.',
+    nextAction: 'Nothing: the VM goes back to the version that wrote it. Mend the update.',
+  },
+  SuccessorEnded: {
+    retryable: false,
+    meaning: 'The worker process that was to take the VM over has ended before it did.',
+    nextAction: 'Nothing: the VM goes back to the version that it ran. Look why the process ended.',
+  },
   VirtualFunctionsExhausted: {
     retryable: false,
     meaning: 'The PF has no free VF.',
@@ -227,6 +237,24 @@ export const FAILURES = {
     retryable: false,
     meaning: 'The host runs the old version; every VM runs.',
     nextAction: 'Mend the cause below, then service the host again.',
+  },
+  HostMixed: {
+    retryable: false,
+    meaning: 'Some VMs of the host run the new version, the others the old one; every VM runs.',
+    nextAction:
+      'Mend the cause below and start again, which goes on with the VMs that are left; or service the host with the old version, which takes back those that were updated.',
+  },
+  CanaryFailed: {
+    retryable: false,
+    meaning: 'The first VM on the new version is not as it was; no other was updated.',
+    nextAction:
+      'Look at the VM named in the message. Service the host with the old version to take it back, or start again once it is well.',
+  },
+  ThirdVersion: {
+    retryable: false,
+    meaning: 'The VMs of the host run two versions, and the update would bring a third.',
+    nextAction:
+      'Finish or take back the update that was begun, or set rolling.allowThirdVersion; nothing was touched.',
   },
   EmptySelection: {
     retryable: false,

@@ -1,5 +1,6 @@
 import { z } from './zod';
-import { HOST_STEPS, HOST_STEP_NAMES, VM_STEP_NAMES } from './steps';
+import { RESTORE_FLOW_STEPS, SAVE_FLOW_STEPS } from './flows';
+import { HOST_STEPS, HOST_STEP_NAMES, VM_STEPS, VM_STEP_NAMES } from './steps';
 import { duration } from './durations';
 import { vmId } from './ids';
 
@@ -13,7 +14,9 @@ import { vmId } from './ids';
  * - `guest-hangs`: after the step the guest answers no heartbeat any more, although its VM runs; for `resumeVm`.
  * - `stuck-command`: a command on the passthrough path does not complete until the migration is undone; for
  *   `drainPassthrough`.
- * - `fails-to-start`, `starts-old-version`, `fails-verification`: what a bad update does when it is committed.
+ * - `successor-dies`: the worker process that is to take the VM over ends just before the step.
+ * - `fails-to-start`, `starts-old-version`, `fails-verification`, `cannot-read-record`: what a bad update does once it is
+ *   started; for `stageUpdate`, which brings it.
  */
 export const FAULT_KINDS = [
   'fail-before',
@@ -23,21 +26,32 @@ export const FAULT_KINDS = [
   'vf-gone',
   'guest-hangs',
   'stuck-command',
+  'successor-dies',
   'fails-to-start',
   'starts-old-version',
   'fails-verification',
+  'cannot-read-record',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 const STEPS = [...VM_STEP_NAMES, ...HOST_STEP_NAMES];
 
-/** Kinds that mean something at one step only. */
-const ONLY_AT: Partial<Record<FaultKind, (typeof STEPS)[number]>> = {
-  'guest-hangs': 'resumeVm',
-  'stuck-command': 'drainPassthrough',
-  'fails-to-start': 'commitUpdate',
-  'starts-old-version': 'commitUpdate',
-  'fails-verification': 'commitUpdate',
+/** Kinds that mean something at some steps only. */
+const ONLY_AT: Partial<Record<FaultKind, readonly (typeof STEPS)[number][]>> = {
+  'guest-hangs': ['resumeVm'],
+  'stuck-command': ['drainPassthrough'],
+  'successor-dies': [
+    'reserveResources',
+    ...SAVE_FLOW_STEPS.slice(
+      SAVE_FLOW_STEPS.indexOf('pauseVm'),
+      SAVE_FLOW_STEPS.indexOf('tearDownSyntheticAdapter') + 1,
+    ),
+    ...RESTORE_FLOW_STEPS.filter((step) => VM_STEPS[step].kind === 'dark'),
+  ],
+  'fails-to-start': ['stageUpdate'],
+  'starts-old-version': ['stageUpdate'],
+  'fails-verification': ['stageUpdate'],
+  'cannot-read-record': ['stageUpdate'],
 };
 
 const isHostStep = (step: (typeof STEPS)[number]) => step in HOST_STEPS;
@@ -65,10 +79,10 @@ export const fault = z
       error: 'only a step of a VM can lose its VF',
       path: ['kind'],
     }),
-    z.refine((f) => (ONLY_AT[f.kind] ?? f.step) === f.step, {
+    z.refine((f) => ONLY_AT[f.kind]?.includes(f.step) !== false, {
       error: ({ input }) => {
         const { kind } = input as { kind: FaultKind };
-        return `${kind} can only be met at ${String(ONLY_AT[kind])}`;
+        return `${kind} can only be met at ${ONLY_AT[kind]?.join(', ') ?? ''}`;
       },
       path: ['kind'],
     }),

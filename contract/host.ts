@@ -1,6 +1,6 @@
 import type { Holder, VirtualFunctionIdentity } from './ids';
 import type { Fault } from './faults';
-import type { Component, HoldMode, Mode, Update } from './inputs';
+import type { Component, HoldMode, Mode, Rolling, Update } from './inputs';
 import type { NeededFunction } from './migration';
 import type { PhysicalFunctionFacts } from './migration-fit';
 import type { DataPath, VmFacts } from './results';
@@ -70,11 +70,26 @@ export interface VmDescription {
   readonly dataPath: DataPath;
   /** Whether the guest answers; `none` while its VM does not run. */
   readonly heartbeat: 'ok' | 'lost' | 'none';
+  /** What its worker process says that it is. */
+  readonly stackVersion: string;
+  /** Its mode aside, VMs of one class meet an update in the same way: the kinds of its adapters and the PFs of its VFs. */
+  readonly adapterClass: string;
+  /** Absent: the driver cannot say. */
+  readonly vitals?: Vitals;
   /** Blackouts that have ended, whoever caused them, oldest first: the latest 64. */
   readonly blackouts: readonly PastBlackout[];
   readonly facts: VmFacts;
   /** What another host must have for the VM to go there. Absent: hosts of before did not say. */
   readonly passthrough?: readonly NeededFunction[];
+}
+
+/** What goes on in a VM: numbers that only grow while it runs on the devices that it had. */
+export interface Vitals {
+  readonly packets: number;
+  readonly interrupts: number;
+  readonly diskOperations: number;
+  /** How far the guest's clock is behind, ms. */
+  readonly clockLagMs: number;
 }
 
 export interface PastBlackout {
@@ -88,7 +103,10 @@ export type HostSurvey = Pick<
   HostDescription,
   'hostId' | 'versions' | 'capabilities' | 'quarantine' | 'describedAtMs' | 'unsupported'
 > & {
-  readonly vms: readonly Pick<VmDescription, 'vmId' | 'phase' | 'blackouts' | 'passthrough'>[];
+  readonly vms: readonly Pick<
+    VmDescription,
+    'vmId' | 'phase' | 'blackouts' | 'passthrough' | 'stackVersion' | 'adapterClass'
+  >[];
   /** Absent: a host of before, which no VM can be planned to go to. */
   readonly physicalFunctions?: readonly PhysicalFunctionFacts[];
 };
@@ -133,8 +151,8 @@ export interface Operation {
   readonly crossed: boolean;
   /** Where an operation that was taken over had left the VM. */
   readonly phase: VmPhase;
-  /** If the VM cannot be saved, the others of its servicing run go on without it. Absent: hosts of before did not say. */
-  readonly mayBeLeftOut?: boolean;
+  /** Whether its restore may go back to the version that the VM ran before. */
+  readonly canRetreat: boolean;
   /** The lease was adopted from an older run: these steps are in place, in this order, and are not performed again. */
   readonly adopted?: readonly AdoptedStep[];
 }
@@ -160,7 +178,8 @@ export interface ServicingOrder {
   readonly update: Update;
   readonly vms: readonly { readonly vmId: string; readonly mode: Mode }[];
   readonly settings: Omit<OperationSettings, 'mode'>;
-  readonly onSaveFailure: 'undo-all' | 'leave-out';
+  /** Each VM is updated by itself; absent: all VMs go dark together. */
+  readonly rolling?: Pick<Rolling, 'parallelism' | 'onSaveFailure' | 'allowThirdVersion'>;
   /** How long the guests' acknowledgement of the notice is waited for, ms; absent: guests are not told. */
   readonly guestNoticeMs?: number;
   readonly parallelism: number;

@@ -27,6 +27,9 @@ export const COMPONENTS = [
 ] as const;
 export type Component = (typeof COMPONENTS)[number];
 
+/** Whether each VM has one of its own, so that it is updated VM by VM. All else the VMs of a host share: it takes all of them dark. */
+export const isPerVm = (component: Component): boolean => component === 'vmWorkerProcess';
+
 /** No VM may be planned to be dark for longer than this. */
 export const HARD_BLACKOUT_LIMIT = '30s';
 
@@ -157,6 +160,21 @@ export const blackoutAllowance = z.strictObject({
 });
 export type BlackoutAllowance = z.output<typeof blackoutAllowance>;
 
+/** How a component that each VM has of its own is updated, VM by VM. Host-wide components have no use for it. */
+export const rolling = z.strictObject({
+  /** So many VMs of each class (kinds of adapters, PFs, mode) go before the others, each alone: 0-256, default 1. */
+  canary: z._default(z.int().check(z.minimum(0), z.maximum(256)), 1),
+  /** How long a canary runs before it is looked at and the next VM goes. Default 2s, at most 24h. */
+  bakeFor: z._default(duration({ min: '0s', max: '24h' }), '2s'),
+  /** How many VMs are prepared, and at most dark, at a time: 1-64, default 4. VMs of one PF go dark one after the other. */
+  parallelism: z._default(z.int().check(z.minimum(1), z.maximum(64)), 4),
+  /** A VM could not be saved, or is back on its old version: the host stops there (default), or goes on with the next VM. */
+  onSaveFailure: z._default(z.enum(['stop', 'continue']), 'stop'),
+  /** Bring a third version to a host whose VMs run two. Default false. */
+  allowThirdVersion: z._default(z.boolean(), false),
+});
+export type Rolling = z.output<typeof rolling>;
+
 /** How a host is serviced; the same for one host and for each host of a fleet. */
 export const servicingSettings = {
   mode: z._default(z.enum(MODES), 'modified'),
@@ -165,13 +183,12 @@ export const servicingSettings = {
    * them to another host first.
    */
   onCannotKeep: z._default(z.enum(['refuse', 'conventional', 'migrate']), 'refuse'),
-  /** One VM cannot be saved: undo all (default), or leave it out, where the update is per VM. */
-  onSaveFailure: z._default(z.enum(['undo-all', 'leave-out']), 'undo-all'),
+  rolling: z.prefault(rolling, {}),
   holdMode: z._default(z.enum(HOLD_MODES), 'instruct-skip'),
   virtualFunctionRestore,
   /** How long each VM may be dark. Default 10s, at most 30s. */
   blackoutBudget,
-  /** How many VMs of the host are prepared for their save, and how many restored, at a time: 1-256, default 16. */
+  /** Of a host-wide update, how many VMs are prepared for their save, and how many restored, at a time: 1-256, default 16. */
   parallelism: z._default(z.int().check(z.minimum(1), z.maximum(256)), 16),
   /** Default: nobody is told. */
   notice: z.optional(notice),

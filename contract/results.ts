@@ -10,7 +10,8 @@ import type { StepReport } from './steps';
 export const PATHS = ['kept', 'reattached', 'synthetic-only', 'restarted', 'stranded'] as const;
 export type Path = (typeof PATHS)[number];
 
-export type Verdict = 'keep' | 'conventional' | 'migrate' | 'blocked';
+/** `there`: it runs the version already, so it is not touched. */
+export type Verdict = 'keep' | 'conventional' | 'migrate' | 'there' | 'blocked';
 
 /** What would become of a VM, and why. */
 export interface VmVerdict {
@@ -138,8 +139,9 @@ export interface ServicedVm {
   readonly steps: readonly StepReport[];
 }
 
-/** `degraded`: updated, but not every VM kept its VF, or a VM was left out. */
-export type HostOutcome = 'updated' | 'degraded' | 'notUpdated' | 'restarted' | 'stranded';
+/** `degraded`: updated, but not every VM kept its VF. `mixed`: some VMs run the new version, others the old one. */
+export type HostOutcome =
+  'updated' | 'degraded' | 'mixed' | 'notUpdated' | 'restarted' | 'stranded';
 
 export interface ServiceHostResult {
   readonly hostId: string;

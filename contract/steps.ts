@@ -113,6 +113,9 @@ export const VM_STEPS = {
     'detach the held VF of {vm}',
     WITHOUT_VF,
   ),
+  retreatToOldStack: dark<{ version: string }>('take {vm} back to its old version', {
+    phase: 'saved',
+  }),
   recreateSyntheticAdapter: dark<{ lost: readonly string[] }>('recreate synthetic adapter of {vm}'),
   coldStartVm: dark('start {vm} cold', WITHOUT_VF),
   strandVm: light('strand {vm}: held and paused for a person', { phase: 'stranded' }),

@@ -55,7 +55,7 @@ export const blockedOver = (
 ): VmVerdict[] =>
   verdicts.map((vm) => {
     const reason = over.get(vm.vmId)?.reason;
-    return reason === undefined || vm.verdict === 'blocked'
+    return reason === undefined || vm.verdict === 'blocked' || vm.verdict === 'there'
       ? vm
       : { vmId: vm.vmId, verdict: 'blocked', reason };
   });

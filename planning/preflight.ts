@@ -1,6 +1,6 @@
 import { restoreFlow, saveFlow } from '../contract/flows';
 import type { HostSurvey } from '../contract/host';
-import type { Component, Mode, ServiceHostSettings } from '../contract/inputs';
+import { isPerVm, type Component, type Mode, type ServiceHostSettings } from '../contract/inputs';
 import type { Verdict, VmVerdict } from '../contract/results';
 
 /** What an update of a component allows (host model, section 7). */
@@ -40,7 +40,7 @@ const COMPONENT_RULES: Readonly<
 
 type Wish = Pick<ServiceHostSettings, 'update' | 'mode' | 'onCannotKeep'>;
 type Host = Pick<HostSurvey, 'capabilities' | 'unsupported'> & {
-  readonly vms: readonly Pick<HostSurvey['vms'][number], 'vmId' | 'phase'>[];
+  readonly vms: readonly Pick<HostSurvey['vms'][number], 'vmId' | 'phase' | 'stackVersion'>[];
 };
 
 /** The verdict for every VM of a host, with its reason; nothing is touched. */
@@ -54,6 +54,8 @@ function verdictFor(vm: Host['vms'][number], host: Host, wish: Wish): Omit<VmVer
   if (vm.phase !== 'running' && vm.phase !== 'preparing') {
     return { verdict: 'blocked', reason: `the VM is ${vm.phase}, not running` };
   }
+  if (isPerVm(wish.update.component) && vm.stackVersion === wish.update.version)
+    return { verdict: 'there', reason: `it runs ${wish.update.version} already` };
   if (host.capabilities.recordVersions.length === 0) {
     return { verdict: 'blocked', reason: 'old and new stack have no record version in common' };
   }
@@ -70,6 +72,17 @@ function verdictFor(vm: Host['vms'][number], host: Host, wish: Wish): Omit<VmVer
   return conventional && wish.onCannotKeep === 'conventional'
     ? { verdict: 'conventional', reason: why }
     : { verdict: 'blocked', reason: why };
+}
+
+/** Why the update would bring one version too many to the VMs of a host; null: it does not. */
+export function thirdVersion(
+  { hostId, vms }: Pick<HostSurvey, 'hostId'> & Pick<Host, 'vms'>,
+  { update, rolling }: Pick<ServiceHostSettings, 'update' | 'rolling'>,
+): string | null {
+  const inUse = [...new Set(vms.map(({ stackVersion }) => stackVersion))];
+  const isThird = inUse.length > 1 && !inUse.includes(update.version);
+  if (!isPerVm(update.component) || rolling.allowThirdVersion || !isThird) return null;
+  return `The VMs of ${hostId} run ${inUse.join(' and ')}; ${update.version} would be a third version.`;
 }
 
 /** The steps of a save and its restore that the host's driver cannot do. */

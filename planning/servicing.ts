@@ -1,6 +1,6 @@
 import { toMs } from '../contract/durations';
 import type { HostDescription, ServicingOrder } from '../contract/host';
-import type { ServiceHostSettings } from '../contract/inputs';
+import { isPerVm, type Rolling, type ServiceHostSettings, type Update } from '../contract/inputs';
 import type {
   HostOutcome,
   MigratedVm,
@@ -26,12 +26,16 @@ export function servicingOrder(
       blackoutBudgetMs: toMs(input.blackoutBudget),
       maxSavedForMs: toMs('5m'),
     },
-    onSaveFailure: input.onSaveFailure,
+    ...(isPerVm(input.update.component) ? { rolling: forTheHost(input.rolling) } : {}),
     ...(input.notice?.guests === true ? { guestNoticeMs: toMs(input.notice.waitUpTo) } : {}),
     parallelism: input.parallelism,
     faults: input.faults,
   };
 }
+
+const forTheHost = ({ parallelism, onSaveFailure, allowThirdVersion }: Rolling) => ({
+  ...{ parallelism, onSaveFailure, allowThirdVersion },
+});
 
 /** What became of a host, from what the host itself says afterwards and the steps that were taken. */
 export function servicingResult(
@@ -54,10 +58,9 @@ export function servicingResult(
       steps: steps.get(vm.vmId) ?? [],
     };
   });
-  const updated = after.versions[component] === input.update.version;
   return {
     hostId: input.hostId,
-    outcome: hostOutcome(updated, vms, reason ?? lostOnTheWay(migrated)),
+    outcome: hostOutcome(reached(input.update, after), vms, reason ?? lostOnTheWay(migrated)),
     reason: reason ?? lostOnTheWay(migrated),
     component,
     versionBefore: before.versions[component],
@@ -82,16 +85,29 @@ function lostOnTheWay(migrated: readonly MigratedVm[]): string | null {
     .join('; ');
 }
 
+/** How far an update has got: by what every worker process says that it is, where each VM has its own. */
+export function reached(
+  { component, version }: Update,
+  { versions, vms }: HostDescription,
+): 'all' | 'some' | 'none' {
+  const isDefault = versions[component] === version;
+  if (!isPerVm(component)) return isDefault ? 'all' : 'none';
+  const there = vms.filter((vm) => vm.facts.stackVersion === version).length;
+  if (there === vms.length && isDefault) return 'all';
+  return there > 0 || isDefault ? 'some' : 'none';
+}
+
 /** The worst that happened names the outcome. A conventional VM is expected to get a new VF; a modified one is not. */
 export function hostOutcome(
-  updated: boolean,
+  updated: 'all' | 'some' | 'none',
   vms: readonly Pick<ServicedVm, 'mode' | 'facts'>[],
   reason: string | null,
 ): HostOutcome {
   const paths = vms.map((vm) => vm.facts.path);
   if (paths.includes('stranded') || vms.some((vm) => !vm.facts.running)) return 'stranded';
   if (paths.includes('restarted')) return 'restarted';
-  if (!updated) return 'notUpdated';
+  if (updated === 'none') return 'notUpdated';
+  if (updated === 'some') return 'mixed';
   const asExpected = vms.every(({ mode, facts }) =>
     mode === 'modified'
       ? facts.path === 'kept'

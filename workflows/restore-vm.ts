@@ -10,7 +10,8 @@ import { StepFailed, type VmOperation } from './vm-operation';
 export async function restoreVm(vm: VmOperation): Promise<VmDescription | 'notNeeded'> {
   await vm.perform('initializeSyntheticAdapter');
   await vm.perform('reserveResources');
-  const answers = await orWayBack(vm, () => vm.issue(issuedAhead(restoreFlow(vm.settings))));
+  const flow = issuedAhead(restoreFlow(vm.settings));
+  const answers = await orWayBack(vm, () => vm.issue(flow));
   if (answers?.awaitUpdate?.reason === 'saveUndone') return 'notNeeded';
 
   await vm.perform('enableOptimizations');
@@ -48,7 +49,7 @@ async function orWayBack<T>(vm: VmOperation, restore: () => Promise<T>): Promise
 }
 
 async function takeWayBack(vm: VmOperation, failed: StepFailed): Promise<void> {
-  const way = wayBack(failed.step, failed.type);
+  const way = wayBack(failed.step, failed.type, vm.retreat);
   if (way === 'leaveToHolder') throw failed;
   try {
     await vm.fence();
@@ -58,6 +59,12 @@ async function takeWayBack(vm: VmOperation, failed: StepFailed): Promise<void> {
       return;
     }
     switch (way) {
+      case 'retreat': {
+        await vm.retreatToOldStack();
+        const flow = issuedAhead(restoreFlow(vm.settings));
+        await orWayBack(vm, () => vm.issue(flow.slice(flow.indexOf('powerOnRestore'))));
+        return;
+      }
       case 'detach':
         await detach(vm);
         await restoreRest(vm);

@@ -8,11 +8,17 @@ import {
   sleep,
 } from '@temporalio/workflow';
 import { toMs } from '../contract/durations';
-import { HARD_BLACKOUT_LIMIT, serviceHostInput, type ServiceHostInput } from '../contract/inputs';
+import {
+  HARD_BLACKOUT_LIMIT,
+  isPerVm,
+  serviceHostInput,
+  type ServiceHostInput,
+} from '../contract/inputs';
 import type { HostDescription } from '../contract/host';
 import type { MigratedVm, NoticeResult, ServiceHostResult, VmVerdict } from '../contract/results';
 import { blockedOver, overAllowance } from '../planning/blackout-allowance';
-import { preflight, staysHere } from '../planning/preflight';
+import { turns } from '../planning/canaries';
+import { preflight, staysHere, thirdVersion } from '../planning/preflight';
 import { servicingOrder, servicingResult } from '../planning/servicing';
 import { endsTyped } from './ends-typed';
 import { cancelled, failure, failureMessage, isCancellation } from './failures';
@@ -20,7 +26,9 @@ import { checkFaultsSupported, hostCalls, hostStepCalls, ping } from './host-ste
 import { takeLease, thisRun } from './leases';
 import { moveVms } from './move-vms';
 import { giveNotice } from './notice';
-import { serviceVms, type Serviced } from './service-vms';
+import { serviceInTurn } from './service-in-turn';
+import { serviceTogether } from './service-together';
+import { ServicedVms } from './serviced-vms';
 import { validated } from './validated';
 import { ServicingDetails, showVerdicts } from './servicing-visibility';
 import { showAttributes, showBeginning, showEnd } from './visibility';
@@ -40,13 +48,15 @@ export const abort = defineUpdate<string, [{ readonly reason: string }]>('abort'
 
 /**
  * Updates the software of one host under its running VMs: preflight → (VMs that cannot stay move away) → notice → stage →
- * save all → commit → restore all → verify. All VMs pause late and together; from the first pause to the last resume the gates are the host's own.
+ * save, commit and restore → verify. What each VM has of its own is updated VM by VM; for what they share all of them are
+ * dark together, late and briefly. From the first pause to the last resume the gates are the host's own.
  */
 export const serviceHost = endsTyped(async function serviceHost(
   raw: ServiceHostInput,
 ): Promise<ServiceHostResult> {
   const input = validated(serviceHostInput, raw, EXAMPLE);
   const { hostId } = input;
+  const isRolling = isPerVm(input.update.component);
   const progress: ServicingProgress = { phase: 'preflight', verdicts: [] };
   setHandler(servicingProgress, () => progress, {
     description: 'The phase of the run and the verdict for every VM.',
@@ -78,6 +88,8 @@ export const serviceHost = endsTyped(async function serviceHost(
   const lease = { hostId, generation };
   try {
     refuseBlocked(before, progress.verdicts, over);
+    const third = thirdVersion(before, input);
+    if (third !== null) throw failure('ThirdVersion', third);
     const leaving = progress.verdicts.filter(({ verdict }) => verdict === 'migrate');
     let migrated: readonly MigratedVm[] = [];
     if (leaving.length > 0) {
@@ -92,11 +104,17 @@ export const serviceHost = endsTyped(async function serviceHost(
     }
 
     await calls.armServicing(lease, servicingOrder(input, progress.verdicts));
+    const vms = new ServicedVms(hostId, (reason) => calls.abortServicing(lease, reason));
     const noticing = new CancellationScope();
     onAbort(async (reason) => {
       const answer = await calls.abortServicing(lease, reason);
       noticing.cancel();
-      return answer;
+      if (isRolling) await vms.stopFor(reason, failure('BarrierBroken', reason));
+      return isRolling
+        ? 'No other VM is updated; one that is dark comes back first.'
+        : answer.crossed
+          ? 'The point of no return was crossed: all VMs are brought back first.'
+          : 'No VM crosses: all are undone and run on the old version.';
     });
 
     let notice: NoticeResult | null = null;
@@ -115,30 +133,48 @@ export const serviceHost = endsTyped(async function serviceHost(
     progress.phase = 'servicing';
     showAttributes({ Phase: 'servicing' });
     details.phase('servicing');
-    const serviced = await serviceVms({
-      ...lease,
-      vmIds: progress.verdicts.filter(staysHere).map((v) => v.vmId),
-      stop: (reason) => calls.abortServicing(lease, reason),
-      back: (restored, runs) => {
-        details.back(restored, runs);
-      },
-    });
+    const cancelHeard = CancellationScope.current().cancelRequested.catch((error: unknown) =>
+      vms.stopFor('the run was cancelled', error),
+    );
+    const vmIds = progress.verdicts.filter(staysHere).map(({ vmId }) => vmId);
+    vms.onRestored = () => {
+      // Until then VMs that wait for each other may be dark, and nothing is done for them but their steps.
+      if (isRolling || vms.restored.size === vmIds.length) details.back(vms.restored, vms.runs);
+    };
+    await CancellationScope.nonCancellable(() =>
+      isRolling
+        ? serviceInTurn(vms, {
+            ...{ ...lease, ...turns(before.vms, progress.verdicts, input.rolling) },
+            ...{ version: input.update.version, rolling: input.rolling, notNow },
+            describe: (vmId) => calls.describeVm(hostId, vmId),
+          })
+        : serviceTogether(vms, lease, vmIds),
+    );
+    void cancelHeard;
 
     progress.phase = 'verifying';
     showAttributes({ Phase: 'verifying' });
     const after = await CancellationScope.nonCancellable(verifiedHost);
-    const { firstFailure, steps } = serviced;
+    const { firstFailure, steps } = vms;
     const reason = firstFailure === undefined ? null : failureMessage(firstFailure);
     const { verdicts } = progress;
     const result = servicingResult(
       ...([input, before, after, steps, verdicts, reason, notice, migrated] as const),
     );
-    details.ended(result, serviced.runs);
-    return ended(result, serviced);
+    details.ended(result, vms.runs);
+    return ended(result, firstFailure);
   } finally {
     progress.phase = 'done';
     await CancellationScope.nonCancellable(() => calls.releaseHost(lease));
     await condition(allHandlersFinished);
+  }
+
+  /** What a VM was dark is judged at its turn: attempts that failed count, and so does what others did to it meanwhile. */
+  async function notNow(vmId: string): Promise<string | null> {
+    if (input.blackoutAllowance === undefined) return null;
+    const seen = await calls.describeHost(hostId);
+    const over = overAllowance(seen, input.blackoutAllowance, input.blackoutBudget);
+    return over.get(vmId)?.reason ?? null;
   }
 
   function refuseUnknownFaultTargets(): void {
@@ -165,7 +201,7 @@ export const serviceHost = endsTyped(async function serviceHost(
 });
 
 /** How the run ends, once every VM has been seen to: only a host that was updated is a success. */
-function ended(result: ServiceHostResult, { firstFailure }: Serviced): ServiceHostResult {
+function ended(result: ServiceHostResult, firstFailure: unknown): ServiceHostResult {
   const { hostId, outcome } = result;
   if (outcome === 'updated' || outcome === 'degraded') {
     showEnd(outcome, null);
@@ -179,7 +215,9 @@ function ended(result: ServiceHostResult, { firstFailure }: Serviced): ServiceHo
       ? 'VmStranded'
       : outcome === 'restarted'
         ? 'VmRestarted'
-        : 'HostNotUpdated';
+        : outcome === 'mixed'
+          ? 'HostMixed'
+          : 'HostNotUpdated';
   throw failure(type, `Host ${hostId}: ${result.reason ?? outcome}`, {
     cause: firstFailure,
     details: result,
@@ -202,23 +240,14 @@ function refuseBlocked(
   );
 }
 
-function onAbort(stop: (reason: string) => Promise<{ readonly crossed: boolean }>): void {
-  setHandler(
-    abort,
-    async ({ reason }) => {
-      const { crossed } = await stop(`aborted by an operator: ${reason}`);
-      return crossed
-        ? 'The point of no return was crossed: all VMs are brought back first.'
-        : 'No VM crosses: all are undone and run on the old version.';
+function onAbort(stop: (reason: string) => Promise<string>): void {
+  setHandler(abort, ({ reason }) => stop(`aborted by an operator: ${reason}`), {
+    description:
+      'Stops the run safely; every VM runs again before it ends. Takes {"reason": "why"}.',
+    validator: (request: { readonly reason?: unknown } | undefined) => {
+      if (typeof request?.reason !== 'string' || request.reason === '') {
+        throw failure('InvalidInput', 'reason: say why, as {"reason": "why"}.');
+      }
     },
-    {
-      description:
-        'Stops the run safely; every VM runs again before it ends. Takes {"reason": "why"}.',
-      validator: (request: { readonly reason?: unknown } | undefined) => {
-        if (typeof request?.reason !== 'string' || request.reason === '') {
-          throw failure('InvalidInput', 'reason: say why, as {"reason": "why"}.');
-        }
-      },
-    },
-  );
+  });
 }

@@ -14,6 +14,7 @@ import {
   type VmStep,
 } from '../contract/steps';
 import { stepLimits } from '../planning/step-limits';
+import type { Retreat } from '../planning/ways-back';
 import { cancelled, failureMessage, failureType } from './failures';
 import { hostCalls, issuedStep, lightStep } from './host-steps';
 import { failedAttempt } from './last-failure';
@@ -29,6 +30,7 @@ export type Wish = Pick<BeginRequest, 'hostId' | 'vmId' | 'settings' | 'faults' 
 export class VmOperation {
   #direction: Direction = 'forward';
   #onlyForward = false;
+  #hasRetreated = false;
   /** What an older run has done of this operation, by the host's answer; each is answered from it once. */
   #adopted: readonly AdoptedStep[];
 
@@ -83,6 +85,10 @@ export class VmOperation {
   }
   get inServicing() {
     return this.lease.inServicing;
+  }
+  get retreat(): Retreat {
+    if (this.#hasRetreated) return 'taken';
+    return this.lease.canRetreat ? 'open' : 'none';
   }
   /** By the host's latest answer. */
   get running() {
@@ -177,7 +183,7 @@ export class VmOperation {
       isDark,
       budgetMs: this.settings.blackoutBudgetMs,
       isUndoable: !this.#onlyForward && this.#direction === 'forward',
-      mayBeLeftOut: this.lease.mayBeLeftOut === true,
+      canRetreat: this.retreat === 'open' && this.#direction === 'forward',
     });
     // Of a VM that has left its source there is nothing else to be done: it is tried for as long as it takes.
     if (this.isOneOfTwo && this.#onlyForward)
@@ -232,6 +238,12 @@ export class VmOperation {
         withdrawing = CancellationScope.nonCancellable(withdraw);
     });
     return withdrawal;
+  }
+
+  /** Back to the version that the VM ran before, which restores it from the same record. */
+  async retreatToOldStack(): Promise<void> {
+    this.#hasRetreated = true;
+    await this.perform('retreatToOldStack');
   }
 
   /** From here on keys of their own: a step that a restore has done already is to be done once more, on another VF. */

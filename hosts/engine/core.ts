@@ -64,12 +64,14 @@ export function describeCore(vm: CoreVm, image: CoreImage, nowMs: number) {
     crossed: vm.pointOfNoReturn !== null,
     darkForMs: dark,
     blackouts: vm.blackouts ?? [],
+    stackVersion: image.version,
     facts: {
       running,
       path: vm.path,
       pathReason: vm.pathReason,
       blackoutMs: running ? vm.blackoutMs : dark,
       withinBudget: vm.withinBudget,
+      stackVersion: image.version,
     },
   } as const satisfies Partial<Omit<VmDescription, 'facts'>> & {
     readonly facts: Partial<VmDescription['facts']>;

@@ -5,7 +5,7 @@ import { lacksVf } from '../../contract/results';
 import { ATTACH_VIRTUAL_FUNCTION, type StepCall, type VmStep } from '../../contract/steps';
 import { reasonOf } from './commands';
 import type { EngineHosts } from './engine-hosts';
-import { isDecided, isDown, updateDueByMs } from './gates';
+import { isDecided, isDown, isRolling, updateDueByMs } from './gates';
 import { isAbandoned } from './mailbox';
 import { hasEnded, isStopped, type ProcessIdentity } from './process-identity';
 import type { CoreObjects } from './state';
@@ -114,6 +114,7 @@ export class DeadMan<O extends CoreObjects> {
   #decideUpdate(hostId: string, signal: AbortSignal): void {
     const { servicing, mailbox } = this.hosts.store.host(hostId);
     if (servicing === null || !isDown(servicing) || isDecided(servicing)) return;
+    if (isRolling(servicing) && servicing.update !== 'committing') return;
     const { commitArmedBy, generation, update, members } = servicing;
     if (commitArmedBy === null || members.length === 0 || !hasEnded(commitArmedBy)) return;
     if (update === 'committing') {
@@ -149,12 +150,15 @@ export class DeadMan<O extends CoreObjects> {
     this.#busy.add(name);
     try {
       this.say(`${name}: its deadline has passed; bringing it back`);
-      const { generation, crossed, settings } = await this.hosts.takeForDeadMan(hostId, vmId);
+      const { generation, crossed, settings, canRetreat } = await this.hosts.takeForDeadMan(
+        hostId,
+        vmId,
+      );
       const perform: Perform = (steps, direction = 'recover') =>
         this.#performAll(steps, { hostId, vmId, generation, direction }, signal);
       if (crossed) {
         this.hosts.giveUpUpdate(hostId);
-        await this.#restore(name, restoreFlow(settings), perform);
+        await this.#restore(name, { flow: restoreFlow(settings), canRetreat }, perform);
       } else {
         const { store, port } = this.hosts;
         await perform(port.undoSteps(store.vm(hostId, vmId)), 'undo');
@@ -175,12 +179,18 @@ export class DeadMan<O extends CoreObjects> {
   }
 
   /** The shortest way forward: with the VF, else without it, else without the guest's memory, else none. */
-  async #restore(name: string, flow: readonly VmStep[], perform: Perform): Promise<void> {
+  async #restore(
+    name: string,
+    { flow, canRetreat }: { readonly flow: readonly VmStep[]; readonly canRetreat: boolean },
+    perform: Perform,
+  ): Promise<void> {
     const dark = alone(flow.slice(0, flow.indexOf('resumeVm') + 1));
     const ofVf = (step: VmStep) =>
       dark.indexOf(step) < dark.indexOf('restoreVm') || step === 'markVirtualFunctionAssigned';
     try {
       await perform(FORWARD);
+      // A version that has not brought the VM back in time is not tried again: the one that wrote its record can read it.
+      if (canRetreat) await perform(['retreatToOldStack']);
       try {
         // A direction of its own: a VF that is attached later needs some of these steps once more.
         await perform(dark.filter(ofVf), 'forward');

@@ -251,7 +251,7 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
           holder: host.lease.holder,
           order,
           members: order.vms.map((vm) => vm.vmId),
-          leftOut: [],
+          turns: [],
           commitArmedBy: null,
           pauseUntilMs: null,
           notice: null,
@@ -271,6 +271,7 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
           if (!host.servicing.members.includes(vm.vmId)) continue;
           vm.faults = order.faults.filter((f) => f.vmId === vm.vmId);
           vm.nextLease = null;
+          delete vm.versions;
           this.port.discardSuccessor(vm);
           putVm(vm);
         }

@@ -4,12 +4,16 @@ import type { CoreHost, CoreObjects, CoreVm, ServicingState } from './state';
 
 /**
  * The gates of a servicing run, kept by the host so that no hop of the durable engine lies between the VMs:
- * all prepared → all pause; all saved → all cross; update decided → all restore, darkest first.
+ * all prepared → all pause; all saved → all cross; update decided → all restore, darkest first. A rolling run has one gate
+ * only: the turn of a VM to go dark.
  */
 export function memberOf(o: Pick<CoreObjects, 'host' | 'vm'>): ServicingState | undefined {
   const { servicing } = o.host;
   return servicing?.members.includes(o.vm.vmId) === true ? servicing : undefined;
 }
+
+/** Each VM is updated by itself, since each has one of its own of what is updated. */
+export const isRolling = ({ order }: ServicingState): boolean => order.rolling !== undefined;
 
 const reached =
   (stage: 'quiet' | 'armed' | 'restoreWaiting' | 'paused' | 'saved' | 'admitted' | 'resumed') =>
@@ -24,7 +28,7 @@ export const markQuiet = reached('quiet');
 /** At most `parallelism` VMs are prepared at a time, in the order in which the run names them. */
 export function isNextToPrepare(o: Pick<CoreObjects, 'host' | 'vm'>): boolean {
   const servicing = memberOf(o);
-  if (servicing === undefined || servicing.aborted !== null) return true;
+  if (servicing === undefined || servicing.aborted !== null || isRolling(servicing)) return true;
   const { order, members, quiet } = servicing;
   const waiting = order.vms.filter(({ vmId }) => members.includes(vmId) && !quiet.includes(vmId));
   return waiting.slice(0, order.parallelism).some(({ vmId }) => vmId === o.vm.vmId);
@@ -42,7 +46,41 @@ export const markPaused = reached('paused');
 export const markSaved = reached('saved');
 /** Its restore goes ahead: through the gate, or by a way back that does not pass it and must not hold the others up. */
 export const markAdmitted = reached('admitted');
-export const markResumed = reached('resumed');
+const markBack = reached('resumed');
+/** The VM runs again, or nobody waits for it any more: its turn is over. */
+export function markResumed(host: CoreHost, vmId: string): void {
+  markBack(host, vmId);
+  endTurn(host, vmId);
+}
+
+export function endTurn({ servicing }: CoreHost, vmId: string): void {
+  if (servicing !== null) servicing.turns = servicing.turns.filter((turn) => turn.vmId !== vmId);
+}
+
+export const hasTurn = ({ turns }: ServicingState, vmId: string): boolean =>
+  turns.some((turn) => turn.vmId === vmId);
+
+/**
+ * In a rolling run a VM goes dark when its own restore waits for it, not too many are dark, and none that a device of its
+ * own would have to serve besides.
+ */
+export function isNextToPause(
+  vmId: string,
+  s: ServicingState,
+  devices: readonly string[],
+): boolean {
+  const others = s.turns.filter((turn) => turn.vmId !== vmId);
+  const isPrepared = s.armed.includes(vmId) && s.restoreWaiting.includes(vmId);
+  const isRoom = others.length < (s.order.rolling?.parallelism ?? 1);
+  return (
+    isPrepared && isRoom && !others.some((turn) => turn.devices.some((d) => devices.includes(d)))
+  );
+}
+
+/** With the intent of the step that waits for it, so that no two VMs take one turn. */
+export function takeTurn(s: ServicingState, vmId: string, devices: readonly string[]): void {
+  if (isRolling(s) && !hasTurn(s, vmId)) s.turns.push({ vmId, devices });
+}
 
 /** Nothing is left that could be done while the VMs still run: all saves, restores and the commit wait on the host. */
 export const isPrepared = (s: ServicingState): boolean =>
@@ -94,16 +132,24 @@ export function flipBack(host: CoreHost): void {
 /** An update that is not decided is given up: the gates open for the old stack, also if the new one was just to start. */
 export function giveUpUpdate(host: CoreHost): void {
   const { servicing } = host;
-  if (servicing === null || isDecided(servicing)) return;
+  if (servicing === null || isDecided(servicing) || isRolling(servicing)) return;
   flipBack(host);
   servicing.update = 'notUpdated';
 }
 
-/** The stack that the next worker process comes from: the staged one as long as the update may still come. */
-export const nextStackVersion = ({ servicing, staged, versions }: CoreHost): string =>
-  servicing !== null && !isDecided(servicing) && staged?.component === 'vmWorkerProcess'
-    ? staged.version
-    : versions.vmWorkerProcess;
+/** The version that the VM's next worker process is to have, by the one that it has. */
+export const nextVersion = ({ versions }: CoreVm, now: string): string =>
+  versions === undefined ? now : versions.retreated ? versions.fallback : versions.target;
+
+/** Whether its restore may go back to the version that wrote its record. */
+export const canRetreat = ({ versions }: CoreVm): boolean => versions?.retreated === false;
+
+/** The VM goes back to the version that wrote its record; by policy no other VM of its run goes on from there. */
+export function markRetreated(host: CoreHost, vm: CoreVm, now: string): void {
+  const { target = now, fallback = now } = vm.versions ?? {};
+  vm.versions = { target, fallback, retreated: true };
+  if (target !== fallback) stopRolling(host, vm.vmId, `it went back to ${fallback}`);
+}
 
 /** Part of a blackout budget that is kept for the restore: by then the update must have come, and the save have crossed. */
 const RESTORE_RESERVE = { share: 0.2, atMostMs: 2000 };
@@ -130,7 +176,10 @@ function nextToRestore(s: ServicingState): readonly string[] {
 export const GATES = {
   /** A turn to be prepared. */
   prepare: ({ quiet, members, aborted }) => `${quiet.length} ${members.length} ${aborted !== null}`,
-  pause: (s) => `${isPrepared(s)} ${s.pauseUntilMs} ${s.aborted !== null}`,
+  pause: (s) =>
+    isRolling(s)
+      ? `${s.armed.length} ${s.restoreWaiting.length} ${s.turns.map((t) => t.vmId).join()} ${s.aborted !== null}`
+      : `${isPrepared(s)} ${s.pauseUntilMs} ${s.aborted !== null}`,
   cross: (s) => `${s.crossed} ${isSaved(s)} ${s.aborted !== null}`,
   commit: (s) =>
     `${s.update} ${isDown(s)} ${isResumed(s)} ${s.members.length} ${s.aborted !== null}`,
@@ -147,19 +196,19 @@ export const isSaved = (s: ServicingState) => allIn(s, s.saved);
 export const isDown = (s: ServicingState) => allIn(s, s.down);
 export const isResumed = (s: ServicingState) => allIn(s, s.resumed);
 
-/** Whether a VM that cannot be saved is left out alone: by policy, and only where the update is per VM. */
-export const leavesOut = ({ order }: ServicingState): boolean =>
-  order.update.component === 'vmWorkerProcess' && order.onSaveFailure === 'leave-out';
-
 /**
- * Takes a VM out of a run that has not crossed: by policy it alone is left out, where the update is per VM, or no VM
- * crosses. Where the run has crossed it changes nothing.
+ * A VM that has not crossed cannot be saved. Then no VM of its host crosses; in a rolling run, by policy, no other goes dark.
+ * Where the run has crossed it changes nothing.
  */
-export function breakBarrier(host: CoreHost, vmId: string, reason: string): void {
+export function breakBarrier(host: CoreHost, vm: CoreVm, reason: string): void {
   const { servicing } = host;
-  if (servicing === null || servicing.crossed || !servicing.members.includes(vmId)) return;
-  if (leavesOut(servicing)) {
-    servicing.members = servicing.members.filter((id) => id !== vmId);
-    servicing.leftOut.push({ vmId, reason });
-  } else servicing.aborted ??= `${vmId} could not be saved: ${reason}`;
+  if (servicing === null || servicing.crossed || !servicing.members.includes(vm.vmId)) return;
+  if (vm.pointOfNoReturn !== null) return;
+  if (isRolling(servicing)) stopRolling(host, vm.vmId, `it could not be saved: ${reason}`);
+  else servicing.aborted ??= `${vm.vmId} could not be saved: ${reason}`;
+}
+
+function stopRolling({ servicing }: CoreHost, vmId: string, why: string): void {
+  if (servicing?.order.rolling?.onSaveFailure === 'stop' && servicing.members.includes(vmId))
+    servicing.aborted ??= `${vmId} was the last: ${why}`;
 }

@@ -5,8 +5,10 @@ import { DEAD_MAN, type Holder } from '../../contract/ids';
 import { HARD_BLACKOUT_LIMIT } from '../../contract/inputs';
 import {
   breakBarrier,
+  canRetreat,
+  endTurn,
   giveUpUpdate,
-  leavesOut,
+  isRolling,
   markAdmitted,
   markPaused,
   markResumed,
@@ -21,13 +23,11 @@ import type { CoreHost, CoreObjects, CoreVm, Lease, ServicingState } from './sta
 export function operationOf<O extends CoreObjects>(port: Port<O>, o: O, lease: Lease): Operation {
   const { host, vm, nowMs } = o;
   const image = port.image(vm);
-  const { servicing } = host;
-  const inServicing = servicing?.members.includes(vm.vmId) === true;
   return {
     generation: lease.generation,
     settings: lease.settings,
-    inServicing,
-    mayBeLeftOut: inServicing && leavesOut(servicing),
+    inServicing: host.servicing?.members.includes(vm.vmId) === true,
+    canRetreat: lease.kind !== 'save' && canRetreat(vm),
     identity: port.identityBefore(vm),
     darkForMs: darkForMs(image, nowMs),
     crossed: vm.pointOfNoReturn !== null,
@@ -165,6 +165,10 @@ export function beginRestore<O extends CoreObjects>(
       throw new HoldfastError('BarrierBroken', `${vm.vmId} is not restored: ${servicing.aborted}.`);
     }
     vm.nextLease = issueLease(o, request, 'restore');
+    if (isRolling(servicing)) {
+      const target = servicing.order.update.version;
+      vm.versions = { target, fallback: image.version, retreated: false };
+    }
     // The save begins after the preparation, with an older generation: its lease is not fenced by this one.
     return operationOf(port, o, vm.nextLease);
   }
@@ -232,8 +236,10 @@ export function fence<O extends CoreObjects>(
   // Past the mark the save only goes forward, so its restore still follows.
   if (vm.pointOfNoReturn === null) vm.nextLease = null;
   if (vm.deadlineMs !== null) vm.deadlineMs = Math.max(vm.deadlineMs, nowMs + FENCE_EXTENSION_MS);
-  breakBarrier(host, vm.vmId, reason);
+  breakBarrier(host, vm, reason);
   if (vm.pointOfNoReturn !== null) markAdmitted(host, vm.vmId);
+  // Its turn to be dark is over before it was.
+  if (image.running) endTurn(host, vm.vmId);
   return operationOf(port, o, vm.lease);
 }
 
@@ -253,7 +259,7 @@ export function takeForDeadMan<O extends CoreObjects>(port: Port<O>, o: O): Oper
   vm.lease = { generation: vm.generation, holder: DEAD_MAN, kind: 'recovery', settings };
   vm.deadlineMs = nowMs + toMs(HARD_BLACKOUT_LIMIT);
   vm.pathReason = 'brought back by the host’s dead-man: the deadline had passed';
-  breakBarrier(host, vm.vmId, 'its deadline passed');
+  breakBarrier(host, vm, 'its deadline passed');
   if (vm.pointOfNoReturn !== null) markAdmitted(host, vm.vmId);
   return operationOf(port, o, vm.lease);
 }

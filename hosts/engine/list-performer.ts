@@ -296,7 +296,7 @@ export class ListPerformer<O extends CoreObjects> {
       const isOfRun =
         lease?.servicing !== undefined && lease.servicing === o.host.servicing?.generation;
       if (isOfRun && lease.generation === generation && pointOfNoReturn === null)
-        breakBarrier(o.host, vmId, what);
+        breakBarrier(o.host, o.vm, what);
     });
     this.#knows(step, { error });
     this.#settle(step, { error });

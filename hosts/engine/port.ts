@@ -74,8 +74,8 @@ export interface Port<O extends CoreObjects> {
   discardSuccessor(vm: O['vm']): void;
   /** Throws if something is pending at the VM that a save cannot begin over. */
   refuseUnready?(vm: O['vm']): void;
-  /** Throws unless the VM can come back from its record. */
-  refuseUncrossable(vm: O['vm']): void;
+  /** Throws unless the VM can come back from its record, by the successor that was prepared for it. */
+  refuseUncrossable(o: O): void;
   /** Where a save begins from: what is compared with it afterwards, and nothing left of an earlier one. */
   noteBefore(o: O): void;
   /** A VM that has left or is on its way here is none of this host's: throws for one. */
@@ -94,7 +94,7 @@ export interface Port<O extends CoreObjects> {
   describeHost(o: HostObjectsOf<O>): Pick<HostDescription, 'capabilities' | 'physicalFunctions'>;
   /** Throws unless the VM is what it was when its operation began. */
   verify?(o: O): void;
-  /** Starts what was just made active, and looks at it. */
+  /** Starts what was just made active, or what a VM's successor is made of, and looks at it. */
   startStack(
     host: O['host'],
     component: Component,
@@ -103,6 +103,8 @@ export interface Port<O extends CoreObjects> {
   attempt?(step: AnyStep, o: O | HostObjectsOf<O>): Attempt<Commands<O>> | undefined;
   /** Devices of the host that the VM's functions are of, each of which serves one at a time. */
   devices?(o: O): readonly Mailbox[];
+  /** Their ids: two VMs of a rolling run that share one are not dark together. Absent: none do. */
+  servesOneAtATime?(vm: O['vm']): readonly string[];
   /** What must not be done to a VF that is held; absent: no command could lose one. */
   readonly custody?: {
     /** Commands that would lose it. */

@@ -60,6 +60,13 @@ export interface CoreVm extends Mailbox {
   /** The lease of a restore that prepares while the save still holds the VM. */
   nextLease: Lease | null;
   faults: Fault[];
+  /** What its next worker process is to be, and which one wrote its record; absent: as the one that it has. */
+  versions?: {
+    readonly target: string;
+    readonly fallback: string;
+    /** It goes back to `fallback`. */
+    readonly retreated: boolean;
+  };
   /** Set before the first interface reset or teardown; from here on only forward. */
   pointOfNoReturn: { readonly generation: number; readonly atMs: number } | null;
   /** When the dead-man takes over if nobody else has brought the VM back, by the host's clock. */
@@ -91,15 +98,18 @@ export interface CoreImage {
   readonly untouched: boolean;
   /** It belongs to a migration, and does not run at this end of it. */
   readonly away: 'incoming' | 'relinquished' | null;
+  /** What its worker process says that it is; once that has ended, what it said. */
+  readonly version: string;
 }
 
 export interface ServicingState {
   readonly generation: number;
   readonly holder: Holder;
   readonly order: ServicingOrder;
-  /** VMs that must all have finished `saveVm` before any crosses; a VM that was left out is gone from it. */
+  /** VMs that must all have finished `saveVm` before any crosses, unless they are updated one by one. */
   members: string[];
-  leftOut: { vmId: string; reason: string }[];
+  /** Those of a rolling run whose turn it is to be dark, and the devices that serve them one at a time. */
+  turns: { readonly vmId: string; readonly devices: readonly string[] }[];
   /** The process in which the commit waits for the VMs; null: none yet. */
   commitArmedBy: ProcessIdentity | null;
   /** Until when VMs may pause, by the host's clock: a live call has opened the gate; null: none has. */

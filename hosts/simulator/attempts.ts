@@ -7,6 +7,7 @@ import { applyVfGone, takeFault, type Met } from './faults';
 import { keepCommands } from './migration/functions';
 import { latencyMs, runnerOf, type Pace } from './runner';
 import type { Objects, SimulatedHost, UpdateDefect } from './state';
+import { IN_SUCCESSOR, endSuccessor, refuseWithoutSuccessor } from './successor';
 
 type Runner = Commands<Objects> | Commands<SimulatedHost>;
 
@@ -35,6 +36,7 @@ export function attemptOf(
       }
       if (fault?.kind === 'slow') await delay(fault.delayMs);
       if (isOfVm(c)) meetAtVm(c, fault, pace);
+      if (isOfVm(c) && !isInPlace && IN_SUCCESSOR.has(step)) c.look(refuseWithoutSuccessor);
       const ms = latencyMs(c, pace);
       if (!isInPlace && !hasOwnLatency && ms > 0) await delay(ms);
     },
@@ -54,6 +56,7 @@ export function attemptOf(
 
 function meetAtVm(c: Commands<Objects>, fault: Met | undefined, pace: Pace): void {
   if (fault?.kind === 'vf-gone') takeVfAway(c, pace);
+  if (fault?.kind === 'successor-dies') c.run('VMWP.Ended', endSuccessor);
   if (fault?.kind === 'stuck-command') c.run('Device.KeepsCommand', keepCommands);
 }
 
@@ -69,5 +72,11 @@ function takeVfAway(c: Commands<Objects>, pace: Pace): void {
 
 const isOfVm = (c: Runner): c is Commands<Objects> => c.vmId !== null;
 
-const isDefect = (kind: Met['kind'] | undefined): kind is UpdateDefect =>
-  kind === 'fails-to-start' || kind === 'starts-old-version' || kind === 'fails-verification';
+const DEFECTS: ReadonlySet<string> = new Set<UpdateDefect>([
+  'fails-to-start',
+  'starts-old-version',
+  'fails-verification',
+  'cannot-read-record',
+]);
+const isDefect = (kind: string | undefined): kind is UpdateDefect =>
+  kind !== undefined && DEFECTS.has(kind);

@@ -1,6 +1,7 @@
-import type { VmDescription } from '../../contract/host';
+import type { Vitals, VmDescription } from '../../contract/host';
 import type { AdapterFacts, Path } from '../../contract/results';
 import { vfOutageMs } from './devices/guest';
+import { produced, vfOf } from './devices/physical-function';
 import { firstIdentityBefore, identityOf } from './identity';
 import { describeCore } from '../engine/core';
 import { imageOf } from './image';
@@ -45,6 +46,33 @@ function describeAdapter(o: AdapterObjects): AdapterFacts {
 
 const sum = (numbers: readonly number[]) => numbers.reduce((all, n) => all + n, 0);
 
+const classOf = ({ adapters }: VmState): string =>
+  adapters
+    .map(({ kind, pfId, wantsVf }) => (wantsVf ? `${kind} of ${pfId}` : `${kind} without a VF`))
+    .sort()
+    .join(', ') || 'no adapter';
+
+/** What a guest does in a second, beside what its VFs bring. */
+const DISK_OPERATIONS_PER_MS = 0.2;
+const INTERRUPTS_PER_MS = 0.05;
+
+/** All is worked out from the host's clock, as a ring is: a guest that hangs, or whose ring went back, shows. */
+function vitalsOf(o: Objects): Vitals {
+  const { vm, nowMs } = o;
+  const rings = eachAdapter(o).flatMap((of) => {
+    const vf = vfOf(of);
+    return of.adapter.guest.dataPath === 'vf' && vf !== undefined ? [produced(vf.ring, nowMs)] : [];
+  });
+  const aliveMs = vm.guestHangs ? 0 : nowMs;
+  const replayed = sum(vm.adapters.map(({ guest }) => guest.interruptsReplayed));
+  return {
+    packets: sum(rings),
+    interrupts: replayed + Math.floor(aliveMs * INTERRUPTS_PER_MS),
+    diskOperations: Math.floor(aliveMs * DISK_OPERATIONS_PER_MS),
+    clockLagMs: vm.partition.guestClockLagMs,
+  };
+}
+
 /** What the host says of one VM: where it stands and what was measured of its last operation. */
 export function describeVm(o: Objects): VmDescription {
   const { vm, nowMs } = o;
@@ -56,6 +84,8 @@ export function describeVm(o: Objects): VmDescription {
     ...core,
     identity,
     dataPath: (withVf[0] ?? adapters[0])?.dataPath ?? 'none',
+    adapterClass: classOf(vm),
+    ...(facts.running ? { vitals: vitalsOf(o) } : {}),
     heartbeat: facts.running ? (vm.guestHangs ? 'lost' : 'ok') : 'none',
     passthrough: passthroughFunctions(o).map(({ adapterId, kind, namespace }) => ({
       ...{ adapterId, kind, namespace },
@@ -69,7 +99,6 @@ export function describeVm(o: Objects): VmDescription {
       vfOutageMs: Math.max(0, ...withVf.map((a) => a.vfOutageMs)),
       guestVisibleEvents: sum(adapters.map((a) => a.guestVisibleEvents)),
       droppedPackets: sum(adapters.map((a) => a.droppedPackets)),
-      stackVersion: vm.workerProcess.version,
       ...(adapters.length === 1 && withVf.length === 1 ? {} : { adapters }),
     },
   };

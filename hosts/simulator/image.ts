@@ -20,6 +20,7 @@ export function imageOf({
     hold: held === undefined ? null : (held.vpci.hold ?? 'instruct-skip'),
     untouched: adapters.every(({ vdev }) => vdev.optimizations === 'enabled'),
     away: running ? null : awayOf(migration),
+    version: workerProcess.version,
   };
 }
 

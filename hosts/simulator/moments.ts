@@ -34,6 +34,7 @@ export const VM_MOMENTS = {
   successor: 'none',
   // Its checksum stands in it.
   record: 'none',
+  retreatedBy: 'none',
   functionsGivenUpBy: 'none',
   migration: {
     manifest: 'none',

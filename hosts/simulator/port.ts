@@ -1,6 +1,6 @@
 import { UNDO_MIGRATION, UNDO_SAVE } from '../../contract/steps';
 import type { Operation } from '../engine/operation';
-import type { Port, Started } from '../engine/port';
+import type { Port } from '../engine/port';
 import { shiftMoments } from '../engine/moments';
 import { refused } from '../engine/refused';
 import { attemptOf } from './attempts';
@@ -28,8 +28,10 @@ import { OPERATIONS } from './operations';
 import type { StepOperation } from './operations/operation';
 import { verify } from './operations/resume';
 import { runnerOf, type Pace } from './runner';
+import { startStack } from './start-stack';
 import type { HostState, Objects, VmState } from './state';
 import type { SimulatorStore } from './store';
+import { refuseUnfitSuccessor } from './successor';
 
 /** What the engine asks of simulated hosts: a Hyper-V-like stack, with faults and latencies as data. */
 export function simulatorPort(store: SimulatorStore, profile: LatencyProfile): Port<Objects> {
@@ -91,6 +93,9 @@ export function simulatorPort(store: SimulatorStore, profile: LatencyProfile): P
     },
     devices: ({ pfs, vm }) =>
       pfs.filter(({ pfId }) => vm.adapters.some((adapter) => adapter.pfId === pfId)),
+    servesOneAtATime: ({ adapters }) => [
+      ...new Set(adapters.filter(({ wantsVf }) => wantsVf).map(({ pfId }) => pfId)),
+    ],
     custody: {
       forbidden: FORBIDDEN_IN_CUSTODY,
       holdOf: ({ adapters }, adapterId) =>
@@ -111,12 +116,14 @@ export function simulatorPort(store: SimulatorStore, profile: LatencyProfile): P
   };
 }
 
-function refuseUncrossable({ vmId, record, adapters }: VmState): void {
+function refuseUncrossable(o: Objects): void {
+  const { vmId, record, adapters } = o.vm;
   const unsaved = adapters.find(({ vdev }) => vdev.state !== 'Saved');
-  if (record?.state === 'committed' && unsaved === undefined) return;
-  throw refused(
-    `${vmId} cannot cross: its record is ${record?.state ?? 'missing'}, its adapter ${unsaved?.vdev.state ?? 'Saved'}.`,
-  );
+  if (record?.state !== 'committed' || unsaved !== undefined)
+    throw refused(
+      `${vmId} cannot cross: its record is ${record?.state ?? 'missing'}, its adapter ${unsaved?.vdev.state ?? 'Saved'}.`,
+    );
+  refuseUnfitSuccessor(o);
 }
 
 /** What is known under the older generation becomes the new one's, so that its blocks and its claim stay good. */
@@ -127,17 +134,5 @@ function adoptRecord(vm: VmState, from: number, to: number): void {
     ...record,
     generation: record.state === 'writing' || record.state === 'committed' ? to : record.generation,
     claimedBy: record.claimedBy === null ? null : to,
-  };
-}
-
-function startStack(
-  { servicing, updateDefect }: HostState,
-  _component: unknown,
-  { before, now }: { readonly before: string; readonly now: string },
-): Started {
-  const kind = updateDefect?.generation === servicing?.generation ? updateDefect?.kind : undefined;
-  return {
-    version: kind === 'fails-to-start' ? null : kind === 'starts-old-version' ? before : now,
-    isSound: kind !== 'fails-verification',
   };
 }

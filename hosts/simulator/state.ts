@@ -72,6 +72,8 @@ export interface VmState extends CoreVm {
   guestHangs: boolean;
   /** The VM's state was restored since its record was claimed. */
   vmStateRestored: boolean;
+  /** The generation that went back to the old stack; absent: none has. */
+  retreatedBy?: number;
   /** The generation that gave up VFs on its way back. */
   functionsGivenUpBy: number | null;
   /** The latest migration from or to this host; absent: there was none. */
@@ -81,7 +83,7 @@ export interface VmState extends CoreVm {
 /** What a bad update does when its stack is started. */
 export type UpdateDefect = Extract<
   FaultKind,
-  'fails-to-start' | 'starts-old-version' | 'fails-verification'
+  'fails-to-start' | 'starts-old-version' | 'fails-verification' | 'cannot-read-record'
 >;
 
 export interface HostState extends CoreHost {

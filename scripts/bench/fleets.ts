@@ -112,6 +112,8 @@ export function planningFigures(hosts: number): Figures {
     vmId: `vm-0${i}`,
     phase: 'running' as const,
     blackouts: [],
+    stackVersion: '1.0.0',
+    adapterClass: 'network',
   }));
   const surveys = new Map<string, Surveyed>(
     inventory.map(({ hostId }) => [

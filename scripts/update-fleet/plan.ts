@@ -36,7 +36,9 @@ const assumed = ({ hostId, vms, custodyBelowVsp }: InventoryHost): Surveyed => (
   capabilities: { custodyBelowVsp, recordVersions: [1] },
   quarantine: null,
   describedAtMs: 0,
-  vms: vms.map((vmId) => ({ vmId, phase: 'running', blackouts: [] })),
+  vms: vms.map((vmId) => ({
+    ...{ vmId, phase: 'running', blackouts: [], stackVersion: 'unknown', adapterClass: 'unknown' },
+  })),
 });
 
 /** The one document that `--dry-run --json` prints. */

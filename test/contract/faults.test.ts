@@ -13,8 +13,8 @@ it.each([
     { vmId: 'vm-01', step: 'resumeVm', kind: 'guest-hangs', times: 1 },
   ],
   [
-    'host:commitUpdate:starts-old-version',
-    { step: 'commitUpdate', kind: 'starts-old-version', times: 1 },
+    'host:stageUpdate:starts-old-version',
+    { step: 'stageUpdate', kind: 'starts-old-version', times: 1 },
   ],
   ['host:commitUpdate:fail-before', { step: 'commitUpdate', kind: 'fail-before', times: 1 }],
 ])('reads %s', (text, expected) => {
@@ -41,8 +41,12 @@ it.each([
   ['host:commitUpdate:vf-gone', /only a step of a VM can lose its VF/],
   ['vm-01:noticeGuests:vf-gone', /only a step of a VM can lose its VF/],
   ['vm-01:pauseVm:guest-hangs', /guest-hangs can only be met at resumeVm/],
-  ['host:stageUpdate:fails-to-start', /fails-to-start can only be met at commitUpdate/],
-  ['vm-01:commitUpdate:fails-verification', /leave vmId out/],
+  ['host:commitUpdate:fails-to-start', /fails-to-start can only be met at stageUpdate/],
+  ['vm-01:stageUpdate:fails-verification', /leave vmId out/],
+  [
+    'vm-01:verifyRestore:successor-dies',
+    /successor-dies can only be met at reserveResources, pauseVm/,
+  ],
   ['host:pauseVm:stuck', /pauseVm is a step of a VM/],
 ])('refuses "%s" with the reason', (text, says) => {
   expect(() => parseFault(text)).toThrow(says);

@@ -54,7 +54,13 @@ it('the smallest input of serviceHost', () => {
     mode: 'modified',
     onCannotKeep: 'refuse',
     migrateTo: [],
-    onSaveFailure: 'undo-all',
+    rolling: {
+      canary: 1,
+      bakeFor: '2s',
+      parallelism: 4,
+      onSaveFailure: 'stop',
+      allowThirdVersion: false,
+    },
     holdMode: 'instruct-skip',
     virtualFunctionRestore: 'step-by-step',
     blackoutBudget: '10s',
@@ -133,7 +139,11 @@ it.each<[string, readonly [z.ZodMiniType, unknown], string]>([
   ['half a parallelism', host({ parallelism: 1.5 }), 'parallelism: '],
   ['an endless parallelism', host({ parallelism: Infinity }), 'parallelism: '],
 
-  ['an unknown policy', host({ onSaveFailure: 'ignore' }), 'onSaveFailure: '],
+  ['an unknown policy', host({ rolling: { onSaveFailure: 'ignore' } }), 'rolling.onSaveFailure: '],
+  ['no turn at all', host({ rolling: { parallelism: 0 } }), 'rolling.parallelism: '],
+  ['too many turns', host({ rolling: { parallelism: 65 } }), 'rolling.parallelism: '],
+  ['less than no canary', host({ rolling: { canary: -1 } }), 'rolling.canary: '],
+  ['a bake of two days', host({ rolling: { bakeFor: '2d' } }), 'rolling.bakeFor: '],
   ['a list for the whole input', [serviceHostInput, [HOST]], ': '],
   ['nothing at all', [fastSaveInput, undefined], ': '],
 ])('%s is named', (_, [schema, value], says) => {

@@ -27,6 +27,8 @@ export const vmWith = (vm: Partial<VmDescription> = {}): VmDescription => ({
   dataPath: 'vf',
   heartbeat: 'ok',
   blackouts: [],
+  stackVersion: '1.0.0',
+  adapterClass: 'network',
   facts: factsWith(),
   ...vm,
 });

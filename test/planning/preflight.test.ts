@@ -99,7 +99,9 @@ it('a host without a record version that both stacks read is blocked', () => {
 
 it('as much of a host as a survey has is enough', () => {
   const { hostId, versions, capabilities, quarantine, describedAtMs } = hostWith({});
-  const vms = [{ vmId: 'vm-01', phase: 'running', blackouts: [] }] as const;
+  const vms = [
+    { vmId: 'vm-01', phase: 'running', blackouts: [], stackVersion: '1', adapterClass: 'network' },
+  ] as const;
   const survey: HostSurvey = { hostId, versions, capabilities, quarantine, describedAtMs, vms };
   expect(
     preflight(survey, {

@@ -30,7 +30,6 @@ describe('the order', () => {
         { vmId: 'vm-02', mode: 'conventional' },
       ],
       settings: { blackoutBudgetMs: 10_000, holdMode: 'instruct-skip' },
-      onSaveFailure: 'undo-all',
       parallelism: 16,
       faults: [],
     });
@@ -52,40 +51,43 @@ describe('the order', () => {
 });
 
 it.each([
-  ['all kept', true, [vm('kept'), vm('kept')], null, 'updated'],
+  ['all kept', 'all', [vm('kept'), vm('kept')], null, 'updated'],
   [
     'a conventional VM with a new VF',
-    true,
+    'all',
     [vm('reattached', { mode: 'conventional' })],
     null,
     'updated',
   ],
   [
     'a conventional VM that kept its VF',
-    true,
+    'all',
     [vm('kept', { mode: 'conventional' })],
     null,
     'updated',
   ],
-  ['a modified VM with a new VF', true, [vm('kept'), vm('reattached')], null, 'degraded'],
-  ['a VM on the synthetic path', true, [vm('synthetic-only')], null, 'degraded'],
+  ['a modified VM with a new VF', 'all', [vm('kept'), vm('reattached')], null, 'degraded'],
+  ['a VM on the synthetic path', 'all', [vm('synthetic-only')], null, 'degraded'],
   [
     'a conventional VM on the synthetic path',
-    true,
+    'all',
     [vm('synthetic-only', { mode: 'conventional' })],
     null,
     'degraded',
   ],
-  ['a VM that was left out', true, [vm('kept')], 'vm-02 could not be saved', 'degraded'],
-  ['the old version', false, [vm('kept')], 'aborted', 'notUpdated'],
-  ['the old version and no VM', false, [], null, 'notUpdated'],
-  ['the old version and a new VF', false, [vm('reattached')], 'aborted', 'notUpdated'],
-  ['a restarted VM', true, [vm('kept'), vm('restarted')], null, 'restarted'],
-  ['a restarted VM on the old version', false, [vm('restarted')], 'x', 'restarted'],
-  ['a stranded VM', true, [vm('restarted'), vm('stranded')], null, 'stranded'],
+  ['a VM that was left out', 'all', [vm('kept')], 'vm-02 could not be saved', 'degraded'],
+  ['one VM on the new version, the other on the old', 'some', [vm('kept')], null, 'mixed'],
+  ['that, and a reason', 'some', [vm('reattached')], 'vm-02 could not be saved', 'mixed'],
+  ['a stranded VM beside it', 'some', [vm('stranded')], null, 'stranded'],
+  ['the old version', 'none', [vm('kept')], 'aborted', 'notUpdated'],
+  ['the old version and no VM', 'none', [], null, 'notUpdated'],
+  ['the old version and a new VF', 'none', [vm('reattached')], 'aborted', 'notUpdated'],
+  ['a restarted VM', 'all', [vm('kept'), vm('restarted')], null, 'restarted'],
+  ['a restarted VM on the old version', 'none', [vm('restarted')], 'x', 'restarted'],
+  ['a stranded VM', 'all', [vm('restarted'), vm('stranded')], null, 'stranded'],
   [
     'a VM that does not run, whatever its path',
-    true,
+    'all',
     [vm('kept', { running: false })],
     null,
     'stranded',
@@ -150,7 +152,11 @@ describe('the result', () => {
     const result = servicingResult(
       input,
       before,
-      { ...after, versions: before.versions },
+      {
+        ...after,
+        versions: before.versions,
+        vms: [vmWith({ facts: factsWith({ stackVersion: '1.0.0' }) })],
+      },
       new Map(),
       verdicts,
       'aborted',
@@ -159,6 +165,21 @@ describe('the result', () => {
       outcome: 'notUpdated',
       reason: 'aborted',
       versionAfter: '1.0.0',
+    });
+  });
+
+  it.each([
+    ['all VMs and the default', ['2.0.0', '2.0.0'], '2.0.0', 'updated'],
+    ['some VMs', ['2.0.0', '1.0.0'], '1.0.0', 'mixed'],
+    ['all VMs, and not the default', ['2.0.0', '2.0.0'], '1.0.0', 'mixed'],
+    ['the default alone', ['1.0.0', '1.0.0'], '2.0.0', 'mixed'],
+    ['nothing', ['1.0.0', '1.0.0'], '1.0.0', 'notUpdated'],
+  ])('reached by %s', (_, versions, byDefault, outcome) => {
+    const vms = versions.map((stackVersion) => vmWith({ facts: factsWith({ stackVersion }) }));
+    const now = { ...before, vms, versions: { ...before.versions, vmWorkerProcess: byDefault } };
+    expect(servicingResult(input, before, now, new Map(), [], null)).toMatchObject({
+      outcome,
+      versionAfter: byDefault,
     });
   });
 });

@@ -43,7 +43,7 @@ describe('when something fails', () => {
     const result = await suite.run('serviceHost', {
       hostId,
       update,
-      onSaveFailure: 'leave-out',
+      rolling: { onSaveFailure: 'continue' },
       blackoutBudget: '6s',
       faults: [{ vmId: 'vm-02', step: 'saveVm', kind: 'fail-before', times: 1000 }],
     });

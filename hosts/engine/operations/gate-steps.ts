@@ -1,13 +1,17 @@
 import { HoldfastError } from '../../../contract/failures';
 import {
   giveUpUpdate,
+  hasTurn,
   isDecided,
+  isNextToPause,
   isNextToRestore,
+  isRolling,
   isSaved,
   markAdmitted,
   markArmed,
   markRestoreWaiting,
   memberOf,
+  takeTurn,
   updateDueByMs,
 } from '../gates';
 import type { Operations } from '../operation';
@@ -20,6 +24,8 @@ const refuseAborted = ({ host, vm }: CoreObjects, what: 'pause' | 'cross'): void
   const servicing = memberOf({ host, vm });
   if (servicing === undefined || servicing.crossed) return;
   const of = vm.lease?.servicing ?? servicing.generation;
+  // In a rolling run a VM whose turn it is goes on: no other waits for it.
+  if (of === servicing.generation && hasTurn(servicing, vm.vmId)) return;
   const why = of === servicing.generation ? servicing.aborted : 'its run was taken over';
   if (why !== null)
     throw new HoldfastError('BarrierBroken', `${vm.vmId} does not ${what}: ${why}.`);
@@ -34,13 +40,18 @@ const isOfRun = ({ host: { servicing }, vm }: CoreObjects, generation: number): 
 /** The run was stopped before this VM was paused: it is not saved any more, whether or not its save's run is there to say so. */
 function neverSaved(o: CoreObjects, isRunning: boolean): boolean {
   const servicing = memberOf(o);
-  return servicing?.aborted != null && !servicing.crossed && isRunning;
+  if (servicing?.aborted == null || servicing.crossed || !isRunning) return false;
+  return !hasTurn(servicing, o.vm.vmId);
 }
 
 /** The steps of a VM that wait for the others of its servicing run, whatever hypervisor they have. */
-export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
-  ({
-    /** All VMs of a servicing run are prepared before the first one pauses, so that they are dark together and briefly. */
+export const gateSteps = <O extends CoreObjects>(port: Port<O>) => {
+  const devicesOf = ({ vm }: O) => port.servesOneAtATime?.(vm) ?? [];
+  return {
+    /**
+     * All VMs of a servicing run are prepared before the first one pauses, so that they are dark together and briefly. In a
+     * rolling run each waits for its own restore to be prepared, and for its turn.
+     */
     awaitPause: {
       waitsAt: 'pause',
       arrive: (o, generation) => {
@@ -51,7 +62,13 @@ export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
         const servicing = memberOf(o);
         if (servicing === undefined) return true;
         refuseAborted(o, 'pause');
-        return servicing.pauseUntilMs !== null;
+        return isRolling(servicing)
+          ? isNextToPause(o.vm.vmId, servicing, devicesOf(o))
+          : servicing.pauseUntilMs !== null;
+      },
+      begin: (o) => {
+        const servicing = memberOf(o);
+        if (servicing !== undefined) takeTurn(servicing, o.vm.vmId, devicesOf(o));
       },
       effect: () => ({}),
     },
@@ -63,13 +80,13 @@ export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
         const servicing = memberOf(o);
         if (servicing === undefined || servicing.crossed) return true;
         refuseAborted(o, 'cross');
-        return isSaved(servicing);
+        return isRolling(servicing) || isSaved(servicing);
       },
       inPlace: ({ vm }) => vm.pointOfNoReturn !== null,
       effect: (c) =>
         c.run('PointOfNoReturn.Cross', (o) => {
           // Only forward from there, and without these there is no way forward.
-          port.refuseUncrossable(o.vm);
+          port.refuseUncrossable(o);
           refuseAborted(o, 'cross');
           const servicing = memberOf(o);
           if (servicing !== undefined && o.vm.nextLease === null)
@@ -77,7 +94,7 @@ export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
               'BarrierBroken',
               `${o.vm.vmId} does not cross: no restore waits for it.`,
             );
-          if (servicing !== undefined) servicing.crossed = true;
+          if (servicing !== undefined && !isRolling(servicing)) servicing.crossed = true;
           o.vm.pointOfNoReturn = { generation: c.generation, atMs: o.nowMs };
           return {};
         }),
@@ -100,8 +117,10 @@ export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
       ready: (o, generation) => {
         const servicing = memberOf(o);
         if (servicing === undefined) return true;
+        const isDown = o.vm.lease?.generation === generation;
+        if (isRolling(servicing)) return isDown;
         const isOpen = isDecided(servicing) || o.nowMs > (updateDueByMs(o.vm) ?? Infinity);
-        return isOpen && o.vm.lease?.generation === generation && isNextToRestore(o, servicing);
+        return isOpen && isDown && isNextToRestore(o, servicing);
       },
       readyAtMs: ({ vm }) => updateDueByMs(vm),
       effect: (c) =>
@@ -123,4 +142,5 @@ export const gateSteps = <O extends CoreObjects>(port: Port<O>) =>
       anyGeneration: true,
       effect: () => ({}),
     },
-  }) as const satisfies Operations<O, GateStep>;
+  } as const satisfies Operations<O, GateStep>;
+};

@@ -11,6 +11,7 @@ function release(vm: CoreVm): void {
   vm.lease = null;
   vm.nextLease = null;
   vm.faults = [];
+  delete vm.versions;
 }
 
 /** A restore waits for a save of its servicing run that begins only now: what an older run had left is undone before. */

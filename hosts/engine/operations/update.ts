@@ -7,13 +7,14 @@ import {
   isDown,
   isPrepared,
   isResumed,
+  isRolling,
   servicingOfHost,
   updateIdOf,
 } from '../gates';
 import type { Operations } from '../operation';
 import { THIS_PROCESS } from '../process-identity';
 import { phaseOf } from '../phase';
-import type { HostObjectsOf, Port, UpdateStep } from '../port';
+import type { HostObjectsOf, Port, Started, UpdateStep } from '../port';
 import type { CoreHost, CoreObjects, HostObjects } from '../state';
 
 const updateId = (host: CoreHost) => updateIdOf(host.hostId, servicingOfHost(host));
@@ -27,7 +28,9 @@ export const updateSteps = <O extends CoreObjects>(
   stageUpdate: {
     inPlace: ({ host }) => host.staged?.updateId === updateId(host),
     effect: (c) =>
-      c.run('Stack.Stage', ({ host }) => {
+      c.run('Stack.Stage', (o) => {
+        const { host } = o;
+        refuseThirdVersion(port, o);
         const { update } = servicingOfHost(host).order;
         host.staged = { ...update, updateId: updateId(host) };
         return { staged: update.version };
@@ -52,7 +55,7 @@ export const updateSteps = <O extends CoreObjects>(
 
   /**
    * Armed before the first pause; flips the slots in one step when every member is down, and sees that the new stack
-   * starts. If it does not, the slots are flipped back at once, inside the blackout and without a word from anyone: no VM
+   * starts. In a rolling run it comes last, when every VM runs the new version. If the stack does not start, the slots are flipped back at once, inside the blackout and without a word from anyone: no VM
    * was restored yet, so the old stack reads the records that it wrote.
    */
   commitUpdate: {
@@ -69,7 +72,8 @@ export const updateSteps = <O extends CoreObjects>(
       return isLeft ? undefined : 'no VM is left to service';
     },
     ready: ({ host }) => {
-      return isDown(servicingOfHost(host));
+      const servicing = servicingOfHost(host);
+      return isRolling(servicing) || isDown(servicing);
     },
     arrive: ({ host }) => {
       servicingOfHost(host).commitArmedBy = THIS_PROCESS;
@@ -87,11 +91,15 @@ export const updateSteps = <O extends CoreObjects>(
             says('the update was given up', 'skipped');
             return;
           }
-          refuseWithVmsRunning(port, o, staged.component);
+          const isPerVm = isRolling(servicingOfHost(host));
+          if (isPerVm) refuseUnlessAllRun(port, o, staged.version);
+          else refuseWithVmsRunning(port, o, staged.component);
           const { component, version } = staged;
           host.previous = { ...staged, version: host.versions[component] };
           host.versions[component] = version;
           host.staged = null;
+          // Each VM's worker process has said already that it is this version.
+          if (isPerVm) servicingOfHost(host).update = 'committed';
           says(`${component} ${version}`);
         });
       const evidence = c.look(({ host }) => evidenceOf(host));
@@ -120,7 +128,8 @@ export const updateSteps = <O extends CoreObjects>(
       const { rejected } = servicingOfHost(host);
       return rejected === undefined ? undefined : updateRejected(host, rejected);
     },
-    answerable: ({ host: { servicing } }) => servicing === null || isResumed(servicing),
+    answerable: ({ host: { servicing } }) =>
+      servicing === null || isRolling(servicing) || isResumed(servicing),
   },
 
   /** Back to what was, or giving the update up before it came: the gates open for a restore on the old stack. */
@@ -173,12 +182,38 @@ function refuseWithVmsRunning<O extends CoreObjects>(
   { vms }: HostObjectsOf<O>,
   component: Component,
 ): void {
-  if (component === 'vmWorkerProcess') return;
   const running = vms().filter((vm) => port.image(vm).running);
   if (running.length === 0) return;
   throw new HoldfastError(
     'Refused',
     `${component} is host-wide and ${running.map(({ vmId }) => vmId).join(', ')} run.`,
+  );
+}
+
+/** The default is for what starts anew: a guest that reboots, a cold start. Nothing gets a version that not every VM runs. */
+function refuseUnlessAllRun<O extends CoreObjects>(
+  port: Port<O>,
+  { vms }: HostObjectsOf<O>,
+  version: string,
+): void {
+  const others = vms().filter((vm) => port.image(vm).version !== version);
+  if (others.length === 0) return;
+  const which = others.map((vm) => `${vm.vmId} (${port.image(vm).version})`).join(', ');
+  throw new HoldfastError('Refused', `${version} is not what every VM runs: ${which}.`);
+}
+
+/** A version is kept as long as a VM runs it; two are enough to understand, and to go back to. */
+function refuseThirdVersion<O extends CoreObjects>(
+  port: Port<O>,
+  { host, vms }: HostObjectsOf<O>,
+): void {
+  const { update, rolling } = servicingOfHost(host).order;
+  if (rolling === undefined || rolling.allowThirdVersion) return;
+  const inUse = new Set(vms().map((vm) => port.image(vm).version));
+  if (inUse.size < 2 || inUse.has(update.version)) return;
+  throw new HoldfastError(
+    'ThirdVersion',
+    `The VMs of ${host.hostId} run ${[...inUse].join(' and ')}; ${update.version} would be a third version.`,
   );
 }
 
@@ -193,8 +228,16 @@ function whatIsWrong<O extends CoreObjects>(
   before: string,
 ): string | undefined {
   const now = host.versions[component];
-  const { version, isSound } = port.startStack(host, component, { before, now });
-  if (version === null) return `${component} ${now} did not start`;
-  if (version !== now) return `what started says that it is ${component} ${version}, not ${now}`;
-  return isSound ? undefined : `${component} ${now} started, but its own checks failed`;
+  return wrongWith(port.startStack(host, component, { before, now }), component, now);
+}
+
+export function wrongWith(
+  { version, isSound }: Started,
+  component: Component,
+  wanted: string,
+): string | undefined {
+  if (version === null) return `${component} ${wanted} did not start`;
+  if (version !== wanted)
+    return `what started says that it is ${component} ${version}, not ${wanted}`;
+  return isSound ? undefined : `${component} ${wanted} started, but its own checks failed`;
 }

@@ -59,7 +59,7 @@ const OLDEST_READER = 6;
 const MOVES: LegalMoves<RecordPhase> = {
   writing: ['committed', 'discarded'],
   committed: ['claimed', 'discarded'],
-  claimed: ['claimed', 'consumed', 'discarded'],
+  claimed: ['claimed', 'committed', 'consumed', 'discarded'],
   consumed: [],
   discarded: [],
 };
@@ -108,7 +108,7 @@ export function claimRecord(r: SavedRecord, generation: number, stackVersion: st
   const isReadable = version >= r.oldestReader && r.vdevVersion >= oldestRead;
   if (r.recordVersion !== RECORD_VERSION || !isReadable) {
     throw new HoldfastError(
-      'VmStateLost',
+      'RecordUnreadable',
       `The record has version ${String(r.recordVersion)}, VDEV version ${String(r.vdevVersion)} for readers from ${String(r.oldestReader)} on; stack ${stackVersion} reads ${String(RECORD_VERSION)} and has VDEV version ${String(version)}, which reads from ${String(oldestRead)} on.`,
     );
   }
@@ -117,6 +117,12 @@ export function claimRecord(r: SavedRecord, generation: number, stackVersion: st
   }
   go(r, 'claimed');
   r.claimedBy = generation;
+}
+
+/** The process that claimed it is gone, and has changed nothing in it: another may claim it. */
+export function releaseClaim(r: SavedRecord): void {
+  if (r.state === 'claimed') go(r, 'committed');
+  r.claimedBy = null;
 }
 
 /** Exactly once, by `resumeVm`: earlier would forbid going back, later would allow resuming twice. */

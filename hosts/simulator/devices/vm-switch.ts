@@ -91,6 +91,12 @@ export function restoreNicBlob(
   return extensions.some((e) => e.extensionId === blob.extensionId) ? 'SUCCESS' : 'UNOWNED';
 }
 
+/** A restore that did not come to its end is as if it had not begun: the extensions get their data once more. */
+export function abandonNicRestore(nic: SwitchNicState): void {
+  if (nic.saving === 'restoring') savePhase(nic, 'none');
+  nic.restored = [];
+}
+
 export const completeNicRestore = (nic: SwitchNicState): void => savePhase(nic, 'none');
 
 /** A NIC whose VF is assigned must not be disconnected: the VF would be taken off the switch under the guest. */

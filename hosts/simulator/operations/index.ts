@@ -25,6 +25,7 @@ export const OPERATIONS: {
   enableOptimizations: resume.enableOptimizations,
   ...undo,
   detachHeldFunction: waysBack.detachHeldFunction,
+  retreatToOldStack: waysBack.retreatToOldStack,
   recreateSyntheticAdapter: waysBack.recreateSyntheticAdapter,
   coldStartVm: waysBack.coldStartVm,
   ...conventional,

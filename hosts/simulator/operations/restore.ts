@@ -17,20 +17,48 @@ import {
 } from '../devices/vm-worker-process';
 import { identityOf } from '../identity';
 import { refused } from '../../engine/refused';
-import { nextStackVersion } from '../../engine/gates';
-import type { AdapterObjects, Objects } from '../state';
+import { nextVersion } from '../../engine/gates';
+import { wrongWith } from '../../engine/operations/update';
+import { startStack } from '../start-stack';
+import type { AdapterObjects, Objects, Successor } from '../state';
+import { refuseEndedSuccessor } from '../successor';
 import { ofEachAdapter, runOnEach, type AdapterOperation } from './each-adapter';
 import type { AdapterCommandRunner, StepOperation } from './operation';
 import { isRunning, noVfToRestore, recordOf } from './saved-vm';
 
-function prepareSuccessor(o: Objects): void {
-  o.host.nextWorkerProcess += 1;
-  o.vm.successor = {
-    workerProcess: prepareWorkerProcess(o.host.nextWorkerProcess, nextStackVersion(o.host)),
+const versionToBe = ({ vm }: Objects) => nextVersion(vm, vm.workerProcess.version);
+
+/** A worker process of the version that is wanted, which is asked what it is before anything depends on it. */
+export function prepareSuccessor(o: Objects): Successor {
+  const { vm, host } = o;
+  const wanted = versionToBe(o);
+  host.nextWorkerProcess += 1;
+  const before = vm.workerProcess.version;
+  const wrong =
+    wanted === before
+      ? undefined
+      : wrongWith(
+          startStack(host, 'vmWorkerProcess', { before, now: wanted }),
+          'vmWorkerProcess',
+          wanted,
+        );
+  if (wrong !== undefined)
+    throw new HoldfastError('UpdateFailed', `${vm.vmId} has no successor: ${wrong}.`);
+  vm.successor = {
+    workerProcess: prepareWorkerProcess(host.nextWorkerProcess, wanted),
     vdevs: Object.fromEntries(
-      o.vm.adapters.map(({ adapterId }) => [adapterId, vdev.createAdapter()]),
+      vm.adapters.map(({ adapterId }) => [adapterId, vdev.createAdapter()]),
     ),
   };
+  return vm.successor;
+}
+
+/** One that has all that it needs to take the VM over at once. */
+export function prepareReadySuccessor(o: Objects): void {
+  for (const next of Object.values(prepareSuccessor(o).vdevs)) {
+    vdev.initialize(next);
+    vdev.finishReservingResources(next);
+  }
 }
 
 const successorRuns = ({ vm }: Objects): string | undefined =>
@@ -47,6 +75,7 @@ export const initializeSyntheticAdapter: StepOperation<'initializeSyntheticAdapt
     o.vm.successor !== null && successorVdevs(o).every(({ state }) => state !== 'Created'),
   effect: (c) =>
     c.run('VDEV.Initialize', (o) => {
+      refuseEndedSuccessor(o);
       if (o.vm.successor === null) prepareSuccessor(o);
       for (const next of successorVdevs(o)) if (next.state === 'Created') vdev.initialize(next);
       const process = o.vm.successor?.workerProcess;
@@ -66,6 +95,7 @@ export const reserveResources: StepOperation<'reserveResources'> = {
         throw refused('Resources cannot be reserved before the adapter is initialized.');
     });
     c.run('VDEV.FinishReservingResources', (o) => {
+      refuseEndedSuccessor(o);
       for (const next of successorVdevs(o)) vdev.finishReservingResources(next);
     });
     return {};
@@ -105,12 +135,27 @@ export function checkIdentity(o: AdapterObjects): VirtualFunctionIdentity | null
   return now;
 }
 
+/** An update whose reader does not understand what the version before it wrote. */
+function refuseUnreadable({ vm, host }: Objects, reader: string): void {
+  const { updateDefect, servicing } = host;
+  const isBad =
+    updateDefect?.kind === 'cannot-read-record' &&
+    updateDefect.generation === servicing?.generation &&
+    reader === servicing.order.update.version;
+  if (isBad)
+    throw new HoldfastError(
+      'RecordUnreadable',
+      `Worker process version ${reader} cannot read the record of ${vm.vmId}.`,
+    );
+}
+
 const readVfInfo = (c: AdapterCommandRunner) =>
   c.run('Repository.ReadVirtualFunctionInfo', checkIdentity);
 
 /** Two worker processes would both own the partition, and an adapter without resources cannot power on. */
 function refuseUnlessSuccessorReady(o: Objects): void {
   const { vm } = o;
+  refuseEndedSuccessor(o);
   if (vm.workerProcess.state === 'running') {
     throw refused(
       `Worker process ${String(vm.workerProcess.number)} still runs ${vm.vmId}; its successor cannot start.`,
@@ -142,21 +187,13 @@ export const powerOnRestore: StepOperation<'powerOnRestore'> = {
       }
       if (record.state === 'committed') refuseUnlessSuccessorReady(o);
       const { workerProcess } = o.vm;
-      const reader =
-        workerProcess.state === 'running' ? workerProcess.version : nextStackVersion(o.host);
+      const reader = workerProcess.state === 'running' ? workerProcess.version : versionToBe(o);
+      refuseUnreadable(o, reader);
       claimRecord(record, c.generation, reader);
     });
     c.run('VMWP.Start', (o) => {
       const { vm } = o;
       if (vm.workerProcess.state === 'running') return;
-      if (vm.successor?.workerProcess.version !== nextStackVersion(o.host)) {
-        // Prepared for an update that did not come: the old stack restores the VM.
-        prepareSuccessor(o);
-        for (const next of successorVdevs(o)) {
-          vdev.initialize(next);
-          vdev.finishReservingResources(next);
-        }
-      }
       if (vm.successor === null) throw refused('There is no prepared worker process.');
       vm.workerProcess = startWorkerProcess(vm.successor.workerProcess, vm.workerProcess);
       for (const adapter of vm.adapters)

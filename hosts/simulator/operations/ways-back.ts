@@ -1,6 +1,6 @@
 import { HoldfastError } from '../../../contract/failures';
 import { forceOffVf, guestKnowsVf, guestLosesVf } from '../devices/guest';
-import { handPartitionTo, startCold } from '../devices/hypervisor-partition';
+import { handPartitionTo, preservePartition, startCold } from '../devices/hypervisor-partition';
 import {
   DEFAULT_VPORT,
   FUNCTION_COMMANDS,
@@ -10,17 +10,18 @@ import {
   resetVf,
   vfOf,
 } from '../devices/physical-function';
-import { discardRecord } from '../devices/runtime-repository';
+import { discardRecord, releaseClaim } from '../devices/runtime-repository';
 import * as vdev from '../devices/synthetic-network-adapter';
-import { releaseHold, unassignDevice } from '../devices/vpci-vsp';
-import { createAndConnectNic } from '../devices/vm-switch';
+import { releaseHold, resetBusInterface, unassignDevice } from '../devices/vpci-vsp';
+import { abandonNicRestore, createAndConnectNic } from '../devices/vm-switch';
 import { custodianName, prepareWorkerProcess } from '../devices/vm-worker-process';
+import { markRetreated } from '../../engine/gates';
 import { refused } from '../../engine/refused';
 import type { AdapterObjects, Objects } from '../state';
-import { eachAdapter, ofEachAdapter } from './each-adapter';
+import { eachAdapter, ofEachAdapter, runOnEach } from './each-adapter';
 import type { AdapterCommandRunner, CommandRunner, StepOperation } from './operation';
-import { checkIdentity } from './restore';
-import { noVfToRestore } from './saved-vm';
+import { checkIdentity, prepareReadySuccessor } from './restore';
+import { noVfToRestore, recordOf } from './saved-vm';
 
 /** Before the point of no return a save is undone instead: nothing need be lost. */
 const refuseBeforeCrossing = ({ vm }: Objects) => {
@@ -125,6 +126,62 @@ function detachAll(c: CommandRunner) {
   const [first] = givenUp.map(({ adapter }) => detach(c.ofAdapter(adapter)));
   return first ?? {};
 }
+
+/**
+ * Ends the process of the new version and makes all as it was when the VM was down, so that the version which wrote the
+ * record restores it: what the new process has restored counts as not restored. The VF stays held, and is not reset.
+ */
+export const retreatToOldStack: StepOperation<'retreatToOldStack'> = {
+  inPlace: ({ vm }, generation) => vm.retreatedBy === generation,
+  observed: ({ vm }) => ({ version: vm.successor?.workerProcess.version }),
+  effect: (c) => {
+    c.run('PointOfNoReturn.Read', (o) => {
+      refuseBeforeCrossing(o);
+      const { vm } = o;
+      const { record, workerProcess } = vm;
+      if (
+        record?.state === 'claimed' ||
+        (record?.state === 'committed' && workerProcess.state === 'exited')
+      )
+        return;
+      throw refused(
+        `${vm.vmId} cannot go back: its record is ${record?.state ?? 'missing'}, its worker process ${workerProcess.state}.`,
+      );
+    });
+    c.run('VMWP.Terminate', ({ vm }) => {
+      if (vm.record?.state === 'claimed' && vm.workerProcess.state === 'running')
+        vm.workerProcess.state = 'exited';
+      vm.successor = null;
+    });
+    // Proven on the process itself: two would both own the partition.
+    c.run('VMWP.ProveEnded', ({ vm }) => {
+      if (vm.workerProcess.state !== 'exited')
+        throw refused(`Worker process ${vm.workerProcess.number} of ${vm.vmId} still runs.`);
+    });
+    runOnEach(c, 'VPCI.ResetBusInterface', ({ adapter }) => {
+      if (adapter.vpci.interface.state !== 'none') resetBusInterface(adapter.vpci);
+      adapter.vfStateRestored = false;
+      abandonNicRestore(adapter.nic);
+    });
+    c.run('Hypervisor.PreservePartition', ({ vm }) => {
+      if (vm.partition.state === 'suspended') preservePartition(vm.partition);
+      handPartitionTo(vm.partition, 'hypervisor');
+      vm.vmStateRestored = false;
+    });
+    c.run('Repository.ReleaseClaim', (o) => {
+      releaseClaim(recordOf(o));
+    });
+    return c.run('VMWP.Prepare', (o) => {
+      const { vm, host } = o;
+      markRetreated(host, vm, vm.workerProcess.version);
+      prepareReadySuccessor(o);
+      vm.retreatedBy = c.generation;
+      const version = vm.successor?.workerProcess.version;
+      vm.pathReason = `back on ${version}: the restore by ${vm.versions?.target} did not succeed`;
+      return { version };
+    });
+  },
+};
 
 /** A switch extension could not take its data back: the adapter runs without it, and the loss is reported. */
 export const recreateSyntheticAdapter = ofEachAdapter({

@@ -24,6 +24,8 @@ export const aVm = (
   dataPath: 'vf',
   heartbeat: 'ok',
   blackouts: [],
+  stackVersion: '1.0.0',
+  adapterClass: 'network',
   ...said,
   facts: {
     running: true,
@@ -83,6 +85,7 @@ export const lease = (said: Partial<Operation> = {}): Operation => ({
   darkForMs: 0,
   crossed: false,
   phase: 'preparing',
+  canRetreat: false,
   ...said,
 });
 

@@ -274,7 +274,7 @@ describe('the dead-man', () => {
     await watching(isBack);
     const host = hosts.store.host(HOST);
     expect(host.servicing?.update).toBe('notUpdated');
-    expect(host.versions.vmWorkerProcess).toBe('1.0.0');
+    expect(host.versions.vpciVsp).toBe('1.0.0');
     expect(host.quarantine).toBeNull();
   });
 });
@@ -397,10 +397,9 @@ class Servicing {
     const call = { hostId: HOST, generation: await hosts.acquireHost(HOST, run) };
     const { vmIds } = hosts.store.host(HOST);
     const order: ServicingOrder = {
-      update: { component: 'vmWorkerProcess', version: '2.0.0' },
+      update: { component: 'vpciVsp', version: '2.0.0' },
       vms: vmIds.map((vmId) => ({ vmId, mode: 'modified' })),
       settings: SETTINGS,
-      onSaveFailure: 'undo-all',
       parallelism: 4,
       faults: [],
     };
@@ -474,7 +473,7 @@ describe('a servicing run', () => {
     }
     const verified = await hosts.performHost('verifyHost', run.call, patient);
     expect(verified.evidence).toEqual({ notRunning: [], update: 'committed' });
-    expect(hosts.store.host(HOST).versions.vmWorkerProcess).toBe('2.0.0');
+    expect(hosts.store.host(HOST).versions.vpciVsp).toBe('2.0.0');
   });
 
   it('does not commit while one of its VMs is not down', async () => {
@@ -488,12 +487,14 @@ describe('a servicing run', () => {
       done: false,
       update: 'armed',
     });
+    for (const vmId of run.vmIds)
+      hosts.store.update(HOST, vmId, ({ vm }) => void (vm.seen = { ...vm.seen, running: false }));
     hosts.store.updateHost(HOST, ({ host }) => {
       host.servicing?.down.push('vm-02');
       host.servicing?.resumed.push('vm-01', 'vm-02');
     });
     await commit;
-    expect(hosts.store.host(HOST).versions.vmWorkerProcess).toBe('2.0.0');
+    expect(hosts.store.host(HOST).versions.vpciVsp).toBe('2.0.0');
   });
 
   it('flips an update back that fails its own checks, before a VM is restored', async () => {
@@ -504,7 +505,7 @@ describe('a servicing run', () => {
     await Promise.all(run.vmIds.map((id) => run.both(id)));
     expect(await commit).toMatchObject({ type: 'UpdateFailed' });
     await expect(run.commit()).rejects.toMatchObject({ type: 'UpdateFailed' });
-    expect(hosts.store.host(HOST).versions.vmWorkerProcess).toBe('1.0.0');
+    expect(hosts.store.host(HOST).versions.vpciVsp).toBe('1.0.0');
     expect(hosts.machine('vm-01').state.running).toBe(true);
   });
 

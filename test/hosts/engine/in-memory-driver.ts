@@ -229,7 +229,7 @@ function port(store: Books, machines: ReadonlyMap<string, Machine>, world: World
     identityBefore: () => null,
     undoSteps: () => UNDO_SAVE,
     discardSuccessor: (vm) => void (machineOf(vm.vmId).state.prepared = vm.seen.prepared = false),
-    refuseUncrossable: ({ vmId, record }) => {
+    refuseUncrossable: ({ vm: { vmId, record } }) => {
       if (record?.state !== 'committed')
         throw new HoldfastError('Refused', `${vmId} has no record.`);
     },
@@ -246,15 +246,16 @@ function port(store: Books, machines: ReadonlyMap<string, Machine>, world: World
 function image({ seen, pausedAtMs, record }: Vm): CoreImage {
   const { running, process, held, prepared } = seen;
   const hold = held ? 'block' : null;
-  return { running, pausedAtMs, process, record, hold, untouched: !prepared && !held, away: null };
+  const untouched = !prepared && !held;
+  return { running, pausedAtMs, process, record, hold, untouched, away: null, version: '1.0.0' };
 }
 
 function describe({ vm, nowMs }: Objects): VmDescription {
   const { facts, ...core } = describeCore(vm, image(vm), nowMs);
   return {
-    ...{ ...core, identity: null, dataPath: 'none', heartbeat: 'none' },
+    ...{ ...core, identity: null, dataPath: 'none', heartbeat: 'none', adapterClass: 'none' },
     facts: {
-      ...{ ...facts, identityBefore: null, identityAfter: null, stackVersion: '1.0.0' },
+      ...{ ...facts, identityBefore: null, identityAfter: null },
       ...{ vfOutageMs: 0, guestVisibleEvents: 0, droppedPackets: 0, adapters: [] },
     },
   };

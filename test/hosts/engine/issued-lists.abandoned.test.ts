@@ -58,9 +58,9 @@ it('the gate is not opened for a caller who is gone, also where another VM of th
   const run = named('run');
   const call = { hostId: HOST, generation: await hosts.acquireHost(HOST, run) };
   await hosts.armServicing(call, {
-    update: { component: 'vmWorkerProcess', version: '2.0.0' },
+    update: { component: 'vpciVsp', version: '2.0.0' },
     vms: [{ vmId: 'vm-01', mode: 'modified' }],
-    ...{ settings: SETTINGS, onSaveFailure: 'undo-all', parallelism: 4, faults: [] },
+    ...{ settings: SETTINGS, parallelism: 4, faults: [] },
   });
   await hosts.performHost('stageUpdate', call, new AbortController().signal);
   const { generation } = await hosts.beginRestore(request('vm-01', named('restore'), run));

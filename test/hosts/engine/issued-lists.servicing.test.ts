@@ -46,10 +46,9 @@ class Run {
     const from = takeOverFrom === undefined ? undefined : named(takeOverFrom);
     const call = { hostId: HOST, generation: await hosts.acquireHost(HOST, named(name), from) };
     const order: ServicingOrder = {
-      update: { component: 'vmWorkerProcess', version: '2.0.0' },
+      update: { component: 'vpciVsp', version: '2.0.0' },
       vms: VMS.map((vmId) => ({ vmId, mode: 'modified' })),
       settings: SETTINGS,
-      onSaveFailure: 'undo-all',
       parallelism: 4,
       faults: [],
     };
@@ -116,7 +115,7 @@ describe('the gate before the pause', () => {
     expect([await gate.ended, await commit.ended]).toEqual(['done', 'done']);
     expect(paused()).toEqual(VMS);
     expect(allRun()).toBe(true);
-    expect(hosts.store.host(HOST).versions.vmWorkerProcess).toBe('2.0.0');
+    expect(hosts.store.host(HOST).versions.vpciVsp).toBe('2.0.0');
   });
 
   it('stays closed as long as nobody opens it', async () => {

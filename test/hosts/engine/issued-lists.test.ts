@@ -137,7 +137,7 @@ describe('after a failure for good', () => {
       const steps = SAVE_LIST.slice(SAVE_LIST.indexOf('pauseVm') + 1);
       const list = new TestList(hosts, 'vm-01', generation, steps);
       hosts.world.inTheMiddleOf = (step) => {
-        if (step === 'saveVm') hosts.port.refuseUncrossable(hosts.store.vm(HOST, 'vm-01'));
+        if (step === 'saveVm') hosts.port.refuseUncrossable(hosts.store.objects(HOST, 'vm-01'));
       };
       const early = steps.slice(0, steps.indexOf('saveVm') + 1);
       for (const step of early) await list.ask(step).answer;

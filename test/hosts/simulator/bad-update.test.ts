@@ -21,15 +21,19 @@ afterEach(async () => {
 });
 
 const BAD = [
-  ['fails-to-start', /vmWorkerProcess 2\.0\.0 did not start/],
-  ['starts-old-version', /says that it is vmWorkerProcess 1\.0\.0, not 2\.0\.0/],
-  ['fails-verification', /vmWorkerProcess 2\.0\.0 started, but its own checks failed/],
+  ['fails-to-start', /vpciVsp 2\.0\.0 did not start/],
+  ['starts-old-version', /says that it is vpciVsp 1\.0\.0, not 2\.0\.0/],
+  ['fails-verification', /vpciVsp 2\.0\.0 started, but its own checks failed/],
 ] as const;
 
 const arm = (
   kind: FaultKind,
   { times = 1, ...order }: Parameters<typeof HostRun.arm>[1] & { times?: number } = {},
-) => HostRun.arm(fleet, { faults: [{ step: 'commitUpdate', kind, times, delay: '1s' }], ...order });
+) =>
+  HostRun.arm(fleet, {
+    faults: [{ step: kind === 'slow' ? 'commitUpdate' : 'stageUpdate', kind, times, delay: '1s' }],
+    ...order,
+  });
 
 /** A run with every VM down, so that only the commit and the restores are left. */
 async function down(
@@ -61,7 +65,7 @@ const hostCommands = async () =>
     .map((e) => [e.command, e.status, e.detail]);
 const versions = () => fleet.store.host('host-01').versions;
 async function expectKeptOnTheOldVersion(): Promise<void> {
-  expect(versions().vmWorkerProcess).toBe('1.0.0');
+  expect(versions().vpciVsp).toBe('1.0.0');
   for (const vmId of fleet.vmIds) {
     const { phase, facts } = await fleet.facts(vmId);
     expect(phase).toBe('running');
@@ -88,9 +92,9 @@ it.each(BAD)(
     expect(await hostCommands()).toEqual([
       ['Stack.Stage', 'done', null],
       ['Servicing.OpenGate', 'done', null],
-      ['Stack.Flip', 'done', 'vmWorkerProcess 2.0.0'],
+      ['Stack.Flip', 'done', 'vpciVsp 2.0.0'],
       ['Stack.Start', 'failed', expect.stringMatching(says)],
-      ['Stack.FlipBack', 'done', 'vmWorkerProcess 1.0.0'],
+      ['Stack.FlipBack', 'done', 'vpciVsp 1.0.0'],
     ]);
     // What the workflow does after a failed commit finds nothing left to do.
     expect((await host.perform('rollBackUpdate')).evidence).toEqual({});
@@ -142,7 +146,7 @@ it('a repeat, after the answer was lost, fails in the same way', async () => {
     type: 'UpdateFailed',
   });
   await expect(host.perform('commitUpdate')).rejects.toMatchObject(
-    failsAs('UpdateFailed', /says that it is vmWorkerProcess 1\.0\.0/),
+    failsAs('UpdateFailed', /says that it is vpciVsp 1\.0\.0/),
   );
   await restoreAll(pairs);
   await expectKeptOnTheOldVersion();
@@ -152,12 +156,12 @@ it('a repeat, after the answer was lost, fails in the same way', async () => {
 async function dieAfterFlip(host: HostRun): Promise<void> {
   const update = fleet.store.updateHost.bind(fleet.store);
   jest.spyOn(fleet.store, 'updateHost').mockImplementation((hostId, change) => {
-    if (versions().vmWorkerProcess === '2.0.0') throw new Error('killed');
+    if (versions().vpciVsp === '2.0.0') throw new Error('killed');
     return update(hostId, change);
   });
   await expect(host.perform('commitUpdate')).rejects.toThrow('killed');
   jest.restoreAllMocks();
-  expect(versions().vmWorkerProcess).toBe('2.0.0');
+  expect(versions().vpciVsp).toBe('2.0.0');
   expect(fleet.store.host('host-01').servicing?.update).toBe('committing');
 }
 
@@ -183,7 +187,7 @@ it.each([
   const { host, pairs } = await down('slow');
   await dieAfterFlip(host);
   await giveUp(host);
-  expect(versions().vmWorkerProcess).toBe('1.0.0');
+  expect(versions().vpciVsp).toBe('1.0.0');
   await restoreAll(pairs);
   await expectKeptOnTheOldVersion();
 });

@@ -2,6 +2,7 @@
 import {
   HostRun,
   RESTORE,
+  ROLLING,
   SAVE,
   SimulatedFleet,
   VmRun,
@@ -16,7 +17,7 @@ afterEach(() => fleet.close());
 async function update(version: string, runId: string) {
   const host = await HostRun.arm(
     fleet,
-    { update: { component: 'vmWorkerProcess', version } },
+    { update: { component: 'vmWorkerProcess', version }, rolling: ROLLING },
     { workflowId: 'service-host/host-01', runId },
   );
   await host.perform('stageUpdate');
@@ -66,7 +67,9 @@ it.each([
   const run = await VmRun.restore(fleet);
   await run.performBefore('powerOnRestore', RESTORE);
   const before = fleet.photograph();
-  await expect(run.perform('powerOnRestore')).rejects.toMatchObject(failsAs('VmStateLost', says));
+  await expect(run.perform('powerOnRestore')).rejects.toMatchObject(
+    failsAs('RecordUnreadable', says),
+  );
   expect(fleet.photograph()).toBe(before);
 });
 

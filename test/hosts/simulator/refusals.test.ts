@@ -456,15 +456,15 @@ it('refuses to pause into a data-path switch that is under way', async () => {
 
 describe('a record whose mode, version or bytes were changed', () => {
   it.each([
-    ['a newer VDEV version', { vdevVersion: 99 }],
-    ['another record version', { recordVersion: 2 }],
-    ['another content', { withoutVf: null, blocks: {} }],
-  ])('is not restored: %s', async (_, change) => {
+    ['a newer VDEV version', { vdevVersion: 99 }, 'VmStateLost'],
+    ['another record version', { recordVersion: 2 }, 'RecordUnreadable'],
+    ['another content', { withoutVf: null, blocks: {} }, 'VmStateLost'],
+  ])('is not restored: %s', async (_, change, type) => {
     const run = await restoreUpTo('powerOnRestore', ({ vm }) => {
       Object.assign(vm.record ?? {}, change);
     })();
     const before = fleet.photograph();
-    await expect(run.perform('powerOnRestore')).rejects.toMatchObject({ type: 'VmStateLost' });
+    await expect(run.perform('powerOnRestore')).rejects.toMatchObject({ type });
     expect(fleet.photograph()).toBe(before);
   });
 });

@@ -43,13 +43,13 @@ it('services every VM of a host: new version, same VFs, one flip', async () => {
   ).toEqual([]);
 
   const after = await fleet.hosts.describe('host-01');
-  expect(after.versions.vmWorkerProcess).toBe('2.0.0');
+  expect(after.versions.vpciVsp).toBe('2.0.0');
   for (const [i, vm] of after.vms.entries()) {
     expect(vm.identity).toEqual(before.vms[i]?.identity);
     expect(vm).toMatchObject({
       phase: 'running',
       holder: null,
-      facts: { path: 'kept', stackVersion: '2.0.0', guestVisibleEvents: 0 },
+      facts: { path: 'kept', stackVersion: '1.0.0', guestVisibleEvents: 0 },
     });
   }
   // The commit is answered from its result, and the slots do not flip back.
@@ -155,47 +155,14 @@ it('one VM that cannot be saved breaks the barrier: all are undone on the old ve
   await fleet.expectUnharmed();
 });
 
-it.each([
-  { component: 'vmWorkerProcess', leftOut: ['vm-02'], aborted: null },
-  { component: 'vpciVsp', leftOut: [], aborted: 'vm-02 could not be saved: its run stopped' },
-] as const)(
-  'by policy a VM is left out of an update of $component only where that is per VM',
-  async ({ component, leftOut, aborted }) => {
-    use(2, { custodyBelowVsp: true });
-    const host = await HostRun.arm(fleet, {
-      onSaveFailure: 'leave-out',
-      update: { component, version: '2.0.0' },
-    });
-    const pairs = await host.beginAll();
-    const { save } = pairOf(pairs, 'vm-02');
-    await save.performAll(['disableOptimizations', 'pauseVm']);
-    await save.fence('undo');
-    expect(servicing().leftOut.map((v) => v.vmId)).toEqual(leftOut);
-    expect(servicing().aborted).toBe(aborted);
-  },
-);
-
-it('the others of a run that left one out go on, and that one keeps the old version', async () => {
-  use(3);
-  const host = await HostRun.arm(fleet, {
-    onSaveFailure: 'leave-out',
-    faults: [fault('saveVm', 'fail-before', { vmId: 'vm-02', times: 1000 })],
-  });
-  await host.perform('stageUpdate');
+it('one VM that cannot be saved keeps all from crossing', async () => {
+  use(2);
+  const host = await HostRun.arm(fleet);
   const pairs = await host.beginAll();
-  const left = pairOf(pairs, 'vm-02');
-  const whole = serviceAll(host, pairs);
-  await settledSoon(100);
-  await left.save.fence('undo');
-  await left.save.performAll([...UNDO_SAVE, 'enableOptimizations', 'endOperation']);
-  const ended = await whole;
-  expect(ended.saves.map((e) => e.status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
-  expect(ended.commit).toEqual([expect.objectContaining({ status: 'fulfilled' })]);
-  const { vms, versions } = await fleet.hosts.describe('host-01');
-  expect(versions.vmWorkerProcess).toBe('2.0.0');
-  expect(vms.map((vm) => vm.facts.stackVersion)).toEqual(['2.0.0', '1.0.0', '2.0.0']);
-  expect(vms.every((vm) => vm.facts.path === 'kept' && vm.phase === 'running')).toBe(true);
-  await fleet.expectUnharmed();
+  const { save } = pairOf(pairs, 'vm-02');
+  await save.performAll(['disableOptimizations', 'pauseVm']);
+  await save.fence('undo');
+  expect(servicing().aborted).toBe('vm-02 could not be saved: its run stopped');
 });
 
 it('an abort before the barrier lets no VM cross', async () => {
@@ -255,7 +222,7 @@ it('an abort after the barrier brings all back on the old version, VFs kept', as
     reason: 'notUpdated',
   });
   const { vms, versions } = await fleet.hosts.describe('host-01');
-  expect(versions.vmWorkerProcess).toBe('1.0.0');
+  expect(versions.vpciVsp).toBe('1.0.0');
   expect(vms.map((vm) => [vm.facts.path, vm.facts.stackVersion])).toEqual([
     ['kept', '1.0.0'],
     ['kept', '1.0.0'],
@@ -340,7 +307,7 @@ it('gives the update up when waiting longer would leave too little of the budget
   const ended = await serviceAll(host, await host.beginAll());
   expect(ended.restores.map((e) => e.status)).toEqual(['fulfilled']);
   const { vms, versions } = await fleet.hosts.describe('host-01');
-  expect(versions.vmWorkerProcess).toBe('1.0.0');
+  expect(versions.vpciVsp).toBe('1.0.0');
   expect(vms[0]?.facts).toMatchObject({
     running: true,
     path: 'kept',
@@ -366,7 +333,7 @@ it('the reply of a teardown is lost after the lease went to the restore: it is o
   expect(ended.saves.map((e) => e.status)).toEqual(['fulfilled']);
   expect(ended.restores.map((e) => e.status)).toEqual(['fulfilled']);
   expect((await fleet.commands()).filter((c) => c === 'VMWP.Exit')).toHaveLength(1);
-  expect((await fleet.facts()).facts).toMatchObject({ path: 'kept', stackVersion: '2.0.0' });
+  expect((await fleet.facts()).facts).toMatchObject({ path: 'kept', stackVersion: '1.0.0' });
 });
 
 it('a save that handed its lease on can still be told apart from one that was fenced', async () => {

@@ -65,6 +65,9 @@ export async function deadManLooks(store: SimulatorStore, times: number): Promis
 
 export const patient = (): AbortSignal => new AbortController().signal;
 
+/** Of a run that updates VM by VM. */
+export const ROLLING = { parallelism: 4, onSaveFailure: 'stop', allowThirdVersion: false } as const;
+
 /** One directory of simulated hosts, gone when it is closed. */
 export class SimulatedFleet {
   readonly directory = mkdtempSync(join(tmpdir(), 'holdfast-hosts-'));
@@ -255,10 +258,9 @@ export class HostRun {
   ): Promise<HostRun> {
     const run = new HostRun(fleet, holder, await fleet.hosts.acquireHost(HOST, holder));
     await fleet.hosts.armServicing(run.call, {
-      update: { component: 'vmWorkerProcess', version: '2.0.0' },
+      update: { component: 'vpciVsp', version: '2.0.0' },
       vms: fleet.store.host(HOST).vmIds.map((vmId) => ({ vmId, mode: 'modified' })),
       settings: { ...SETTINGS, ...settings },
-      onSaveFailure: 'undo-all',
       parallelism: 16,
       faults: [],
       ...order,
@@ -313,11 +315,12 @@ export async function serviceAll(host: HostRun, pairs: Map<string, Pair>) {
   const restores = runs.map(({ restore }) =>
     restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')), true),
   );
-  const commit = host.perform('commitUpdate');
+  const isRolling = host.fleet.store.host(HOST).servicing?.order.rolling !== undefined;
+  const commit = isRolling ? undefined : host.perform('commitUpdate');
   const saves = runs.map(({ save }) => save.performAll(IN_SERVICING_SAVE, true));
   return {
     saves: await Promise.allSettled(saves),
     restores: await Promise.allSettled(restores),
-    commit: await Promise.allSettled([commit]),
+    commit: await Promise.allSettled([commit ?? host.perform('commitUpdate')]),
   };
 }

@@ -43,7 +43,7 @@ it('flips once although its reply was lost', async () => {
   await pairOf(pairs, 'vm-01').restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')));
   expect(await commit).toMatchObject({ status: 'done', attempts: 2 });
   expect(fleet.store.host('host-01')).toMatchObject({
-    versions: { vmWorkerProcess: '2.0.0' },
+    versions: { vpciVsp: '2.0.0' },
     previous: { version: '1.0.0' },
   });
 });
@@ -65,12 +65,12 @@ it('is rolled back after its commit as long as no VM came back on it', async () 
   const { host, pairs } = await down();
   const commit = host.perform('commitUpdate');
   await settledSoon(20);
-  expect(fleet.store.host('host-01').versions.vmWorkerProcess).toBe('2.0.0');
+  expect(fleet.store.host('host-01').versions.vpciVsp).toBe('2.0.0');
   await host.perform('rollBackUpdate');
   await pairOf(pairs, 'vm-01').restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')));
   await commit;
   const { vms, versions } = await fleet.hosts.describe('host-01');
-  expect(versions.vmWorkerProcess).toBe('1.0.0');
+  expect(versions.vpciVsp).toBe('1.0.0');
   expect(vms[0]?.facts).toMatchObject({ path: 'kept', stackVersion: '1.0.0' });
 });
 
@@ -83,7 +83,7 @@ it('is not rolled back under a VM that came back on it', async () => {
     status: 'notApplicable',
     reason: expect.stringContaining('vm-01'),
   });
-  expect((await fleet.hosts.describe('host-01')).versions.vmWorkerProcess).toBe('2.0.0');
+  expect((await fleet.hosts.describe('host-01')).versions.vpciVsp).toBe('2.0.0');
 });
 
 it('given up before its commit opens the gates for the old version', async () => {

@@ -1,0 +1,77 @@
+import { HoldfastError } from '../../contract/failures';
+import type { VmStep } from '../../contract/steps';
+import { nextVersion } from '../engine/gates';
+import { vfOf } from './devices/physical-function';
+import { eachAdapter } from './operations/each-adapter';
+import type { Objects, VmState } from './state';
+
+/**
+ * The process that takes a VM over: prepared before the pause, the VM's own from the claim of its record on. Until
+ * `resumeVm` consumes the record nothing is lost with it, since the hypervisor keeps the partition.
+ */
+
+const successorOf = ({ vm }: Objects) =>
+  vm.record?.state === 'claimed' ? vm.workerProcess : vm.successor?.workerProcess;
+
+const ended = ({ vmId }: Pick<VmState, 'vmId'>, number: number) =>
+  new HoldfastError(
+    'SuccessorEnded',
+    `Worker process ${number}, the successor of ${vmId}, has ended.`,
+  );
+
+export function refuseEndedSuccessor(o: Objects): void {
+  const successor = successorOf(o);
+  if (successor?.state === 'exited') throw ended(o.vm, successor.number);
+}
+
+/** What happens in the worker process that takes the VM over. */
+export const IN_SUCCESSOR: ReadonlySet<string> = new Set<VmStep>([
+  'powerOnRestore',
+  'createVpciBus',
+  'assignVirtualFunction',
+  'restoreVirtualFunctionState',
+  'retrieveAndRestoreVirtualFunction',
+  'restoreVm',
+  'markVirtualFunctionAssigned',
+  'resumeSyntheticAdapter',
+  'connectSyntheticAdapter',
+  'resumeVm',
+]);
+
+/** Once the record is claimed, all that restores the VM happens in the process that claimed it. */
+export function refuseWithoutSuccessor({ vm }: Objects): void {
+  const { record, workerProcess } = vm;
+  if (record?.state === 'claimed' && workerProcess.state === 'exited')
+    throw ended(vm, workerProcess.number);
+}
+
+/** A fault: it ends, whatever it is doing. */
+export function endSuccessor(o: Objects): void {
+  const { vm } = o;
+  if (vm.record?.state === 'claimed') vm.workerProcess.state = 'exited';
+  else if (vm.successor !== null) vm.successor.workerProcess.state = 'exited';
+}
+
+/** From the mark on the VM depends on it: it lives, is of the version that is wanted, and its VFs are as they were saved. */
+export function refuseUnfitSuccessor(o: Objects): void {
+  const { vm } = o;
+  if (vm.versions === undefined) return;
+  refuseEndedSuccessor(o);
+  const { successor, record, vmId } = vm;
+  const wanted = nextVersion(vm, vm.workerProcess.version);
+  if (successor?.workerProcess.version !== wanted) {
+    const is =
+      successor === null ? 'has no successor' : `has one of ${successor.workerProcess.version}`;
+    throw new HoldfastError('Refused', `${vmId} cannot cross: it ${is}, not of ${wanted}.`);
+  }
+  for (const of of eachAdapter(o)) {
+    const { adapterId } = of.adapter;
+    const info = record?.blocks.adapters[adapterId]?.vfInfo;
+    const epoch = vfOf(of)?.configEpoch;
+    if (info !== undefined && epoch !== info.configEpoch)
+      throw new HoldfastError(
+        'ConfigEpochChanged',
+        `${vmId} cannot cross: the VF of ${adapterId} was reset while it was saved.`,
+      );
+  }
+}
