@@ -3,6 +3,7 @@ import type { HostSurvey } from '../contract/host';
 import type { PlannedHost, PlannedWave } from '../contract/fleet-results';
 import type { Surveyed } from '../contract/fleet-plan';
 import type { Update } from '../contract/inputs';
+import { isUpToDate } from './preflight';
 
 /** Where the VMs of planned hosts go that cannot stay, by host; and why a host's VMs have nowhere to go. */
 export interface Destinations {
@@ -29,7 +30,7 @@ export function findDestinations(
   waves: readonly PlannedWave[],
   surveys: ReadonlyMap<string, Surveyed>,
   faultDomains: ReadonlyMap<string, string>,
-  { component, version }: Update,
+  update: Update,
 ): Destinations {
   const waveOf = new Map(
     waves.flatMap(({ number, hosts }) => hosts.map(({ hostId }) => [hostId, number] as const)),
@@ -38,7 +39,7 @@ export function findDestinations(
     facts: factsOf(survey),
     faultDomain: faultDomains.get(survey.hostId),
     wave: waveOf.get(survey.hostId) ?? 0,
-    upToDate: survey.versions[component] === version,
+    upToDate: isUpToDate(survey, update),
   }));
   const migrateTo = new Map<string, readonly string[]>();
   const nowhere = new Map<string, string>();
@@ -82,8 +83,9 @@ function destinationsOf(
   const left = [...candidates];
   const chosen = new Set<string>();
   for (const { vmId } of leaving) {
-    const functions = survey.vms.find((vm) => vm.vmId === vmId)?.passthrough ?? [];
-    const { vmWorkerProcess: stackVersion } = survey.versions;
+    const of = survey.vms.find((vm) => vm.vmId === vmId);
+    const functions = of?.passthrough ?? [];
+    const stackVersion = of?.stackVersion ?? survey.versions.vmWorkerProcess;
     const vm = { vmId, method: 'emulated-path', stackVersion, functions } as const;
     const reasons: string[] = [];
     const taker = ranked(left.filter(isOther), host.faultDomain, wave).find(({ facts }) => {

@@ -63,6 +63,7 @@ export function outcomeOf(type: FailureType): FleetHostOutcome {
     case 'BlackoutAllowanceSpent':
     case 'HostQuarantined':
     case 'FaultsNotSupported':
+    case 'ThirdVersion':
       return 'refused';
     case 'VmStranded':
       return 'stranded';

@@ -6,7 +6,7 @@ import type { InventoryHost } from '../contract/inventory';
 import type { VmVerdict } from '../contract/results';
 import { blockedOver, overAllowance } from './blackout-allowance';
 import { findDestinations } from './destinations';
-import { preflight } from './preflight';
+import { isUpToDate, preflight, thirdVersion } from './preflight';
 
 /** A host that has a place, before it is known which one. */
 interface Accepted {
@@ -94,7 +94,7 @@ function judge(
 
   if ('unreachable' in survey) return refuse('unreachable', survey.unreachable);
   const { component, version } = settings.update;
-  if (survey.versions[component] === version) {
+  if (isUpToDate(survey, settings.update)) {
     return refuse('upToDate', `runs ${component} ${version} already`);
   }
   if (survey.quarantine !== null) return refuse('quarantined', survey.quarantine);
@@ -107,6 +107,11 @@ function judge(
   if (blocked.length > 0) {
     return refuse('blocked', blocked.map((vm) => `${vm.vmId}: ${vm.reason}`).join('; '), vms);
   }
+  const third = thirdVersion(survey, {
+    update: settings.update,
+    rolling: settings.servicing.rolling,
+  });
+  if (third !== null) return refuse('blocked', third, vms);
   const { blackoutAllowance, servicing } = settings;
   const over = overAllowance(survey, blackoutAllowance, servicing.blackoutBudget);
   if (over.size === 0) return { host, vms, deferred: null };

@@ -1,6 +1,12 @@
 import { restoreFlow, saveFlow } from '../contract/flows';
 import type { HostSurvey } from '../contract/host';
-import { isPerVm, type Component, type Mode, type ServiceHostSettings } from '../contract/inputs';
+import {
+  isPerVm,
+  type Component,
+  type Mode,
+  type ServiceHostSettings,
+  type Update,
+} from '../contract/inputs';
 import type { Verdict, VmVerdict } from '../contract/results';
 
 /** What an update of a component allows (host model, section 7). */
@@ -73,6 +79,14 @@ function verdictFor(vm: Host['vms'][number], host: Host, wish: Wish): Omit<VmVer
     ? { verdict: 'conventional', reason: why }
     : { verdict: 'blocked', reason: why };
 }
+
+/** Whether nothing is left to be done on a host: also no VM, where each has its own of what is updated. */
+export const isUpToDate = (
+  { versions, vms }: Pick<HostSurvey, 'versions' | 'vms'>,
+  { component, version }: Update,
+): boolean =>
+  versions[component] === version &&
+  (!isPerVm(component) || vms.every(({ stackVersion }) => stackVersion === version));
 
 /** Why the update would bring one version too many to the VMs of a host; null: it does not. */
 export function thirdVersion(

@@ -22,6 +22,7 @@ import { FLEETS } from './record-histories/scenarios/fleets';
 import { MIGRATIONS } from './record-histories/scenarios/migrations';
 import { REFUSED } from './record-histories/scenarios/refused';
 import { SERVICED } from './record-histories/scenarios/serviced';
+import { VM_BY_VM } from './record-histories/scenarios/vm-by-vm';
 import { STOPPED } from './record-histories/scenarios/stopped';
 import { SUCCEEDING } from './record-histories/scenarios/succeeding';
 import { WORKER_LOST } from './record-histories/scenarios/worker-lost';
@@ -39,6 +40,7 @@ const TOGETHER = [
   ...STOPPED,
   ...REFUSED,
   ...SERVICED,
+  ...VM_BY_VM,
   ...COMMANDED,
   ...FLEETS,
   ...MIGRATIONS,
@@ -100,6 +102,8 @@ async function record(directory: string, only: string): Promise<File[]> {
     vms: 2,
     seed: 1,
     profile: 'zero',
+    // So that there is a host-wide component whose update keeps every VF.
+    custodyBelowVsp: true,
   });
   const free = [...stack.hosts.hostIds()];
   const empty = free.splice(free.length - emptyHosts);

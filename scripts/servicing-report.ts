@@ -25,6 +25,8 @@ export interface ServicingReport {
       readonly vmId: string;
       readonly mode: Mode;
       readonly path: Path;
+      /** What its worker process is now. */
+      readonly stackVersion: string;
       readonly vfId: BeforeAfter<number>;
       readonly luid: BeforeAfter<string>;
       readonly blackoutMs: number;
@@ -71,6 +73,7 @@ export function servicingReport(
         vmId,
         mode,
         path: facts.path,
+        stackVersion: facts.stackVersion,
         vfId: {
           before: facts.identityBefore?.vfId ?? null,
           after: facts.identityAfter?.vfId ?? null,
@@ -109,8 +112,8 @@ export function servicingTable({ hostId, result, failure, started }: HostRun): s
   if (result === null)
     return `${hostId}${started ? '' : ' was not started'}: ${failure ?? 'failed'}`;
   const table = new Table({
-    head: ['VM', 'path', 'VF ID', 'LUID', 'blackout', 'VF outage', 'guest events'],
-    colAligns: ['left', 'left', 'left', 'left', 'right', 'right', 'right'],
+    head: ['VM', 'version', 'path', 'VF ID', 'LUID', 'blackout', 'VF outage', 'guest events'],
+    colAligns: ['left', 'left', 'left', 'left', 'left', 'right', 'right', 'right'],
     style: { head: [], border: [] },
   });
   for (const vm of result.vms) table.push(row(vm));
@@ -128,6 +131,7 @@ export function servicingTable({ hostId, result, failure, started }: HostRun): s
 function row({ vmId, facts }: ServicedVm): string[] {
   return [
     vmId,
+    facts.stackVersion,
     facts.path,
     changes(facts, (vf) => vf?.vfId),
     changes(facts, (vf) => vf?.luid),

@@ -189,9 +189,14 @@ function unsignedWebhooks(
   ];
 }
 
-/** Whatever became of it otherwise: what runs the new version because of this run can be taken back. */
-const hasNewVersion = ({ versionBefore, versionAfter }: KeptHost, version: string): boolean =>
-  versionAfter === version && versionBefore !== null && versionBefore !== version;
+/** Whatever became of it otherwise: what runs the new version because of this run can be taken back, and so can some of its VMs. */
+const hasNewVersion = (
+  { outcome, versionBefore, versionAfter }: KeptHost,
+  version: string,
+): boolean =>
+  (versionAfter === version || outcome === 'mixed') &&
+  versionBefore !== null &&
+  versionBefore !== version;
 
 /** More than fit are listed with those first that need someone's attention. */
 function listed(hosts: readonly FleetHost[]): readonly FleetHost[] {

@@ -5,6 +5,7 @@ import type { FleetActivities } from './fleet-activities';
 const OUTCOMES: readonly FleetHostOutcome[] = [
   'updated',
   'degraded',
+  'mixed',
   'notUpdated',
   'unhealthy',
   'unreachable',

@@ -68,6 +68,7 @@ export class Stage {
         hosts: this.hostIds.map((hostId) => ({ hostId, faultDomain: `fd-${hostId}` })),
       },
       strategy: { bakeTime: { giveUpAfter: '0s' }, ...strategy },
+      servicing: { rolling: { bakeFor: '100ms' } },
       ...input,
     });
   }
@@ -90,11 +91,21 @@ export class Stage {
     return this.start('migrateVm', migrateVmId(given.fromHostId, vmId), given);
   }
 
+  /** A component that all VMs share is updated: they are dark together. */
   serviceHost(input: Partial<Input<ServiceHostInput>> = {}): Promise<Run> {
     const { hostId } = this;
     return this.start('serviceHost', serviceHostId(hostId), {
       hostId,
+      update: { component: 'vpciVsp', version: '2.0.0' },
+      ...input,
+    });
+  }
+
+  /** Each VM gets a new worker process, in its turn. */
+  serviceVmByVm(input: Partial<Input<ServiceHostInput>> = {}): Promise<Run> {
+    return this.serviceHost({
       update: { version: '2.0.0' },
+      rolling: { bakeFor: '100ms' },
       ...input,
     });
   }

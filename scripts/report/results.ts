@@ -18,6 +18,7 @@ const vmFacts = z.object({
   blackoutMs: z.number(),
   vfOutageMs: z.number(),
   withinBudget: z.boolean().nullable().catch(null),
+  stackVersion: z.string().nullable().catch(null),
 });
 export type Facts = z.infer<typeof vmFacts>;
 

@@ -28,6 +28,8 @@ export interface VmReport {
   readonly mode: Mode | null;
   readonly path: Path | null;
   readonly pathReason: string | null;
+  /** What its worker process said that it is, afterwards. */
+  readonly stackVersion: string | null;
   readonly identity: Pick<Facts, 'identityBefore' | 'identityAfter'> | null;
   readonly blackout: Blackout | null;
   readonly vfOutageMs: number | null;
@@ -94,6 +96,7 @@ function vmReport(
     mode: serviced?.mode ?? restored?.result.mode ?? lease?.mode ?? null,
     path: facts?.path ?? pathIn(runs),
     pathReason: facts?.pathReason ?? null,
+    stackVersion: facts?.stackVersion ?? null,
     identity: facts,
     blackout: blackoutOf(facts, runs, servicing),
     vfOutageMs: facts?.vfOutageMs ?? null,

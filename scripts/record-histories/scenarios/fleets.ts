@@ -2,7 +2,7 @@ import type { Scenario } from '../scenario';
 import type { Run, Stage } from '../stage';
 
 const WHY = { by: 'ada', reason: 'recorded' };
-const CANNOT_COMMIT = [{ step: 'commitUpdate', kind: 'fail-before', times: 1000 }] as const;
+const BAD_UPDATE = [{ step: 'stageUpdate', kind: 'fails-to-start' }] as const;
 const SLOW = [{ step: 'stageUpdate', kind: 'slow', delay: '1s' }] as const;
 const of = (hosts: number, scenario: Scenario): Scenario => Object.assign(scenario, { hosts });
 
@@ -38,7 +38,7 @@ export const FLEETS: readonly Scenario[] = [
   }),
 
   of(2, async function fleetCanaryFailsAndIsRetried(on) {
-    const run = await on.updateFleet({ faults: { [on.hostId]: [...CANNOT_COMMIT] } });
+    const run = await on.updateFleet({ faults: { [on.hostId]: [...BAD_UPDATE] } });
     await on.fleetIs(run, (p) => p.waiting?.for === 'operator');
     await control(on, run, 'retryFailed');
     return {
@@ -97,7 +97,7 @@ export const FLEETS: readonly Scenario[] = [
   of(3, async function fleetIsStoppedByTheThreshold(on) {
     const [first = '', second = ''] = on.hostIds;
     const run = await on.updateFleet(
-      { faults: { [first]: [...CANNOT_COMMIT], [second]: [...CANNOT_COMMIT] } },
+      { faults: { [first]: [...BAD_UPDATE], [second]: [...BAD_UPDATE] } },
       { canary: 0, failureLimit: 1, onFailure: 'abort', maxConcurrentHosts: 1 },
     );
     return {

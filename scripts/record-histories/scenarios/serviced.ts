@@ -4,7 +4,7 @@ const bad =
   (kind: 'fails-to-start' | 'starts-old-version' | 'fails-verification'): Scenario =>
   async (on) => ({
     [`service-host.${kind}`]: {
-      run: await on.ended(await on.serviceHost({ faults: [{ step: 'commitUpdate', kind }] })),
+      run: await on.ended(await on.serviceHost({ faults: [{ step: 'stageUpdate', kind }] })),
       ends: 'HostNotUpdated',
       shows:
         'A bad update: the host takes it back inside the blackout, and the VMs come back on the old version.',
@@ -41,7 +41,7 @@ export const SERVICED: readonly Scenario[] = [
     await on.ended(await on.serviceHost());
     const run = await on.serviceHost({
       blackoutAllowance: { atMost: '10s' },
-      update: { version: '3.0.0' },
+      update: { component: 'vpciVsp', version: '3.0.0' },
     });
     return {
       'service-host.allowance-spent': {
