@@ -110,6 +110,7 @@ const surveyOf = (host: HostDescription): HostSurvey => ({
   quarantine: host.quarantine,
   describedAtMs: host.describedAtMs,
   ...(host.unsupported === undefined ? {} : { unsupported: host.unsupported }),
+  ...(host.expected === undefined ? {} : { expected: host.expected }),
   vms: host.vms.map(({ vmId, phase, blackouts, passthrough, stackVersion, adapterClass }) => ({
     ...{ vmId, phase, blackouts, stackVersion, adapterClass },
     ...(passthrough === undefined ? {} : { passthrough }),

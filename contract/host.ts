@@ -6,6 +6,16 @@ import type { PhysicalFunctionFacts } from './migration-fit';
 import type { DataPath, VmFacts } from './results';
 import type { AnyStep, EvidenceOf, VmStep } from './steps';
 
+/** How long something takes at a host, ms: the median and the 99th percentile. */
+export interface Spread {
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+/** What a host expects of the dark steps of a save and of a restore, by mode, and of the commit of an update. */
+export type ExpectedTimes = Readonly<
+  Record<Mode, { readonly save: Spread; readonly restore: Spread }>
+> & { readonly commit: Spread };
+
 /** How a host is registered: what a run needs to know before it touches anything. */
 export interface HostRegistration {
   readonly hostId: string;
@@ -26,6 +36,8 @@ export interface HostDescription extends HostRegistration {
     /** Versions of saved records that both the present and a staged stack read. */
     readonly recordVersions: readonly number[];
   };
+  /** Absent: its driver cannot say. */
+  readonly expected?: ExpectedTimes;
   readonly holder: Holder | null;
   readonly quarantine: string | null;
   readonly vms: readonly VmDescription[];
@@ -101,7 +113,13 @@ export interface PastBlackout {
 /** As much of a host's description as a plan needs. */
 export type HostSurvey = Pick<
   HostDescription,
-  'hostId' | 'versions' | 'capabilities' | 'quarantine' | 'describedAtMs' | 'unsupported'
+  | 'hostId'
+  | 'versions'
+  | 'capabilities'
+  | 'quarantine'
+  | 'describedAtMs'
+  | 'unsupported'
+  | 'expected'
 > & {
   readonly vms: readonly Pick<
     VmDescription,

@@ -18,6 +18,15 @@ export interface VmVerdict {
   readonly vmId: string;
   readonly verdict: Verdict;
   readonly reason: string;
+  /** Absent: it will not be dark, or its host cannot say for how long. */
+  readonly blackout?: PredictedBlackout;
+}
+
+/** Whether all VMs of the host will be dark together, and for how long this one, ms: the median and the 99th percentile. */
+export interface PredictedBlackout {
+  readonly together: boolean;
+  readonly likelyMs: number;
+  readonly rarelyOverMs: number;
 }
 
 export interface FastSaveResult {

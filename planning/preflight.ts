@@ -8,6 +8,7 @@ import {
   type Update,
 } from '../contract/inputs';
 import type { Verdict, VmVerdict } from '../contract/results';
+import { predictedBlackout } from './predicted-blackout';
 
 /** What an update of a component allows (host model, section 7). */
 const COMPONENT_RULES: Readonly<
@@ -45,13 +46,21 @@ const COMPONENT_RULES: Readonly<
 };
 
 type Wish = Pick<ServiceHostSettings, 'update' | 'mode' | 'onCannotKeep'>;
-type Host = Pick<HostSurvey, 'capabilities' | 'unsupported'> & {
+type Host = Pick<HostSurvey, 'capabilities' | 'unsupported' | 'expected'> & {
   readonly vms: readonly Pick<HostSurvey['vms'][number], 'vmId' | 'phase' | 'stackVersion'>[];
 };
 
 /** The verdict for every VM of a host, with its reason; nothing is touched. */
 export function preflight(host: Host, wish: Wish): readonly VmVerdict[] {
-  return host.vms.map((vm) => ({ vmId: vm.vmId, ...verdictFor(vm, host, wish) }));
+  const verdicts = host.vms.map((vm) => ({ vmId: vm.vmId, ...verdictFor(vm, host, wish) }));
+  const { expected } = host;
+  if (expected === undefined) return verdicts;
+  const together = isPerVm(wish.update.component) ? null : verdicts.filter(staysHere).length;
+  return verdicts.map((vm) =>
+    staysHere(vm)
+      ? { ...vm, blackout: predictedBlackout(expected, modeOf(vm.verdict), together) }
+      : vm,
+  );
 }
 
 function verdictFor(vm: Host['vms'][number], host: Host, wish: Wish): Omit<VmVerdict, 'vmId'> {

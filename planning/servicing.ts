@@ -7,6 +7,7 @@ import type {
   NoticeResult,
   ServiceHostResult,
   ServicedVm,
+  VmFacts,
   VmVerdict,
 } from '../contract/results';
 import type { StepReport } from '../contract/steps';
@@ -51,11 +52,12 @@ export function servicingResult(
   const { component } = input.update;
   const vms = after.vms.map((vm): ServicedVm => {
     const verdict = verdicts.find((v) => v.vmId === vm.vmId)?.verdict;
+    const taken = steps.get(vm.vmId) ?? [];
     return {
       vmId: vm.vmId,
       mode: verdict === 'conventional' ? 'conventional' : 'modified',
-      facts: vm.facts,
-      steps: steps.get(vm.vmId) ?? [],
+      facts: taken.length === 0 && vm.facts.running ? untouched(vm.facts) : vm.facts,
+      steps: taken,
     };
   });
   return {
@@ -73,6 +75,23 @@ export function servicingResult(
       checked: after.invariants.checked - before.invariants.checked,
       violated: after.invariants.violated - before.invariants.violated,
     },
+  };
+}
+
+/** Of a VM that this run has done nothing to: what its host has measured is of an earlier one. */
+function untouched(facts: VmFacts): VmFacts {
+  const nothing = { vfOutageMs: 0, guestVisibleEvents: 0, droppedPackets: 0 };
+  const asItIs = { ...nothing, path: 'kept', pathReason: null } as const;
+  const { identityAfter, adapters } = facts;
+  return {
+    ...{ ...facts, ...asItIs, blackoutMs: 0, withinBudget: true, identityBefore: identityAfter },
+    ...(adapters === undefined
+      ? {}
+      : {
+          adapters: adapters.map((each) => ({
+            ...{ ...each, ...asItIs, identityBefore: each.identityAfter },
+          })),
+        }),
   };
 }
 

@@ -8,6 +8,7 @@ import { outageExtras, undoneByHostMs } from './bench/outages';
 import { replayFigures } from './bench/replays';
 import { service, withStack } from './bench/serviced';
 import { throughputFigures } from './bench/throughput';
+import { vmByVmFigures } from './bench/vm-by-vm';
 import { wholeNumber } from './options';
 
 const HISTORIES_REPLAYED = 60;
@@ -23,9 +24,10 @@ async function main(): Promise<void> {
       8,
     )
     .addOption(
-      new Option('--only <part>', 'only the blackouts and what outages add to them').choices([
-        'blackout',
-      ]),
+      new Option(
+        '--only <part>',
+        'blackout: those of all VMs together, and what outages add; vm-by-vm: of VMs that are updated one by one',
+      ).choices(['blackout', 'vm-by-vm']),
     )
     .option('--json', 'one line')
     .option('--no-outages', 'leave out what killed processes cost')
@@ -39,7 +41,7 @@ async function main(): Promise<void> {
     .opts<{
       rounds: number;
       outages: boolean;
-      only?: 'blackout';
+      only?: 'blackout' | 'vm-by-vm';
       json?: true;
       fleets?: true | number[];
       replays?: boolean;
@@ -61,6 +63,12 @@ async function main(): Promise<void> {
     );
     const figures = await replayFigures(HISTORIES_REPLAYED, rounds);
     process.stdout.write(`${JSON.stringify({ rounds, replays: figures }, null, 2)}\n`);
+    return;
+  }
+  if (only === 'vm-by-vm') {
+    say('VM by VM, default profile');
+    const measured = await vmByVmFigures();
+    process.stdout.write(`${JSON.stringify(measured, null, json ? undefined : 2)}\n`);
     return;
   }
   const blackouts: Record<string, BlackoutFigures> = {};
@@ -85,6 +93,7 @@ async function main(): Promise<void> {
   const hostWide = await hostWideFigures(16, 5);
   const failedSave = await failedSaveFigures(4, 3);
   const hostWorkerMb = await hostWorkerMemoryMb(8);
+  const vmByVm = await vmByVmFigures();
   say('60 hosts at once, in turn with as many empty activities');
   const throughput = await throughputFigures(60, 2);
   say('8 VMs, default profile');
@@ -110,7 +119,7 @@ async function main(): Promise<void> {
     };
   });
   process.stdout.write(
-    `${JSON.stringify({ rounds, blackouts, hostWide, failedSave, hostWorkerMb, throughput, defaultProfile, conventional, extraMs, undoneMs }, null, 2)}\n`,
+    `${JSON.stringify({ rounds, blackouts, hostWide, vmByVm, failedSave, hostWorkerMb, throughput, defaultProfile, conventional, extraMs, undoneMs }, null, 2)}\n`,
   );
 }
 

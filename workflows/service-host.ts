@@ -219,7 +219,8 @@ function ended(result: ServiceHostResult, firstFailure: unknown): ServiceHostRes
           ? 'HostMixed'
           : 'HostNotUpdated';
   throw failure(type, `Host ${hostId}: ${result.reason ?? outcome}`, {
-    cause: firstFailure,
+    // A run that ends in a failure because of a cancel would pass for one that was only cancelled.
+    ...(isCancellation(firstFailure) ? {} : { cause: firstFailure }),
     details: result,
   });
 }

@@ -31,7 +31,7 @@ export class ServicedVms {
     await Promise.all([restore, this.#follow(vmId, 'save', startSave(this.hostId, vmId))]);
   }
 
-  /** The failure that counts is the first, unless that is only of a VM that waited for another one. */
+  /** The failure that counts is the first, unless that is of a run that only heard of another one's. */
   failed(error: unknown): void {
     const isFirst = this.firstFailure === undefined;
     if (isFirst || (isOfOther(this.firstFailure) && !isOfOther(error))) this.firstFailure = error;
@@ -71,7 +71,8 @@ export class ServicedVms {
   }
 }
 
-const isOfOther = (error: unknown) => lastFailure(error).type === 'BarrierBroken';
+/** It only says that another VM, or the other run of this one, has failed. */
+const isOfOther = (error: unknown) => ['BarrierBroken', 'Fenced'].includes(lastFailure(error).type);
 
 /** A terminated parent must not take its VMs' runs with it: they are asked to end, and bring their VM back first. */
 const CHILD = {

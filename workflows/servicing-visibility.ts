@@ -23,12 +23,18 @@ export interface VmRuns {
 export function showVerdicts(verdicts: readonly VmVerdict[]): void {
   setCurrentDetails(
     markdownTable(
-      ['VM', 'verdict', 'reason'],
-      verdicts.map((v) => [v.vmId, v.verdict, literal(v.reason)]),
+      ['VM', 'verdict', 'dark', 'reason'],
+      verdicts.map((v) => [v.vmId, v.verdict, darkness(v), literal(v.reason)]),
     ),
   );
   upsertMemo({ verdicts });
 }
+
+const darkness = ({ blackout }: VmVerdict): string => {
+  if (blackout === undefined) return '-';
+  const { together, likelyMs, rarelyOverMs } = blackout;
+  return `${together ? 'with all others' : 'alone'}, about ${likelyMs} ms, rarely over ${rarelyOverMs}`;
+};
 
 /**
  * A servicing run as it goes on, one row a VM. Not called from the start of the VMs' runs until the last of them is back:

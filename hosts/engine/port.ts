@@ -91,7 +91,9 @@ export interface Port<O extends CoreObjects> {
   /** All moments in these states are so much later by the clock of this boot; absent: the driver keeps none. */
   moveClock?(host: O['host'], vms: readonly O['vm'][], byMs: number): void;
   /** The driver's part of what a host says of itself. */
-  describeHost(o: HostObjectsOf<O>): Pick<HostDescription, 'capabilities' | 'physicalFunctions'>;
+  describeHost(
+    o: HostObjectsOf<O>,
+  ): Pick<HostDescription, 'capabilities' | 'physicalFunctions' | 'expected'>;
   /** Throws unless the VM is what it was when its operation began. */
   verify?(o: O): void;
   /** Starts what was just made active, or what a VM's successor is made of, and looks at it. */

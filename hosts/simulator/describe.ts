@@ -52,9 +52,9 @@ const classOf = ({ adapters }: VmState): string =>
     .sort()
     .join(', ') || 'no adapter';
 
-/** What a guest does in a second, beside what its VFs bring. */
-const DISK_OPERATIONS_PER_MS = 0.2;
-const INTERRUPTS_PER_MS = 0.05;
+/** What a guest does beside what its VFs bring. */
+const DISK_OPERATIONS_PER_MS = 2;
+const INTERRUPTS_PER_MS = 10;
 
 /** All is worked out from the host's clock, as a ring is: a guest that hangs, or whose ring went back, shows. */
 function vitalsOf(o: Objects): Vitals {

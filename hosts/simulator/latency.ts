@@ -2,6 +2,10 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as z from 'zod';
+import { issuedAhead, restoreFlow, saveFlow } from '../../contract/flows';
+import type { ExpectedTimes, Spread } from '../../contract/host';
+import type { Mode } from '../../contract/inputs';
+import { VM_STEPS, type VmStep } from '../../contract/steps';
 
 /** How long each operation takes: log-normal, by its median and 99th percentile in ms. */
 const latencyProfile = z.strictObject({
@@ -68,4 +72,25 @@ export function sampleMs(
   const normal = Math.sqrt(-2 * Math.log(uniform(0))) * Math.cos(2 * Math.PI * uniform(6));
   const sigma = Math.log(distribution.p99 / distribution.p50) / NORMAL_P99;
   return distribution.p50 * Math.exp(sigma * normal) * profile.timeScale;
+}
+
+/** What the dark stretches of a save and of a restore take by the profile. */
+export function expectedTimes({ operations, timeScale }: LatencyProfile): ExpectedTimes {
+  const spreadOf = (steps: readonly string[]): Spread => {
+    const all = steps.map((step) => operations[step] ?? { p50: 0, p99: 0 });
+    const p50 = all.reduce((sum, of) => sum + of.p50, 0);
+    const p99 = p50 + Math.hypot(...all.map((of) => of.p99 - of.p50));
+    return { p50Ms: p50 * timeScale, p99Ms: p99 * timeScale };
+  };
+  const dark = (flow: readonly VmStep[]) =>
+    spreadOf(issuedAhead(flow).filter((step) => VM_STEPS[step].kind === 'dark'));
+  const ofMode = (mode: Mode) => ({
+    save: dark(saveFlow({ mode })),
+    restore: dark(restoreFlow({ mode, virtualFunctionRestore: 'step-by-step' })),
+  });
+  return {
+    modified: ofMode('modified'),
+    conventional: ofMode('conventional'),
+    commit: spreadOf(['commitUpdate']),
+  };
 }

@@ -19,7 +19,7 @@ import { authoriseReadoption } from './functions/readoption';
 import { firstIdentityBefore, noteBefore, refuseUnready } from './identity';
 import { imageOf } from './image';
 import { checkInvariants } from './invariants';
-import type { LatencyProfile } from './latency';
+import { expectedTimes, type LatencyProfile } from './latency';
 import { freeFunctions } from './migration/functions';
 import { refuseMigrating, refuseUnlessHere, underWay } from './migration/migration-state';
 import { HOST_MOMENTS, PF_MOMENTS, VM_MOMENTS } from './moments';
@@ -84,6 +84,7 @@ export function simulatorPort(store: SimulatorStore, profile: LatencyProfile): P
         recordVersions: READABLE_RECORD_VERSIONS,
       },
       physicalFunctions: freeFunctions(store.pfs(host.hostId)),
+      expected: expectedTimes(profile),
     }),
     verify,
     startStack,

@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
-import type { ServiceHostResult } from '../../contract/results';
-import { VM_STEPS } from '../../contract/steps';
 import type { Stack } from '../stack';
 import { figures, type Figures } from './figures';
-import { service, withStack } from './serviced';
+import { HOST_WIDE, service, withStack } from './serviced';
+import { ownMs } from './vm-by-vm';
 
 /** A host-wide update: all VMs are dark until the last of them is saved and the update committed. */
 export interface HostWideFigures {
@@ -15,11 +14,11 @@ export interface HostWideFigures {
 
 /** Default latencies; each run has another version to go to. */
 export async function hostWideFigures(vms: number, rounds: number): Promise<HostWideFigures> {
-  return withStack({ vms, profile: 'default', custodyBelowVsp: true }, async (stack) => {
+  return withStack({ vms, profile: 'default' }, async (stack) => {
     const longest: number[] = [];
     const ratios: number[] = [];
     for (let round = 1; round <= rounds; round += 1) {
-      const update = { component: 'vpciVsp', version: `2.0.${round}` } as const;
+      const update = { ...HOST_WIDE, version: `2.0.${round}` };
       const afterSeq = (await stack.hosts.driver.describe('host-01')).journalSeq;
       const { result } = await service(stack, { update });
       const blackoutMs = Math.max(...result.vms.map((vm) => vm.facts.blackoutMs));
@@ -30,12 +29,6 @@ export async function hostWideFigures(vms: number, rounds: number): Promise<Host
     return { longest: figures(longest), ratio: Math.round(100 * median(ratios)) / 100 };
   });
 }
-
-/** What its own dark steps took on the host, from the pause to the resumption, ms. */
-const ownMs = ({ steps }: ServiceHostResult['vms'][number]): number =>
-  steps
-    .filter(({ name }) => VM_STEPS[name as keyof typeof VM_STEPS].kind === 'dark')
-    .reduce((sum, { ms }) => sum + ms, 0);
 
 async function commitMs({ hosts }: Stack, afterSeq: number): Promise<number> {
   const journal = await hosts.driver.readJournal('host-01', { afterSeq, limit: 50_000 });

@@ -47,6 +47,7 @@ export const fleetFigures = (hosts: number): Promise<FleetFigures> =>
         args: [
           {
             update: { version: '2.0.0' },
+            servicing: { rolling: { bakeFor: '0s' } },
             hosts: [...stack.hosts.hostIds()],
             maxHosts: hosts,
             strategy: {

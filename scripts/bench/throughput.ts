@@ -9,7 +9,7 @@ import type { Stack } from '../stack';
 import type { BareFlow, BareRun, bareRun } from './bare/workflow';
 import { BARE_QUEUE } from './bare/worker';
 import { figures } from './figures';
-import { withStack } from './serviced';
+import { HOST_WIDE, withStack } from './serviced';
 
 export interface ThroughputFigures {
   readonly hosts: number;
@@ -74,7 +74,7 @@ const serviced = ({ client }: Stack, hostId: string) =>
   client.workflow.execute<typeof serviceHost>('serviceHost', {
     workflowId: serviceHostId(hostId),
     taskQueue: HOLDFAST_QUEUE,
-    args: [{ hostId, update: { version: '2.0.0' } }],
+    args: [{ hostId, update: HOST_WIDE }],
   });
 
 const ran = ({ client }: Stack, run: BareRun) =>

@@ -96,9 +96,26 @@ describe('a host is refused', () => {
     ['unreachable', { hostId: 'h1', unreachable: 'no worker answered' }, {}, 'no worker answered'],
     [
       'upToDate',
-      survey('h1', { versions: { ...hostWith({}).versions, vmWorkerProcess: '2.0.0' } }),
+      survey('h1', {
+        versions: { ...hostWith({}).versions, vmWorkerProcess: '2.0.0' },
+        vms: [vmWith({ stackVersion: '2.0.0' })],
+      }),
       {},
       'runs vmWorkerProcess 2.0.0 already',
+    ],
+    [
+      'upToDate',
+      survey('h1', { versions: { ...hostWith({}).versions, vpciVsp: '2.0.0' } }),
+      { update: { component: 'vpciVsp', version: '2.0.0' } },
+      'runs vpciVsp 2.0.0 already',
+    ],
+    [
+      'blocked',
+      survey('h1', {
+        vms: [vmWith(), vmWith({ vmId: 'vm-02', stackVersion: '1.5.0' })],
+      }),
+      {},
+      'run 1.0.0 and 1.5.0; 2.0.0 would be a third version',
     ],
     ['quarantined', survey('h1', { quarantine: 'vm-01 stranded' }), {}, 'vm-01 stranded'],
     ['empty', survey('h1', { vms: [] }), {}, 'the host has no VM'],
@@ -114,8 +131,16 @@ describe('a host is refused', () => {
     const refused = result.refused.find((h) => h.hostId === 'h1');
     expect(refused).toMatchObject({ why, faultDomain: 'fd-1' });
     expect(refused?.reason).toContain(told);
-    if (why === 'blocked')
+    if (why === 'blocked' && !told.includes('third'))
       expect(refused?.vms).toMatchObject([{ vmId: 'vm-01', verdict: 'blocked' }]);
+  });
+
+  test.each([['1.0.0'], ['2.0.0']])('not one that is half updated, to %s', (version) => {
+    const vms = [vmWith(), vmWith({ vmId: 'vm-02', stackVersion: '2.0.0' })];
+    const { waves, refused } = plan(['h1'], { update: { version } }, [survey('h1', { vms })]);
+    expect(refused).toEqual([]);
+    const there = version === '1.0.0' ? ['there', 'keep'] : ['keep', 'there'];
+    expect(waves[0]?.hosts[0]?.vms.map(({ verdict }) => verdict)).toEqual(there);
   });
 
   test('but not where the conventional way is allowed', () => {

@@ -153,7 +153,7 @@ describe('on a server', () => {
   test.concurrent('failed: exit code 6, every VM running', async () => {
     const [failing = '', next = ''] = suite.freshHosts(2);
     const path = fleets.fleetOf('script-failed', [failing, next], {
-      faults: { [failing]: [{ step: 'commitUpdate', kind: 'fails-to-start' }] },
+      faults: { [failing]: [{ step: 'stageUpdate', kind: 'fails-to-start' }] },
       strategy: { onFailure: 'abort' },
     });
     const ran = await fleets.ran('--fleet', path, '--yes');

@@ -23,6 +23,8 @@ export async function startStack(
     vms: 3,
     seed: 1,
     profile: 'zero',
+    // So that there is a host-wide component whose update keeps every VF.
+    custodyBelowVsp: true,
     server: { address, namespace },
     workflowBundle: required('HOLDFAST_TEST_BUNDLE'),
     ...options,

@@ -8,6 +8,8 @@ beforeAll(async () => {
 afterAll(() => suite.stop());
 
 const update = { version: '2.0.0' };
+/** What all VMs of a host share: they are dark together. */
+const hostWide = { component: 'vpciVsp', version: '2.0.0' } as const;
 const paths = (result: ServiceHostResult) => result.vms.map((vm) => vm.facts.path);
 const allRun = (hostId: string) =>
   suite.stack.store.host(hostId).vmIds.every((vmId) => suite.vm(hostId, vmId).phase === 'running');
@@ -52,7 +54,7 @@ describe('servicing a host', () => {
       const late = { kind: 'slow', delay: '500ms' } as const;
       await suite.run('serviceHost', {
         hostId,
-        update,
+        update: hostWide,
         faults: [
           { ...late, vmId: 'vm-02', step: 'disableOptimizations' },
           { ...late, vmId: 'vm-02', step: 'saveVm' },
@@ -210,7 +212,7 @@ describe('stopping a run', () => {
     const hostId = suite.freshHost();
     const handle = await suite.start('serviceHost', {
       hostId,
-      update,
+      update: hostWide,
       faults: [{ vmId: 'vm-01', step: 'tearDownSyntheticAdapter', kind: 'slow', delay: '1s' }],
     });
     await suite.until(hostId, 'vm-02', 'crossPointOfNoReturn', 'result');
@@ -268,7 +270,7 @@ describe('stopping a run', () => {
       const hostId = suite.freshHost();
       const first = await suite.start('serviceHost', {
         hostId,
-        update,
+        update: hostWide,
         blackoutBudget: '3s',
         faults: [{ step: 'commitUpdate', kind: 'slow', delay: '30s' }],
       });
@@ -277,7 +279,7 @@ describe('stopping a run', () => {
       for (const vmId of ['vm-01', 'vm-02']) await suite.untilPhase(hostId, vmId, 'running');
       const result = await suite.run('serviceHost', {
         hostId,
-        update: { version: '4.0.0' },
+        update: { ...hostWide, version: '4.0.0' },
       });
       expect(result).toMatchObject({ outcome: 'updated', versionAfter: '4.0.0' });
     },

@@ -159,7 +159,7 @@ describe('a servicing run', () => {
       const { namespace } = suite.stack;
       const handle = await suite.start('serviceHost', {
         hostId,
-        update: { version: '2.0.0' },
+        update: { component: 'vpciVsp', version: '2.0.0' },
         blackoutBudget: '5s',
         faults: [{ vmId: 'vm-02', ...STOPPED_SAVE }],
       });
@@ -170,7 +170,7 @@ describe('a servicing run', () => {
       expect(shown).toContain(
         `| in | [fast-save/${hostId}/vm-02](/namespaces/${namespace}/workflows/fast-save%2F${hostId}%2Fvm-02/`,
       );
-      expect(shown).toContain(`**${hostId}: notUpdated** (vmWorkerProcess 1.0.0 → 2.0.0)`);
+      expect(shown).toContain(`**${hostId}: notUpdated** (vpciVsp 1.0.0 → 2.0.0)`);
     },
   );
 });

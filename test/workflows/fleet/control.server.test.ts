@@ -28,6 +28,7 @@ describe('a person', () => {
       const [a, b] = suite.freshHosts(2) as [string, string];
       const run = await start({
         ...over([a, b]),
+        update: { component: 'vpciVsp', version: '2.0.0' },
         faults: {
           [a]: [
             { vmId: 'vm-01', step: 'saveVm', kind: 'slow', delay: '1s' },
@@ -272,7 +273,7 @@ describe('webhooks', () => {
       const run = await start({
         ...over([a], { approval: 'every-wave' }),
         notify: [server.url],
-        faults: { [a]: [{ step: 'commitUpdate', kind: 'fail-before', times: 1000 }] },
+        faults: { [a]: [{ step: 'stageUpdate', kind: 'fails-to-start' }] },
       });
       await run.waitsFor('approval');
       await run.control('approve', { wave: 1 });

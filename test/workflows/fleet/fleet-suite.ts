@@ -13,6 +13,9 @@ export const update = { version: '2.0.0' };
 /** No second look: these tests wait for what they mean to wait for. */
 export const QUICK = { bakeTime: { giveUpAfter: '0s' } } as const;
 
+/** No canary VM is waited for. */
+export const SOON = { rolling: { bakeFor: '0s' } } as const;
+
 /** An inventory of these hosts, each in the fault domain that is named for it, or in one of its own. */
 export const inventory = (
   hosts: readonly string[],
@@ -30,6 +33,7 @@ export const over = (
   hosts: [...hosts],
   inventory: inventory(hosts),
   strategy: { ...QUICK, ...strategy },
+  servicing: SOON,
 });
 
 /** One running fleet update, as a person sees and steers it. */
