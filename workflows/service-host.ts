@@ -165,8 +165,10 @@ export const serviceHost = endsTyped(async function serviceHost(
     return ended(result, firstFailure);
   } finally {
     progress.phase = 'done';
-    await CancellationScope.nonCancellable(() => calls.releaseHost(lease));
-    await condition(allHandlersFinished);
+    await CancellationScope.nonCancellable(async () => {
+      await calls.releaseHost(lease);
+      await condition(allHandlersFinished);
+    });
   }
 
   /** What a VM was dark is judged at its turn: attempts that failed count, and so does what others did to it meanwhile. */

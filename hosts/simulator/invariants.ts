@@ -1,3 +1,4 @@
+import { custodianName } from './devices/vm-worker-process';
 import { DEFAULT_VPORT, isVfOf, vfOf } from './devices/physical-function';
 import { eachAdapter } from './operations/each-adapter';
 import type { AdapterObjects, Objects } from './state';
@@ -68,6 +69,23 @@ const ALWAYS: Invariants<Objects> = [
       vm.migration?.relinquished == null
         ? 'the worker process ended without a committed record'
         : undefined,
+  ],
+  // At most one process has the partition, and opens the VF: a successor only once it has taken the VM over.
+  [
+    'I12',
+    ({ vm: { partition, workerProcess, successor, adapters } }) => {
+      if (partition.state === 'gone') return undefined;
+      if (workerProcess.state === 'exited' && partition.custodian === custodianName(workerProcess))
+        return 'a worker process that has ended still has the partition';
+      if (successor === null) return undefined;
+      const next = successor.workerProcess;
+      if (next.state === 'running') return 'a prepared successor runs beside the worker process';
+      if (partition.custodian === custodianName(next))
+        return 'a prepared successor has the partition already';
+      return adapters.some(({ vpci }) => vpci.interface.madeBy === next.number)
+        ? 'a prepared successor has opened a bus interface already'
+        : undefined;
+    },
   ],
   // Exactly one host runs a migrated VM: never again the one that has relinquished it.
   [

@@ -1,6 +1,7 @@
 import { HoldfastError } from '../../contract/failures';
 import type { VmStep } from '../../contract/steps';
 import { nextVersion } from '../engine/gates';
+import { handPartitionTo } from './devices/hypervisor-partition';
 import { vfOf } from './devices/physical-function';
 import { eachAdapter } from './operations/each-adapter';
 import type { Objects, VmState } from './state';
@@ -48,8 +49,14 @@ export function refuseWithoutSuccessor({ vm }: Objects): void {
 /** A fault: it ends, whatever it is doing. */
 export function endSuccessor(o: Objects): void {
   const { vm } = o;
-  if (vm.record?.state === 'claimed') vm.workerProcess.state = 'exited';
+  if (vm.record?.state === 'claimed') endWorkerProcess(vm);
   else if (vm.successor !== null) vm.successor.workerProcess.state = 'exited';
+}
+
+/** What it held goes back to the hypervisor, which has kept the guest's memory all along. */
+export function endWorkerProcess(vm: VmState): void {
+  vm.workerProcess.state = 'exited';
+  handPartitionTo(vm.partition, 'hypervisor');
 }
 
 /** From the mark on the VM depends on it: it lives, is of the version that is wanted, and its VFs are as they were saved. */

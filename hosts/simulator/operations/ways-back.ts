@@ -18,6 +18,7 @@ import { custodianName, prepareWorkerProcess } from '../devices/vm-worker-proces
 import { markRetreated } from '../../engine/gates';
 import { refused } from '../../engine/refused';
 import type { AdapterObjects, Objects } from '../state';
+import { endWorkerProcess } from '../successor';
 import { eachAdapter, ofEachAdapter, runOnEach } from './each-adapter';
 import type { AdapterCommandRunner, CommandRunner, StepOperation } from './operation';
 import { checkIdentity, prepareReadySuccessor } from './restore';
@@ -150,7 +151,7 @@ export const retreatToOldStack: StepOperation<'retreatToOldStack'> = {
     });
     c.run('VMWP.Terminate', ({ vm }) => {
       if (vm.record?.state === 'claimed' && vm.workerProcess.state === 'running')
-        vm.workerProcess.state = 'exited';
+        endWorkerProcess(vm);
       vm.successor = null;
     });
     // Proven on the process itself: two would both own the partition.
@@ -165,7 +166,6 @@ export const retreatToOldStack: StepOperation<'retreatToOldStack'> = {
     });
     c.run('Hypervisor.PreservePartition', ({ vm }) => {
       if (vm.partition.state === 'suspended') preservePartition(vm.partition);
-      handPartitionTo(vm.partition, 'hypervisor');
       vm.vmStateRestored = false;
     });
     c.run('Repository.ReleaseClaim', (o) => {

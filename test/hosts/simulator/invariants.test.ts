@@ -14,6 +14,11 @@ const device = ({ adapter }: Objects) => {
   return adapter.vpci.device;
 };
 
+const successorOf = ({ vm }: Objects) => ({
+  workerProcess: { ...vm.workerProcess, number: 99, state: 'prepared' as const },
+  vdevs: {},
+});
+
 const IN_HOLD: readonly [string, string, (o: Objects) => void, RegExp][] = [
   [
     'I1',
@@ -50,6 +55,44 @@ const IN_HOLD: readonly [string, string, (o: Objects) => void, RegExp][] = [
       o.vm.workerProcess.state = 'exited';
     },
     /without a committed record/,
+  ],
+  [
+    'I12',
+    'a process that has ended keeps the partition',
+    (o) => {
+      o.vm.workerProcess.state = 'exited';
+      o.vm.partition.custodian = `vmwp#${o.vm.workerProcess.number}`;
+    },
+    /that has ended still has the partition/,
+  ],
+  [
+    'I12',
+    'a prepared successor takes the partition',
+    (o) => {
+      o.vm.successor = successorOf(o);
+      o.vm.partition.custodian = 'vmwp#99';
+    },
+    /has the partition already/,
+  ],
+  [
+    'I12',
+    'a prepared successor opens the bus interface',
+    (o) => {
+      o.vm.successor = successorOf(o);
+      o.adapter.vpci.interface.madeBy = 99;
+    },
+    /has opened a bus interface already/,
+  ],
+  [
+    'I12',
+    'a prepared successor runs',
+    (o) => {
+      o.vm.successor = {
+        ...successorOf(o),
+        workerProcess: { ...successorOf(o).workerProcess, state: 'running' },
+      };
+    },
+    /runs beside the worker process/,
   ],
   [
     'I5',
