@@ -200,7 +200,7 @@ export const CLAIMS: readonly Claim[] = [
     ],
     code: [
       ...code('workflows/service-host.ts', 'serviceHost'),
-      ...code('workflows/service-vms.ts', 'serviceVms'),
+      ...code('workflows/service-in-turn.ts', 'serviceInTurn'),
     ],
   },
 ];

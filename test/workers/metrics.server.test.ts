@@ -23,12 +23,12 @@ describe('the metrics of real workers', () => {
     await suite.stack.ready();
     serviced = await suite.run('serviceHost', {
       hostId: 'host-01',
-      update: { version: '2.0.0' },
+      update: { component: 'vpciVsp', version: '2.0.0' },
       faults: [{ vmId: 'vm-02', step: 'saveVm', kind: 'fail-before', times: 2 }],
     });
     await suite.fails('serviceHost', {
       hostId: 'host-02',
-      update: { version: '2.0.0' },
+      update: { component: 'vpciVsp', version: '2.0.0' },
       faults: [{ vmId: 'vm-01', step: 'restoreVm', kind: 'fail-before', times: 1000 }],
     });
     await suite.run('updateFleet', { update: { version: '3.0.0' }, hosts: ['host-03'] });

@@ -119,10 +119,11 @@ describe('the plan', () => {
   it('counts a host that was not asked, and one that is up to date, as refused', async () => {
     const given = settings();
     await fleet.selectHosts(PLAN, given);
-    const { versions } = surveyed('h2');
+    const { versions, vms } = surveyed('h2');
+    const there = vms.map((vm) => ({ ...vm, stackVersion: '2.0.0' }));
     await fleet.keepSurveys(PLAN, [
       surveyed('h1'),
-      { ...surveyed('h2'), versions: { ...versions, vmWorkerProcess: '2.0.0' } },
+      { ...surveyed('h2'), vms: there, versions: { ...versions, vmWorkerProcess: '2.0.0' } },
     ]);
     expect(await fleet.planFleet(PLAN, given)).toMatchObject({
       planned: 1,
