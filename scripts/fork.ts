@@ -1,4 +1,3 @@
-import { Command } from 'commander';
 import type { Client } from '@temporalio/client';
 import { change, type Changes } from './fork/changes';
 import { EXIT, EXIT_CODES } from './fork/ended';
@@ -7,7 +6,7 @@ import { leaseOf, oldRun, type OldRun } from './fork/old-run';
 import { plan, type Plan } from './fork/plan';
 import { field, textOf } from './replay/values';
 import { refuseWithoutOrchestrator, withClient } from './update-fleet/server';
-import { runScript } from './run-script';
+import { commandLine, runScript, type Shell } from './run-script';
 
 interface Options {
   readonly at: string;
@@ -18,11 +17,16 @@ interface Options {
   readonly json?: true;
 }
 
-const say = (text: string) => process.stderr.write(`${text}\n`);
-const answer = (text: string) => process.stdout.write(`${text}\n`);
+type Lines = (text: string) => void;
 
-function parse(): { workflowId: string; options: Options } {
-  const program = new Command('fork')
+/** What the script says on standard error, and what it answers on standard output. */
+interface Voice {
+  readonly say: Lines;
+  readonly answer: Lines;
+}
+
+function parse(shell: Shell): { workflowId: string; options: Options } {
+  const program = commandLine('fork', shell)
     .description(
       'Starts a new run that goes on where an old one stopped, at a step that you choose and with other options if you like. The host gives it what the old run has done, and fences the old run.',
     )
@@ -38,17 +42,18 @@ function parse(): { workflowId: string; options: Options } {
     .option('--detach', 'do not wait for the end of the new run')
     .option('--json', 'print one JSON document on standard output')
     .addHelpText('after', EXIT_CODES)
-    .exitOverride()
-    .parse();
+    .parse(shell.args, { from: 'user' });
   return { workflowId: program.args[0] ?? '', options: program.opts<Options>() };
 }
 
-async function main(): Promise<number> {
-  const { workflowId, options } = parse();
-  const interrupted = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => interrupted.abort());
-  return withClient(async (client) => {
+export async function main(shell: Shell): Promise<number> {
+  const { workflowId, options } = parse(shell);
+  const voice: Voice = {
+    say: (text) => shell.stderr.write(`${text}\n`),
+    answer: (text) => shell.stdout.write(`${text}\n`),
+  };
+  const interrupted = shell.interrupted();
+  return withClient(shell.env, async (client) => {
     await refuseWithoutOrchestrator(client);
     const old = await oldRun(client, workflowId, options.runId);
     const planned = await plan(client, old, {
@@ -57,15 +62,15 @@ async function main(): Promise<number> {
       fromOpen: options.fromOpen === true,
     });
     const run = await startFork(client, old, planned);
-    tellStart(client, old, planned, run);
-    if (old.isOpen) await replaceOpen(client, old, run);
+    tellStart(voice, client, old, planned, run);
+    if (old.isOpen) await replaceOpen(voice, client, old, run);
     if (options.detach === true) {
-      if (options.json) document(old, planned, run, null);
+      if (options.json) document(voice, old, planned, run, null);
       return EXIT.ok;
     }
-    const end = await follow(client, run, interrupted.signal);
-    if (options.json) document(old, planned, run, end);
-    return end === null ? toldInterrupted(run) : toldEnd(planned, run, end, options);
+    const end = await follow(client, run, interrupted);
+    if (options.json) document(voice, old, planned, run, end);
+    return end === null ? toldInterrupted(voice, run) : toldEnd(voice, planned, run, end, options);
   });
 }
 
@@ -73,7 +78,13 @@ async function main(): Promise<number> {
 const uiPath = (client: Client, workflowId: string, runId: string): string =>
   `/namespaces/${client.options.namespace}/workflows/${encodeURIComponent(workflowId)}/${runId}/history`;
 
-function tellStart(client: Client, old: OldRun, { at, input }: Plan, run: NewRun): void {
+function tellStart(
+  { say }: Voice,
+  client: Client,
+  old: OldRun,
+  { at, input }: Plan,
+  run: NewRun,
+): void {
   const { outcome, detail } = old.account;
   say(
     `old: ${old.workflowId}, run ${old.runId}: ${outcome}${detail === null ? '' : ` (${detail})`}`,
@@ -88,7 +99,12 @@ function tellStart(client: Client, old: OldRun, { at, input }: Plan, run: NewRun
 }
 
 /** An open run is terminated only when the host has fenced it: until then it may still get on. */
-async function replaceOpen(client: Client, old: OldRun, run: NewRun): Promise<void> {
+async function replaceOpen(
+  { say }: Voice,
+  client: Client,
+  old: OldRun,
+  run: NewRun,
+): Promise<void> {
   if (!(await isGranted(run))) {
     say('The new run was not given the VM: the old run is left alone.');
     return;
@@ -99,12 +115,18 @@ async function replaceOpen(client: Client, old: OldRun, run: NewRun): Promise<vo
   );
 }
 
-function toldInterrupted(run: NewRun): number {
+function toldInterrupted({ say }: Voice, run: NewRun): number {
   say(`The new run goes on: ${run.workflowId}.`);
   return EXIT.interrupted;
 }
 
-async function toldEnd({ type }: Plan, run: NewRun, end: End, { json }: Options): Promise<number> {
+async function toldEnd(
+  { answer }: Voice,
+  { type }: Plan,
+  run: NewRun,
+  end: End,
+  { json }: Options,
+): Promise<number> {
   if (end.status === 'completed') {
     const outcome = textOf(field(end.result, 'outcome')) ?? 'completed';
     const path = textOf(field(field(end.result, 'vm'), 'path'));
@@ -121,7 +143,13 @@ async function toldEnd({ type }: Plan, run: NewRun, end: End, { json }: Options)
 const isUntouched = async (run: NewRun): Promise<boolean> =>
   leaseOf(await run.fetchHistory()) === null;
 
-function document(old: OldRun, { type, at, input }: Plan, run: NewRun, end: End | null): void {
+function document(
+  { answer }: Voice,
+  old: OldRun,
+  { type, at, input }: Plan,
+  run: NewRun,
+  end: End | null,
+): void {
   const { workflowId, runId, account, lease } = old;
   const { outcome, detail } = account;
   const told = {
@@ -134,4 +162,4 @@ function document(old: OldRun, { type, at, input }: Plan, run: NewRun, end: End 
   answer(JSON.stringify(told, null, 2));
 }
 
-runScript('fork', main);
+if (require.main === module) runScript('fork', main);

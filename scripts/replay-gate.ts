@@ -1,6 +1,5 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command } from 'commander';
 import { reasonOf } from '../tools/reason';
 import type { RecordedRun } from './recorded-runs/recorded-run';
 import { CannotReplay, EXIT } from './replay/ended';
@@ -8,7 +7,7 @@ import { replayTrees } from './replay/replay-trees';
 import { replayedCode } from './replay/replayed-code';
 import { openSource, querySource, type Source } from './replay/source';
 import { allRuns, type Node } from './replay/tree';
-import { runScript } from './run-script';
+import { commandLine, runScript, type Shell } from './run-script';
 
 interface Options {
   readonly bundles?: string;
@@ -21,8 +20,9 @@ Exit codes: 0 all of them replay, 2 there is nothing to replay, or not all of it
 compatible with a history, 4 the Temporal server does not answer.`;
 
 /** Fails where the workflow code of this checkout cannot replay recorded runs: a step of a pipeline, before a deployment. */
-async function main(): Promise<number> {
-  const { bundles, query, workflowBundle } = new Command('npm run replay:gate --')
+export async function main(shell: Shell): Promise<number> {
+  const { args, env, stdout } = shell;
+  const { bundles, query, workflowBundle } = commandLine('npm run replay:gate --', shell)
     .description(
       'Fails unless the workflow code of this checkout replays recorded runs, with all below them. Give one of the two.',
     )
@@ -37,35 +37,39 @@ async function main(): Promise<number> {
     )
     .addHelpText('after', HELP)
     .allowExcessArguments(false)
-    .exitOverride()
-    .parse()
+    .parse(args, { from: 'user' })
     .opts<Options>();
   if ((bundles === undefined) === (query === undefined))
     throw new CannotReplay('Give --bundles or --query, and not both.');
   const files = new Map<string, string>();
-  const source = bundles === undefined ? querySource(query ?? '') : inDirectory(bundles, files);
+  const source =
+    bundles === undefined ? querySource(query ?? '', env) : inDirectory(bundles, files, env);
   const { trees, runs, notReplayed } = await replayTrees(
     source,
     await replayedCode(workflowBundle),
     (node) => {
-      process.stdout.write(`${verdictText(node, files.get(firstRunId(node)))}\n`);
+      stdout.write(`${verdictText(node, files.get(firstRunId(node)))}\n`);
     },
   );
   if (runs === 0) throw new CannotReplay(`There is no run to replay in ${source.from}.`);
-  process.stdout.write(
+  stdout.write(
     `${runs - notReplayed} of ${runs} runs in ${trees} ${trees === 1 ? 'tree' : 'trees'} replayed: ${notReplayed === 0 ? 'the workflow code is compatible with them' : 'DO NOT DEPLOY this workflow code without a patch'}.\n`,
   );
   return notReplayed === 0 ? EXIT.ok : EXIT.nonDeterminism;
 }
 
 /** All files of a directory as one source; notes which root run comes from which file. */
-function inDirectory(directory: string, files: Map<string, string>): Source {
+function inDirectory(
+  directory: string,
+  files: Map<string, string>,
+  env: NodeJS.ProcessEnv,
+): Source {
   const found = filesIn(directory);
   return {
     from: directory,
     runs: (async function* (): AsyncGenerator<RecordedRun> {
       for (const file of found) {
-        const { runs } = await openSource(join(directory, file), {});
+        const { runs } = await openSource(join(directory, file), {}, env);
         for await (const run of runs) {
           if (run.parentRunId === null) files.set(run.runId, file);
           yield run;
@@ -114,4 +118,4 @@ function verdictText(node: Node, file: string | undefined): string {
   ].join('\n');
 }
 
-runScript('replay:gate', main);
+if (require.main === module) runScript('replay:gate', main);

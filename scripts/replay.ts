@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { reEnact } from './re-enact/re-enact';
 import { asJson } from './replay/as-json';
 import { asText } from './replay/as-text';
@@ -14,7 +14,7 @@ import { openSource, querySource, type Source, type Wanted } from './replay/sour
 import { walkOf } from './replay/stops';
 import type { Node } from './replay/tree';
 import { walkThrough } from './replay/walk';
-import { runScript } from './run-script';
+import { commandLine, runScript, type Shell } from './run-script';
 
 interface Options extends Wanted {
   readonly query?: string;
@@ -35,8 +35,9 @@ is not compatible with the history (non-determinism, TMPRL1100), 4 the Temporal 
 it came to another end.`;
 
 /** Replays what was recorded against the workflow code of this checkout, and tells from it what happened and why. */
-async function main(): Promise<number> {
-  const program = new Command('npm run replay --')
+export async function main(shell: Shell): Promise<number> {
+  const { args, env } = shell;
+  const program = commandLine('npm run replay --', shell)
     .description(
       'Replays a run, and all that it started, against the workflow code of this checkout and says what happened in it, and why it failed.',
     )
@@ -90,19 +91,19 @@ async function main(): Promise<number> {
       'with --export: where the server has its UI, for the links of reports',
     )
     .addHelpText('after', HELP)
-    .exitOverride()
-    .parse();
+    .parse(args, { from: 'user' });
   const options = program.opts<Options>();
   const what = program.args[0];
-  if (options.export !== undefined) return exportRun(options.export, what, options);
+  if (options.export !== undefined) return exportRun(options.export, what, options, shell);
   if (options.onSimulator === true) return reEnact(bundleToActOut(what), options);
   const { query } = options;
   if ((query === undefined) === (what === undefined))
     throw new CannotReplay('Name a bundle, a history file or a workflow id, or give a --query.');
-  const source = query === undefined ? await openSource(what ?? '', options) : querySource(query);
+  const source =
+    query === undefined ? await openSource(what ?? '', options, env) : querySource(query, env);
   return options.diff === undefined
-    ? replay(source, options)
-    : compare(source, await openSource(options.diff, {}), options);
+    ? replay(source, options, shell)
+    : compare(source, await openSource(options.diff, {}, env), options, shell);
 }
 
 function bundleToActOut(what: string | undefined): string {
@@ -112,22 +113,23 @@ function bundleToActOut(what: string | undefined): string {
   );
 }
 
-async function replay(source: Source, options: Options): Promise<number> {
+async function replay(source: Source, options: Options, shell: Shell): Promise<number> {
   const { query, json = false, step = false } = options;
   const code = await codeOf(options);
   const { trees, notReplayed } = await replayTrees(source, code, async (node) => {
     say(
+      shell,
       json
         ? JSON.stringify(asJson(node), null, query === undefined ? 2 : 0)
         : asText(node, source.from),
     );
-    if (step) await walk(node);
+    if (step) await walk(node, shell);
   });
   if (trees === 0) throw new CannotReplay(`The server lists no run for ${query ?? ''}.`);
   return notReplayed === 0 ? EXIT.ok : EXIT.nonDeterminism;
 }
 
-async function compare(a: Source, b: Source, options: Options): Promise<number> {
+async function compare(a: Source, b: Source, options: Options, shell: Shell): Promise<number> {
   const { json = false } = options;
   const code = await codeOf(options);
   const nodes: Node[] = [];
@@ -141,6 +143,7 @@ async function compare(a: Source, b: Source, options: Options): Promise<number> 
   const [nodeA, nodeB] = nodes;
   const pairs = pairsOf(nodeA ?? null, nodeB ?? null);
   say(
+    shell,
     json
       ? JSON.stringify(differenceAsJson(pairs), null, 2)
       : differenceText(pairs, { a: a.from, b: b.from }),
@@ -155,14 +158,14 @@ async function codeOf({ workflowBundle, break: step, debuggerPort }: Options) {
   return code;
 }
 
-const walk = (node: Node): Promise<void> =>
+const walk = (node: Node, { stdin, stdout }: Shell): Promise<void> =>
   walkThrough(walkOf(node), {
-    input: process.stdin,
-    output: process.stdout,
-    isInteractive: process.stdin.isTTY && process.stdout.isTTY,
+    input: stdin,
+    output: stdout,
+    isInteractive: stdin.isTTY === true && stdout.isTTY === true,
   });
 
-const say = (text: string): boolean => process.stdout.write(`${text}\n`);
+const say = ({ stdout }: Shell, text: string): boolean => stdout.write(`${text}\n`);
 
 function port(text: string): number {
   const value = Number(text);
@@ -170,9 +173,11 @@ function port(text: string): number {
   throw new InvalidArgumentError('It must be a whole number from 0 to 65535; 0 takes a free one.');
 }
 
-// Whoever reads only the head of it has seen enough.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(EXIT.ok);
-});
-runScript('replay', main);
+if (require.main === module) {
+  // Whoever reads only the head of it has seen enough.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(EXIT.ok);
+  });
+  runScript('replay', main);
+}

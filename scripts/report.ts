@@ -7,14 +7,13 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { Command } from 'commander';
 import { CannotReplay, EXIT } from './replay/ended';
 import type { Wanted } from './replay/source';
 import { uiAddress } from './report/html';
 import { GENERATOR, page } from './report/page';
 import { readTree } from './report/read-tree';
 import { reasonOf } from '../tools/reason';
-import { runScript } from './run-script';
+import { commandLine, runScript, type Shell } from './run-script';
 
 interface Options extends Wanted {
   readonly out?: string;
@@ -26,8 +25,8 @@ Exit codes: 0 written (whether the run itself failed or not), 2 nothing to repor
 4 the Temporal server does not answer.`;
 
 /** Writes one HTML file that tells a person what a run did to its hosts and VMs. */
-async function main(): Promise<number> {
-  const program = new Command('npm run report --')
+export async function main(shell: Shell): Promise<number> {
+  const program = commandLine('npm run report --', shell)
     .description(
       'Writes a report on a run and all that it started into one HTML file: hosts, VMs, blackouts, every step.',
     )
@@ -40,16 +39,15 @@ async function main(): Promise<number> {
     .option('--workflow-id <id>', 'whose history a file is, where it does not say so itself')
     .option('--ui-url <url>', 'where the server has its UI, for links; default: as in the bundle')
     .addHelpText('after', HELP)
-    .exitOverride()
-    .parse();
+    .parse(shell.args, { from: 'user' });
   const options = program.opts<Options>();
   const uiUrl = options.uiUrl === undefined ? null : givenAddress(options.uiUrl);
-  const tree = await readTree(program.args[0] ?? '', options);
+  const tree = await readTree(program.args[0] ?? '', options, shell.env);
   const file = options.out ?? `${tree.node.workflowId.replace(/[^\w.-]+/g, '-')}.html`;
   refuseOthers(file);
   const text = await page(tree, uiUrl ?? tree.uiUrl);
   write(file, text);
-  process.stdout.write(`${file}: ${Math.ceil(Buffer.byteLength(text) / 1024)} KB\n`);
+  shell.stdout.write(`${file}: ${Math.ceil(Buffer.byteLength(text) / 1024)} KB\n`);
   return EXIT.ok;
 }
 
@@ -97,4 +95,4 @@ function write(file: string, text: string): void {
 const cannotWrite = (file: string, cause: unknown) =>
   new CannotReplay(`${file} cannot be written: ${reasonOf(cause)}.`, EXIT.badInput, { cause });
 
-runScript('report', main);
+if (require.main === module) runScript('report', main);

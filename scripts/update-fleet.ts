@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import type { FleetPlan, FleetProgress } from '../contract/fleet-results';
 import { COMPONENTS } from '../contract/inputs';
 import { isClusterConfigured } from '../workers/connection';
@@ -12,7 +12,7 @@ import { exitCodeOf, resultTable } from './update-fleet/result';
 import { confirm, openRun, startRun, summary } from './update-fleet/run';
 import { schedule } from './update-fleet/schedule';
 import { refuseWithoutOrchestrator, withClient } from './update-fleet/server';
-import { runScript } from './run-script';
+import { commandLine, runScript, type Shell } from './run-script';
 
 interface Options extends ControlOptions {
   readonly fleet?: string;
@@ -26,12 +26,12 @@ interface Options extends ControlOptions {
   readonly schedule?: string;
 }
 
-const say = (text: string) => process.stderr.write(`${text}\n`);
-const answer = (text: string) => process.stdout.write(`${text}\n`);
-const document = (value: unknown) => answer(JSON.stringify(value, null, 2));
+const say = ({ stderr }: Shell, text: string) => stderr.write(`${text}\n`);
+const answer = ({ stdout }: Shell, text: string) => stdout.write(`${text}\n`);
+const document = (shell: Shell, value: unknown) => answer(shell, JSON.stringify(value, null, 2));
 
-function parse(): Options {
-  return new Command('update-fleet')
+function parse(shell: Shell): Options {
+  return commandLine('update-fleet', shell)
     .description(
       'Updates a fleet of hosts in waves, every VM and its VF kept; or steers such an update.',
     )
@@ -61,63 +61,60 @@ function parse(): Options {
     .option('--reason <why>', 'why; recorded, needed to steer a run')
     .option('--by <who>', 'who asks; default: the user of this process')
     .addHelpText('after', EXIT_CODES)
-    .exitOverride()
-    .parse()
+    .parse(shell.args, { from: 'user' })
     .opts<Options>();
 }
 
-async function main(): Promise<number> {
-  const options = parse();
+export async function main(shell: Shell): Promise<number> {
+  const options = parse(shell);
   const asked = controlOf(options);
   if (asked !== null) {
-    return withClient(async (client) => {
+    return withClient(shell.env, async (client) => {
       await refuseWithoutOrchestrator(client);
-      answer(await control(client, asked));
+      answer(shell, await control(client, asked));
       return EXIT.ok;
     });
   }
   const fleet = readFleet(options.fleet, options);
-  if (options.dryRun === true || fleet.settings.dryRun) return dryRun(fleet, options);
-  const interrupted = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => interrupted.abort());
-  return withClient(async (client) => {
+  if (options.dryRun === true || fleet.settings.dryRun) return dryRun(fleet, options, shell);
+  const signal = shell.interrupted();
+  return withClient(shell.env, async (client) => {
     await refuseWithoutOrchestrator(client);
     if (options.schedule !== undefined) {
-      answer(await schedule(client, fleet, options.schedule));
+      answer(shell, await schedule(client, fleet, options.schedule));
       return EXIT.ok;
     }
     let handle = await openRun(client, fleet);
-    if (handle !== null) say(`${handle.workflowId} is under way: following it`);
+    if (handle !== null) say(shell, `${handle.workflowId} is under way: following it`);
     else {
-      if (options.yes !== true) await confirm(summary(fleet), interrupted.signal);
-      else say(summary(fleet));
+      if (options.yes !== true) await confirm(summary(fleet), shell, signal);
+      else say(shell, summary(fleet));
       handle = await startRun(client, fleet);
     }
-    const unattended = !process.stderr.isTTY || !process.stdin.isTTY;
-    const { signal } = interrupted;
-    const followed = await follow(client, handle, {
-      closely: options.watch === true,
-      unattended,
-      signal,
-    });
-    return told(followed, fleet.name, options);
+    const { stdin, stderr } = shell;
+    const unattended = !stderr.isTTY || !stdin.isTTY;
+    const closely = options.watch === true;
+    const followed = await follow(client, handle, { closely, unattended, signal, stderr });
+    return told(followed, fleet.name, options, shell);
   });
 }
 
-function told(followed: Followed, name: string, options: Options): number {
+function told(followed: Followed, name: string, options: Options, shell: Shell): number {
   if ('interrupted' in followed) {
-    say(`The run goes on. Run this again to follow it, or stop it with --abort ${name} --reason …`);
+    say(
+      shell,
+      `The run goes on. Run this again to follow it, or stop it with --abort ${name} --reason …`,
+    );
     return EXIT.interrupted;
   }
   if ('needsPerson' in followed) {
-    if (options.json) document({ outcome: 'paused', ...followed.needsPerson });
-    say(howToGoOn(followed.needsPerson, name));
+    if (options.json) document(shell, { outcome: 'paused', ...followed.needsPerson });
+    say(shell, howToGoOn(followed.needsPerson, name));
     return EXIT.paused;
   }
-  if (followed.ended.outcome === 'planned') return toldPlan(followed.ended, options);
-  if (options.json) document(followed.ended);
-  else answer(resultTable(followed.ended));
+  if (followed.ended.outcome === 'planned') return toldPlan(followed.ended, options, shell);
+  if (options.json) document(shell, followed.ended);
+  else answer(shell, resultTable(followed.ended));
   return exitCodeOf(followed.ended.outcome);
 }
 
@@ -130,13 +127,13 @@ function howToGoOn({ waiting }: FleetProgress, name: string): string {
 }
 
 /** Asks the hosts where a server is configured; else plans from the file alone, and says so. */
-async function dryRun(fleet: Fleet, options: Options): Promise<number> {
-  if (!isClusterConfigured()) {
+async function dryRun(fleet: Fleet, options: Options, shell: Shell): Promise<number> {
+  if (!isClusterConfigured(shell.env)) {
     const plan = planFromFile(fleet);
-    say('No Temporal server is configured: planned from the file alone, no host was asked.');
-    return toldPlan(plan, options);
+    say(shell, 'No Temporal server is configured: planned from the file alone, no host was asked.');
+    return toldPlan(plan, options, shell);
   }
-  return withClient(async (client) => {
+  return withClient(shell.env, async (client) => {
     await refuseWithoutOrchestrator(client);
     const handle = await startRun(client, {
       ...fleet,
@@ -144,15 +141,16 @@ async function dryRun(fleet: Fleet, options: Options): Promise<number> {
       settings: { ...fleet.settings, dryRun: true },
     });
     const { signal } = new AbortController();
-    const followed = await follow(client, handle, { closely: false, unattended: false, signal });
-    return told(followed, fleet.name, options);
+    const { stderr } = shell;
+    const how = { closely: false, unattended: false, signal, stderr };
+    return told(await follow(client, handle, how), fleet.name, options, shell);
   });
 }
 
-function toldPlan(plan: FleetPlan, { json }: Options): number {
-  if (json) document(planDocument(plan));
-  else answer(planTable(plan));
+function toldPlan(plan: FleetPlan, { json }: Options, shell: Shell): number {
+  if (json) document(shell, planDocument(plan));
+  else answer(shell, planTable(plan));
   return EXIT.ok;
 }
 
-runScript('update-fleet', main);
+if (require.main === module) runScript('update-fleet', main);

@@ -14,6 +14,10 @@ import { within } from './waiting';
 
 /** How often deadlines are looked at, and whether those who perform steps of dark VMs still live, ms. */
 const LOOK_EVERY_MS = 50;
+/** So many looks in a row that find nothing, and no write since, and the next need not go over the hosts. */
+const QUIET_LOOKS = 2;
+/** After so many looks the next goes over the hosts whatever the store says. */
+const LOOKS_ON_TRUST = 20;
 /** A process that has been stopped for so long while it keeps a VM dark is ended, ms. */
 const STOPPED_FOR_MS = 1_000;
 /** How long an attempt may take; one that does not end then gets that much longer at each further attempt. */
@@ -35,14 +39,48 @@ export class DeadMan<O extends CoreObjects> {
     private readonly say: (line: string) => void,
   ) {}
 
-  async watch(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      for (const hostId of this.hosts.store.hostIds()) {
-        if (this.#isQuiet(hostId)) continue;
-        this.#goOn(hostId, signal);
-        for (const vmId of this.#overdue(hostId)) void this.#bringBack(hostId, vmId, signal);
-      }
-      await delay(LOOK_EVERY_MS, undefined, { signal }).catch(() => undefined);
+  /** Until `signal`. Rejects when a look fails. */
+  watch(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return resolve();
+      const look = () => {
+        try {
+          if (!this.#areAllQuiet()) this.#lookAtAll(signal);
+        } catch (error) {
+          clearInterval(looking);
+          reject(error instanceof Error ? error : new Error(String(error)));
+        }
+      };
+      // An interval: promises of delays, made anew at each look, took half the time of a dead-man with nothing to do.
+      const looking = setInterval(look, LOOK_EVERY_MS);
+      signal.addEventListener('abort', () => {
+        clearInterval(looking);
+        resolve();
+      });
+      look();
+    });
+  }
+
+  /** The latest write at which looks found every host quiet, and how many looks ago that began. */
+  #quiet = { write: NaN, looks: 0 };
+
+  /**
+   * Nothing was written since every host was quiet. A write may have its number a moment before it can be read, and for longer
+   * if its process dies in that moment: hence the second look, and one now and then.
+   */
+  #areAllQuiet(): boolean {
+    const write = this.hosts.store.latestWrite();
+    if (write !== this.#quiet.write) this.#quiet = { write, looks: 0 };
+    this.#quiet.looks += 1;
+    return this.#quiet.looks > QUIET_LOOKS && this.#quiet.looks % LOOKS_ON_TRUST !== 0;
+  }
+
+  #lookAtAll(signal: AbortSignal): void {
+    for (const hostId of this.hosts.store.hostIds()) {
+      if (this.#isQuiet(hostId)) continue;
+      this.#quiet.looks = 0;
+      this.#goOn(hostId, signal);
+      for (const vmId of this.#overdue(hostId)) void this.#bringBack(hostId, vmId, signal);
     }
   }
 

@@ -4,6 +4,7 @@ import { Presets, SingleBar } from 'cli-progress';
 import { loadConnection } from '../../workers/connection';
 import { readStamp } from '../../workers/workflow-code';
 import { runsOnServer } from '../recorded-runs/server-runs';
+import type { Shell } from '../run-script';
 import { headerOf, writeBundle, type Code, type Exported } from '../recorded-runs/write-bundle';
 import { CannotReplay, EXIT } from './ended';
 import { withClient } from './source';
@@ -19,16 +20,18 @@ export async function exportRun(
   workflowId: string,
   file: string | undefined,
   options: Options,
+  { env, stdout, stderr }: Shell,
 ): Promise<number> {
   if (file === undefined)
     throw new CannotReplay(`Name the file to write: --export ${workflowId} run.hfbundle`);
   const code = codeOf(options.workflowBundle);
-  const exported = await withClient(async (client) => {
-    const { namespace } = loadConnection();
+  const connection = loadConnection(env);
+  const { namespace } = connection;
+  const exported = await withClient(connection, async (client) => {
     const uiUrl = options.uiUrl ?? null;
     const header = await headerOf(client, { workflowId, runId: options.runId, namespace, uiUrl });
     const runs = runsOnServer(client, workflowId, options.runId);
-    const progress = progressBar();
+    const progress = progressBar(stderr);
     try {
       return await writeBundle(file, {
         client,
@@ -44,7 +47,7 @@ export async function exportRun(
       progress.stop();
     }
   });
-  process.stdout.write(`${report(file, exported)}\n`);
+  stdout.write(`${report(file, exported)}\n`);
   return EXIT.ok;
 }
 
@@ -59,11 +62,11 @@ function codeOf(bundle: string | undefined): Code | null {
   return { buildId: readStamp(path).buildId, source: readFileSync(path, 'utf8') };
 }
 
-function progressBar(): SingleBar {
+function progressBar(stream: Shell['stderr']): SingleBar {
   const bar = new SingleBar(
     {
       format: ' {bar} {value} of {total} runs so far',
-      stream: process.stderr,
+      stream,
       clearOnComplete: true,
       hideCursor: true,
     },

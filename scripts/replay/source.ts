@@ -4,7 +4,12 @@ import { Readable } from 'node:stream';
 import { WorkflowNotFoundError, isGrpcServiceError, type Client } from '@temporalio/client';
 import { historyFromJSON } from '@temporalio/common/lib/proto-utils';
 import { reasonOf } from '../../tools/reason';
-import { TemporalUnreachable, connectClient, loadConnection } from '../../workers/connection';
+import {
+  TemporalUnreachable,
+  connectClient,
+  loadConnection,
+  type ConnectionConfiguration,
+} from '../../workers/connection';
 import { BundleUnreadable, readHeader, runsInBundle } from '../recorded-runs/read-bundle';
 import { started, type History, type RecordedRun } from '../recorded-runs/recorded-run';
 import { NoSuchRun, runsOnServer } from '../recorded-runs/server-runs';
@@ -24,10 +29,14 @@ export interface Wanted {
 }
 
 /** A bundle or a history, if there is a file of that name, or else a workflow on the server and all below it. */
-export async function openSource(what: string, wanted: Wanted): Promise<Source> {
+export async function openSource(
+  what: string,
+  wanted: Wanted,
+  env: NodeJS.ProcessEnv,
+): Promise<Source> {
   if (!existsSync(what)) {
     if (/\.(json|hfbundle)$/.test(what)) throw new CannotReplay(`There is no file ${what}.`);
-    return onServer((client) => runsOnServer(client, what, wanted.runId));
+    return onServer(env, (client) => runsOnServer(client, what, wanted.runId));
   }
   if (!isCompressed(what)) return { from: what, runs: fromFile(what, wanted) };
   const { exportedAt, holdfast, server } = await readable(() => readHeader(what));
@@ -39,8 +48,8 @@ export async function openSource(what: string, wanted: Wanted): Promise<Source> 
 }
 
 /** Every run that the server finds for this query, each with all below it, and none twice. */
-export const querySource = (query: string): Source =>
-  onServer(async function* (client) {
+export const querySource = (query: string, env: NodeJS.ProcessEnv): Source =>
+  onServer(env, async function* (client) {
     const seen = new Set<string>();
     for await (const { workflowId, runId } of client.workflow.list({ query })) {
       if (seen.has(runId)) continue;
@@ -52,16 +61,20 @@ export const querySource = (query: string): Source =>
     }
   });
 
-function onServer(read: (client: Client) => AsyncIterable<RecordedRun>): Source {
-  const { address, namespace } = loadConnection();
+function onServer(
+  env: NodeJS.ProcessEnv,
+  read: (client: Client) => AsyncIterable<RecordedRun>,
+): Source {
+  const connection = loadConnection(env);
+  const { address, namespace } = connection;
   return {
     from: `${address}, namespace ${namespace}`,
     runs: (async function* () {
-      const client = await connected();
+      const client = await connected(connection);
       try {
         yield* read(client);
       } catch (cause) {
-        throw notRead(cause);
+        throw notRead(connection, cause);
       } finally {
         await client.connection.close();
       }
@@ -70,20 +83,23 @@ function onServer(read: (client: Client) => AsyncIterable<RecordedRun>): Source 
 }
 
 /** What a call of the server answers; fails with `CannotReplay` where it does not. */
-export async function withClient<T>(call: (client: Client) => Promise<T>): Promise<T> {
-  const client = await connected();
+export async function withClient<T>(
+  connection: ConnectionConfiguration,
+  call: (client: Client) => Promise<T>,
+): Promise<T> {
+  const client = await connected(connection);
   try {
     return await call(client);
   } catch (cause) {
-    throw notRead(cause);
+    throw notRead(connection, cause);
   } finally {
     await client.connection.close();
   }
 }
 
-async function connected(): Promise<Client> {
+async function connected(connection: ConnectionConfiguration): Promise<Client> {
   try {
-    return await connectClient();
+    return await connectClient(connection);
   } catch (error) {
     if (error instanceof TemporalUnreachable)
       throw new CannotReplay(error.message, EXIT.unreachable, { cause: error });
@@ -91,8 +107,7 @@ async function connected(): Promise<Client> {
   }
 }
 
-function notRead(cause: unknown): unknown {
-  const { address, namespace } = loadConnection();
+function notRead({ address, namespace }: ConnectionConfiguration, cause: unknown): unknown {
   const where = `${address}, namespace ${namespace}`;
   if (cause instanceof NoSuchRun || cause instanceof WorkflowNotFoundError) {
     return new CannotReplay(

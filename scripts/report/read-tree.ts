@@ -20,8 +20,12 @@ export interface Tree {
 }
 
 /** Reads the run of a bundle, of a history file or of the server; nothing is replayed. Fails with `CannotReplay`. */
-export async function readTree(what: string, wanted: Wanted): Promise<Tree> {
-  const { from, runs } = await openSource(what, wanted);
+export async function readTree(
+  what: string,
+  wanted: Wanted,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<Tree> {
+  const { from, runs } = await openSource(what, wanted, env);
   const header = existsSync(what) ? await headerIn(what) : null;
   const forest = new Forest();
   for await (const run of runs) forest.add(told(run));
@@ -33,7 +37,7 @@ export async function readTree(what: string, wanted: Wanted): Promise<Tree> {
   return {
     node,
     from,
-    namespace: header?.server.namespace ?? loadConnection().namespace,
+    namespace: header?.server.namespace ?? loadConnection(env).namespace,
     uiUrl: header?.uiUrl == null ? null : uiAddress(header.uiUrl),
   };
 }

@@ -9,6 +9,7 @@ import {
   type WorkflowHandle,
 } from '@temporalio/client';
 import type { FleetDryRun, FleetProgress, FleetResult } from '../../contract/fleet-results';
+import type { Shell } from '../run-script';
 import { CannotUpdate, EXIT } from './ended';
 import { Watch } from './watch';
 
@@ -27,15 +28,17 @@ export interface Following {
   readonly unattended: boolean;
   /** Ends the following; the run goes on. */
   readonly signal: AbortSignal;
+  /** Where it is shown. */
+  readonly stderr: Shell['stderr'];
 }
 
 /** Follows a run to its end, or to where it needs a person. Failures that are no end of a fleet's are `CannotUpdate`. */
 export async function follow(
   client: Client,
   handle: WorkflowHandle,
-  { closely, unattended, signal }: Following,
+  { closely, unattended, signal, stderr }: Following,
 ): Promise<Followed> {
-  const watch = new Watch(client, closely);
+  const watch = new Watch(client, closely, stderr);
   const over = new AbortController();
   // The SDK adds a listener with each long poll: a run of some minutes would be taken for a leak.
   setMaxListeners(0, over.signal);

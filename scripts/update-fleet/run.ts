@@ -10,6 +10,7 @@ import type { UpdateFleetInput } from '../../contract/fleet-input';
 import { HOLDFAST_QUEUE, updateFleetId } from '../../contract/queues';
 import { CannotUpdate, EXIT } from './ended';
 import type { Fleet } from './fleet-file';
+import type { Shell } from '../run-script';
 
 const digestOf = (input: UpdateFleetInput): string =>
   createHash('sha256').update(JSON.stringify(input)).digest('hex');
@@ -29,13 +30,17 @@ export function summary({ name, settings }: Fleet): string {
 }
 
 /** Asks on the terminal; without one, only `--yes` will do. */
-export async function confirm(text: string, signal: AbortSignal): Promise<void> {
-  if (!process.stdin.isTTY) {
+export async function confirm(
+  text: string,
+  { stdin, stderr }: Shell,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!stdin.isTTY) {
     throw new CannotUpdate(
       'Nobody is at a terminal to confirm it: say --yes. Nothing was started.',
     );
   }
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const terminal = createInterface({ input: stdin, output: stderr });
   try {
     const answer = await terminal
       .question(`${text}\nStart it? (yes/no) `, { signal })

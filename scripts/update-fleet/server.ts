@@ -6,8 +6,11 @@ import { connectClient, loadConnection } from '../../workers/connection';
 import { CannotUpdate, EXIT } from './ended';
 
 /** A client, closed however `use` ends. Where the server refuses or does not answer, it fails with {@link CannotUpdate}. */
-export async function withClient<T>(use: (client: Client) => Promise<T>): Promise<T> {
-  const client = await connectClient(loadConnection());
+export async function withClient<T>(
+  env: NodeJS.ProcessEnv,
+  use: (client: Client) => Promise<T>,
+): Promise<T> {
+  const client = await connectClient(loadConnection(env));
   try {
     return await use(client);
   } catch (error) {

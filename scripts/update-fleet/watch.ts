@@ -2,6 +2,7 @@ import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 import type { Client, WorkflowExecutionDescription } from '@temporalio/client';
 import type { FleetProgress } from '../../contract/fleet-results';
 import { fastRestoreId, fastSaveId, serviceHostId } from '../../contract/queues';
+import type { Shell } from '../run-script';
 
 /** Hosts in flight that are shown with their VMs, VMs of each, and the latest waves: as much as a terminal has room for. */
 const SHOWN = { hosts: 8, vms: 16, waves: 8 };
@@ -21,11 +22,12 @@ export class Watch {
     private readonly client: Client,
     /** Also each host in flight, with the step of each VM. */
     private readonly closely: boolean,
+    private readonly stderr: Shell['stderr'],
   ) {
     this.#bars =
-      closely && process.stderr.isTTY
+      closely && stderr.isTTY
         ? new MultiBar(
-            { hideCursor: true, clearOnComplete: true, stream: process.stderr },
+            { hideCursor: true, clearOnComplete: true, stream: stderr },
             Presets.shades_classic,
           )
         : undefined;
@@ -96,7 +98,7 @@ export class Watch {
     if (this.#said.get(what) === text) return;
     this.#said.set(what, text);
     const line = `${what}: ${text}`;
-    if (this.#bars === undefined) process.stderr.write(`${line}\n`);
+    if (this.#bars === undefined) this.stderr.write(`${line}\n`);
     else this.#bars.log(`${line}\n`);
   }
 

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { LineCounter, isMap, isNode, isScalar, parseDocument, visit, type Document } from 'yaml';
+import { reasonOf } from '../../tools/reason';
 import { CannotUpdate } from './ended';
 
 export type Path = readonly PropertyKey[];
@@ -38,9 +39,7 @@ function textOf(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new CannotUpdate(
-      `The fleet file ${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new CannotUpdate(`The fleet file ${path} cannot be read: ${reasonOf(error)}`);
   }
 }
 

@@ -1,11 +1,13 @@
 /** `npm run fork` on the server of a suite. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { SimulatedHosts } from '../../hosts/simulator/simulated-host';
+import { main } from '../../scripts/fork';
 import { runTypeScript } from '../../tools/typescript/run-typescript';
+import { inProcess } from '../support/in-process';
 import type { Suite } from '../support/suite';
-import { ROOT } from './update-fleet-script';
 
 /** As long as a VM may be dark: nobody else brings it back while the script starts, however slow the machine. */
 export const LONGEST = '30s';
@@ -18,15 +20,17 @@ export const idOfFork = async (old: WorkflowHandle) =>
 export class ForkScript {
   constructor(private readonly suite: Suite) {}
 
-  /** The script, without npm. */
+  /** The script. */
   async run(...args: string[]) {
+    const { code, stdout, stderr } = await inProcess('fork', main, args, this.#env()).ended;
+    return { code, out: stdout, err: stderr };
+  }
+
+  /** The same as a process. */
+  async process(...args: string[]) {
     const child = spawn(process.execPath, [...runTypeScript('scripts/fork.ts'), ...args], {
-      cwd: ROOT,
-      env: {
-        ...process.env,
-        TEMPORAL_ADDRESS: this.suite.stack.address,
-        TEMPORAL_NAMESPACE: this.suite.stack.namespace,
-      },
+      cwd: join(__dirname, '..', '..'),
+      env: this.#env(),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const told = { out: '', err: '' };
@@ -34,6 +38,11 @@ export class ForkScript {
     child.stderr.on('data', (data: Buffer) => (told.err += data.toString()));
     const [code] = (await once(child, 'close')) as [number | null];
     return { code, ...told };
+  }
+
+  #env(): NodeJS.ProcessEnv {
+    const { address, namespace } = this.suite.stack;
+    return { ...process.env, TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace };
   }
 
   /** Answers all that it said. */

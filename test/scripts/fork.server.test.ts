@@ -55,7 +55,7 @@ test.concurrent(
       '--at',
       'stageUpdate',
     );
-    const ran = await script.run(
+    const ran = await script.process(
       workflowId,
       '--at=powerOnRestore',
       '--set=virtualFunctionRestore=one-step',
@@ -117,7 +117,7 @@ test.concurrent(
     expect(restored.vm.path).toBe('kept');
     await script.expectUnharmed(hostId);
     // The VM has moved on: the host refuses it, so its answer is the end of the run that was started.
-    const again = await script.run(old.workflowId, '--at=saveVm');
+    const again = await script.process(old.workflowId, '--at=saveVm');
     expect(again.code).toBe(2);
     expect(again.out).toContain('it is running, nobody holds it');
   },

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HISTORIES, recorded } from '../workflows/recorded';
 import { renameActivity } from '../workflows/spoil';
-import { replayGate } from './replay-script';
+import { processOf, replayGate } from './replay-script';
 
 const ADDRESS = process.env['HOLDFAST_TEST_ADDRESS'] ?? '';
 
@@ -36,7 +36,7 @@ describe('npm run replay:gate', () => {
     put('service-host.updated.hfbundle');
     const spoiled = renameActivity(recorded('fast-save.alone'), 'saveVm', 'saveMachine');
     writeFileSync(join(directory, 'spoiled.json'), JSON.stringify(spoiled));
-    const { code, out } = await replayGate(['--bundles', directory]);
+    const { code, out } = await processOf('replay-gate', ['--bundles', directory]);
     expect(code).toBe(3);
     expect(out).toMatch(/^ok {3}service-host\.updated\.hfbundle: /m);
     expect(out).toMatch(/^FAIL spoiled\.json: fastSave .*, 1 run$/m);

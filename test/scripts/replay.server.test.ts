@@ -7,7 +7,7 @@ import { FAILURES } from '../../contract/failures';
 import type { asJson } from '../../scripts/replay/as-json';
 import { happeningsOf } from '../../scripts/replay/happenings';
 import { HISTORIES, recorded, type JsonHistory } from '../workflows/recorded';
-import { replay } from './replay-script';
+import { processOf, replay } from './replay-script';
 import { decoded, renameActivity, swapActivities } from '../workflows/spoil';
 
 const ADDRESS = process.env['HOLDFAST_TEST_ADDRESS'] ?? '';
@@ -35,7 +35,7 @@ describe('npm run replay', () => {
 
   describe('on a run that went well', () => {
     it('tells its steps, its children and how long the VMs were dark', async () => {
-      const { code, out, err } = await replay([file('service-host.updated')]);
+      const { code, out, err } = await processOf('replay', [file('service-host.updated')]);
       expect({ code, err }).toEqual({ code: 0, err: '' });
       expect(out).toContain('serviceHost service-host/');
       expect(out).toContain('ended: completed (updated)');
@@ -227,7 +227,7 @@ describe('npm run replay', () => {
     });
 
     it('wrong arguments end with 2', async () => {
-      const { code, err } = await replay([]);
+      const { code, err } = await processOf('replay', []);
       expect(code).toBe(2);
       expect(err).toContain('Name a bundle, a history file or a workflow id');
     });

@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Suite } from '../support/suite';
-import { updateFleet, type Ran } from './update-fleet-script';
+import type { Ran, Running } from '../support/in-process';
+import { updateFleet, updateFleetProcess } from './update-fleet-script';
 
-type Running = ReturnType<typeof updateFleet>;
+type Saying = Pick<Running, 'output'>;
 
 /** `npm run update-fleet` on the server of a suite. */
 export class ScriptedFleets {
@@ -34,8 +35,16 @@ export class ScriptedFleets {
 
   /** The same with another namespace of the server. */
   runIn(namespace: string, args: readonly string[]): Running {
-    const { address } = this.suite.stack;
-    return updateFleet(args, { TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace });
+    return updateFleet(args, this.#server(namespace));
+  }
+
+  /** The same as a process, for what only a process meets. */
+  process(...args: readonly string[]): ReturnType<typeof updateFleetProcess> {
+    return updateFleetProcess(args, this.#server(this.suite.stack.namespace));
+  }
+
+  #server(namespace: string) {
+    return { TEMPORAL_ADDRESS: this.suite.stack.address, TEMPORAL_NAMESPACE: namespace };
   }
 
   ran(...args: readonly string[]): Promise<Ran> {
@@ -43,7 +52,7 @@ export class ScriptedFleets {
   }
 
   /** Waits until it has said so. */
-  async said({ output }: Running, what: string | RegExp): Promise<void> {
+  async said({ output }: Saying, what: string | RegExp): Promise<void> {
     const says = () => {
       const { stderr } = output();
       return typeof what === 'string' ? stderr.includes(what) : what.test(stderr);

@@ -17,7 +17,7 @@ test('an orchestrator that is away for longer than it is waited for does not end
   const fleets = new ScriptedFleets(suite, file);
   const [held = '', next = ''] = suite.freshHosts(2);
   const path = fleets.fleetOf('away', [held, next], fleets.held(held));
-  const first = fleets.run('--fleet', path, '--yes', '--watch');
+  const first = fleets.process('--fleet', path, '--yes', '--watch');
   await fleets.said(first, `${held}: servicing`);
   const orchestrator = suite.stack.pid('orchestrator');
   process.kill(orchestrator, 'SIGSTOP');

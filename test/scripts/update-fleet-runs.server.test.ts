@@ -51,7 +51,7 @@ describe('on a server', () => {
     async () => {
       const [held = '', next = ''] = suite.freshHosts(2);
       const path = fleets.fleetOf('script-killed', [held, next], fleets.held(held));
-      const first = fleets.run('--fleet', path, '--yes', '--watch');
+      const first = fleets.process('--fleet', path, '--yes', '--watch');
       await fleets.said(first, `${held}: servicing`);
       first.child.kill('SIGKILL');
       await first.ended;
@@ -76,7 +76,7 @@ describe('on a server', () => {
       const path = fleets.fleetOf('script-interrupted', [hostId], {
         faults: { [hostId]: [{ step: 'stageUpdate', kind: 'slow', delay: '10s' }] },
       });
-      const first = fleets.run('--fleet', path, '--yes', '--watch');
+      const first = fleets.process('--fleet', path, '--yes', '--watch');
       await fleets.said(first, `${hostId}: staging`);
       first.child.kill('SIGINT');
       const ran = await first.ended;

@@ -1,11 +1,12 @@
 /** What the script says without a server: plans from the file alone, and bad input. */
-import { fleetFiles, updateFleet } from './update-fleet-script';
+import { fleetFiles, updateFleet, updateFleetProcess } from './update-fleet-script';
 
 const file = fleetFiles();
 
 describe('a plan without a server', () => {
   test('of the example fleet is exactly one JSON document of the promised form', async () => {
-    const ran = await updateFleet(['--fleet', 'examples/fleet.yaml', '--dry-run', '--json']).ended;
+    const args = ['--fleet', 'examples/fleet.yaml', '--dry-run', '--json'];
+    const ran = await updateFleetProcess(args).ended;
     expect(ran.code).toBe(0);
     const vms = ['vm-01', 'vm-02', 'vm-03', 'vm-04'].map((vmId) => ({
       vmId,
@@ -131,7 +132,7 @@ describe('bad input', () => {
   });
 
   test('--help has the exit codes', async () => {
-    const ran = await updateFleet(['--help']).ended;
+    const ran = await updateFleetProcess(['--help']).ended;
     expect(ran.code).toBe(0);
     for (const code of ['0', '1', '2', '3', '4', '5', '6', '130'])
       expect(ran.stdout.replaceAll(/\s+/g, ' ')).toMatch(new RegExp(`[:;] ${code} [a-z]`));

@@ -56,9 +56,9 @@ export const CONVENTIONAL_RESTORE = alone(restoreFlow(CONVENTIONAL)).flatMap((s)
 
 export const settledSoon = (ms = 40) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Waits until the dead-man of this store has looked so often: at each look it asks for the hosts. */
+/** Waits until the dead-man of this store has looked so often: at each look it asks for the latest write. */
 export async function deadManLooks(store: SimulatorStore, times: number): Promise<void> {
-  const asking = jest.spyOn(store, 'hostIds');
+  const asking = jest.spyOn(store, 'latestWrite');
   while (asking.mock.calls.length < times) await settledSoon(5);
   asking.mockRestore();
 }
