@@ -37,26 +37,26 @@ export async function serviceInTurn(vms: ServicedVms, run: InTurn): Promise<void
     }
     await vms.service(vmId);
     const back = vms.restored.get(vmId)?.vm;
-    if (back !== undefined && back.stackVersion !== version && !vms.isStopped) {
+    if (back !== undefined && back.stackVersion !== version && vms.goesOn()) {
       const what = `${vmId} runs ${back.stackVersion}: ${back.pathReason ?? 'its save was undone'}`;
       await vms.onFailure(vmId, failure('UpdateFailed', what));
     }
   };
 
   for (const vmId of canaries) {
-    if (vms.isStopped) break;
+    if (!vms.goesOn()) break;
     const before = await run.describe(vmId);
     await turn(vmId);
-    if (vms.isStopped) break;
+    if (!vms.goesOn()) break;
     const back = await run.describe(vmId);
-    await condition(() => vms.isStopped, toMs(rolling.bakeFor));
+    await condition(() => !vms.goesOn(), toMs(rolling.bakeFor));
     const baked = await run.describe(vmId);
     const wrong = canaryFailure({ before, back, baked, version });
     if (wrong !== null) await vms.stopFor(wrong, failure('CanaryFailed', wrong));
   }
   const waiting = [...others];
   const oneAfterTheOther = async (): Promise<void> => {
-    while (!vms.isStopped) {
+    while (vms.goesOn()) {
       const vmId = waiting.shift();
       if (vmId === undefined) return;
       await turn(vmId);

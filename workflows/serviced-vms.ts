@@ -16,8 +16,7 @@ export class ServicedVms {
   readonly restored = new Map<string, FastRestoreResult>();
   /** What went wrong first, if anything did. */
   firstFailure: unknown;
-  /** Nothing more is begun. */
-  isStopped = false;
+  #isStopped = false;
 
   constructor(
     private readonly hostId: string,
@@ -31,6 +30,11 @@ export class ServicedVms {
     await Promise.all([restore, this.#follow(vmId, 'save', startSave(this.hostId, vmId))]);
   }
 
+  /** Whether more may be begun. */
+  goesOn(): boolean {
+    return !this.#isStopped;
+  }
+
   /** The failure that counts is the first, unless that is of a run that only heard of another one's. */
   failed(error: unknown): void {
     const isFirst = this.firstFailure === undefined;
@@ -39,8 +43,8 @@ export class ServicedVms {
 
   async stopFor(reason: string, error: unknown): Promise<void> {
     this.failed(error);
-    if (this.isStopped) return;
-    this.isStopped = true;
+    if (this.#isStopped) return;
+    this.#isStopped = true;
     await CancellationScope.nonCancellable(() => this.stopHost(reason));
   }
 
