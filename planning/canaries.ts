@@ -1,32 +1,18 @@
 import type { VmDescription } from '../contract/host';
-import type { Rolling } from '../contract/inputs';
 import type { VmVerdict } from '../contract/results';
 import { staysHere } from './preflight';
 
-/** In which order the VMs of a host are updated, where each is updated by itself. */
-export interface Turns {
-  /** They go one by one, before the others. */
-  readonly canaries: readonly string[];
-  readonly others: readonly string[];
-}
-
-/** The first VMs of each class are canaries: what an update does to one of a class it does to the others. */
-export function turns(
+/** The VMs that are serviced, by class: what an update does to one of a class it does to the others. */
+export function classesOf(
   vms: readonly Pick<VmDescription, 'vmId' | 'adapterClass'>[],
   verdicts: readonly VmVerdict[],
-  { canary }: Pick<Rolling, 'canary'>,
-): Turns {
-  const serviced = verdicts.filter(staysHere);
-  const seen = new Map<string, number>();
-  const canaries = serviced.filter(({ vmId, verdict }) => {
-    const of = `${verdict}: ${vms.find((vm) => vm.vmId === vmId)?.adapterClass ?? ''}`;
-    const so = (seen.get(of) ?? 0) + 1;
-    seen.set(of, so);
-    return so <= canary;
-  });
-  const ids = canaries.map(({ vmId }) => vmId);
-  const others = serviced.map(({ vmId }) => vmId).filter((vmId) => !ids.includes(vmId));
-  return { canaries: ids, others };
+): readonly (readonly string[])[] {
+  const classes = new Map<string, string[]>();
+  for (const { vmId, verdict } of verdicts.filter(staysHere)) {
+    const name = `${verdict}: ${vms.find((vm) => vm.vmId === vmId)?.adapterClass ?? ''}`;
+    classes.set(name, [...(classes.get(name) ?? []), vmId]);
+  }
+  return [...classes.values()];
 }
 
 /** A guest's clock may lag by as much once it has been resynchronised, ms. */

@@ -17,7 +17,7 @@ import {
 import type { HostDescription } from '../contract/host';
 import type { MigratedVm, NoticeResult, ServiceHostResult, VmVerdict } from '../contract/results';
 import { blockedOver, overAllowance } from '../planning/blackout-allowance';
-import { turns } from '../planning/canaries';
+import { classesOf } from '../planning/canaries';
 import { preflight, staysHere, thirdVersion } from '../planning/preflight';
 import { servicingOrder, servicingResult } from '../planning/servicing';
 import { endsTyped } from './ends-typed';
@@ -144,7 +144,7 @@ export const serviceHost = endsTyped(async function serviceHost(
     await CancellationScope.nonCancellable(() =>
       isRolling
         ? serviceInTurn(vms, {
-            ...{ ...lease, ...turns(before.vms, progress.verdicts, input.rolling) },
+            ...{ ...lease, classes: classesOf(before.vms, progress.verdicts) },
             ...{ version: input.update.version, rolling: input.rolling, notNow },
             describe: (vmId) => calls.describeVm(hostId, vmId),
           })

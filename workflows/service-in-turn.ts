@@ -2,12 +2,14 @@ import { condition } from '@temporalio/workflow';
 import { toMs } from '../contract/durations';
 import type { VmDescription } from '../contract/host';
 import type { Rolling } from '../contract/inputs';
-import { canaryFailure, type Turns } from '../planning/canaries';
+import { canaryFailure } from '../planning/canaries';
 import { failure, failureMessage, failureType } from './failures';
 import { hostStepCalls } from './host-steps';
 import type { ServicedVms } from './serviced-vms';
 
-interface InTurn extends Turns {
+interface InTurn {
+  /** VMs of one class meet an update in the same way. */
+  readonly classes: readonly (readonly string[])[];
   readonly hostId: string;
   readonly generation: number;
   readonly version: string;
@@ -23,12 +25,13 @@ interface InTurn extends Turns {
  * does to one VM stops it before the next; the default of the host flips when all VMs have it.
  */
 export async function serviceInTurn(vms: ServicedVms, run: InTurn): Promise<void> {
-  const { canaries, others, rolling, version } = run;
+  const { classes, rolling, version } = run;
   vms.onFailure = async (vmId, error) => {
     const isFatal = failureType(error) === 'VmStranded' || failureType(error) === 'InvariantBreach';
     if (rolling.onSaveFailure === 'continue' && !isFatal) vms.failed(error);
     else await vms.stopFor(`${vmId}: ${failureMessage(error)}`, error);
   };
+  const isThere = (vmId: string) => vms.restored.get(vmId)?.vm.stackVersion === version;
   const turn = async (vmId: string): Promise<void> => {
     const why = await run.notNow(vmId);
     if (why !== null) {
@@ -37,24 +40,30 @@ export async function serviceInTurn(vms: ServicedVms, run: InTurn): Promise<void
     }
     await vms.service(vmId);
     const back = vms.restored.get(vmId)?.vm;
-    if (back !== undefined && back.stackVersion !== version && vms.goesOn()) {
+    if (back !== undefined && !isThere(vmId) && vms.goesOn()) {
       const what = `${vmId} runs ${back.stackVersion}: ${back.pathReason ?? 'its save was undone'}`;
       await vms.onFailure(vmId, failure('UpdateFailed', what));
     }
   };
-
-  for (const vmId of canaries) {
-    if (!vms.goesOn()) break;
+  const asCanary = async (vmId: string): Promise<void> => {
     const before = await run.describe(vmId);
     await turn(vmId);
-    if (!vms.goesOn()) break;
+    if (!isThere(vmId) || !vms.goesOn()) return;
     const back = await run.describe(vmId);
     await condition(() => !vms.goesOn(), toMs(rolling.bakeFor));
     const baked = await run.describe(vmId);
     const wrong = canaryFailure({ before, back, baked, version });
     if (wrong !== null) await vms.stopFor(wrong, failure('CanaryFailed', wrong));
+  };
+
+  const waiting: string[] = [];
+  for (const of of classes) {
+    // One that was not updated has proved nothing: the next of its class is the canary then.
+    const rest = [...of];
+    while (vms.goesOn() && rest.length > 0 && of.filter(isThere).length < rolling.canary)
+      await asCanary(rest.shift() ?? '');
+    waiting.push(...rest);
   }
-  const waiting = [...others];
   const oneAfterTheOther = async (): Promise<void> => {
     while (vms.goesOn()) {
       const vmId = waiting.shift();
@@ -64,8 +73,7 @@ export async function serviceInTurn(vms: ServicedVms, run: InTurn): Promise<void
   };
   await Promise.all(Array.from({ length: rolling.parallelism }, oneAfterTheOther));
 
-  const all = [...canaries, ...others];
-  if (all.some((vmId) => vms.restored.get(vmId)?.vm.stackVersion !== version)) return;
+  if (!vms.goesOn() || !classes.flat().every(isThere)) return;
   try {
     await hostStepCalls(run.hostId).commitUpdate(run);
   } catch (error) {

@@ -1,7 +1,7 @@
 /** Who goes first where VMs are updated one by one, and whether the others may follow (host-model.md, section 11). */
 import type { VmDescription } from '../../contract/host';
 import type { VmVerdict } from '../../contract/results';
-import { canaryFailure, turns } from '../../planning/canaries';
+import { canaryFailure, classesOf } from '../../planning/canaries';
 import { factsWith, vmWith } from './descriptions';
 
 const verdict = (vmId: string, is: VmVerdict['verdict'] = 'keep'): VmVerdict => ({
@@ -15,23 +15,16 @@ const vms = [
   { vmId: 'd', adapterClass: nic },
 ];
 
-it.each([
-  ['the first of each class', 1, ['a', 'c'], ['b', 'd']],
-  ['two of each class, as far as there are so many', 2, ['a', 'b', 'c'], ['d']],
-  ['none', 0, [], ['a', 'b', 'c', 'd']],
-])('canaries are %s', (_, canary, canaries, others) => {
+it('VMs are of one class if their adapters are, and if they are served in one mode', () => {
   const all = vms.map(({ vmId }) => verdict(vmId));
-  expect(turns(vms, all, { canary })).toEqual({ canaries, others });
+  expect(classesOf(vms, all)).toEqual([['a', 'b', 'd'], ['c']]);
+  const mixed = [verdict('a'), verdict('b'), verdict('c'), verdict('d', 'conventional')];
+  expect(classesOf(vms, mixed)).toEqual([['a', 'b'], ['c'], ['d']]);
 });
 
-it('a VM that is served in another mode is of another class, and one that is not served of none', () => {
-  const all = [
-    verdict('a', 'there'),
-    verdict('b'),
-    verdict('c', 'blocked'),
-    verdict('d', 'conventional'),
-  ];
-  expect(turns(vms, all, { canary: 1 })).toEqual({ canaries: ['b', 'd'], others: [] });
+it('VMs that are not served are of none', () => {
+  const all = [verdict('a', 'there'), verdict('b', 'migrate'), verdict('c', 'blocked')];
+  expect(classesOf(vms, all)).toEqual([]);
 });
 
 describe('a canary', () => {

@@ -6,7 +6,7 @@ import { Suite, ending, type Ended } from '../support/suite';
 
 let suite: Suite;
 beforeAll(async () => {
-  suite = await Suite.on({ vms: 4 }, 18);
+  suite = await Suite.on({ vms: 4 }, 20);
 });
 afterAll(() => suite.stop());
 
@@ -184,6 +184,45 @@ describe('a VM cannot be saved', () => {
       expect(byDefault(hostId)).toBe('2.0.0');
     },
   );
+
+  test.concurrent(
+    'by policy the next is the canary where the first could not be saved',
+    async () => {
+      const canary = { ...cannotBeSaved, vmId: 'vm-01' };
+      const hangs = { vmId: 'vm-02', step: 'resumeVm', kind: 'guest-hangs' } as const;
+      const input = wish([canary, hangs], { onSaveFailure: 'continue' });
+      const ended = await suite.fails('serviceHost', input);
+      expect(ended.message).toContain('vm-01');
+      expect(versions(resultOf(ended))).toEqual(['1.0.0', '2.0.0', '1.0.0', '1.0.0']);
+    },
+  );
+
+  test.concurrent('a VM whose allowance its own failure has spent is left as it is', async () => {
+    const { hostId } = wish();
+    await suite.run('serviceHost', { hostId, update, rolling: { bakeFor: '0s' } });
+    suite.stack.store.update(hostId, 'vm-03', ({ vm }) => {
+      vm.blackouts = [{ endedAtMs: Date.now(), ms: 25_000 }];
+    });
+    const back = { hostId, update: { version: '1.0.0' }, rolling: { bakeFor: '0s' } };
+    const refused = await suite.fails('serviceHost', { ...back, blackoutAllowance: {} });
+    expect(refused.type).toBe('BlackoutAllowanceSpent');
+    // It is spent only once the run has begun.
+    suite.stack.store.update(hostId, 'vm-03', ({ vm }) => void (vm.blackouts = []));
+    const slow = { vmId: 'vm-01', step: 'saveVm', kind: 'slow', delay: '700ms' } as const;
+    const handle = await suite.start('serviceHost', {
+      ...back,
+      blackoutAllowance: {},
+      faults: [slow],
+    });
+    await suite.until(hostId, 'vm-01', 'saveVm', 'intent');
+    suite.stack.store.update(hostId, 'vm-03', ({ vm }) => {
+      vm.blackouts = [{ endedAtMs: Date.now(), ms: 25_000 }];
+    });
+    const ended = await ending(handle);
+    expect(ended.type).toBe('HostMixed');
+    expect(ended.message).toContain('vm-03 was left as it is: was dark for 25.0 s');
+    expect(versions(resultOf(ended))).toEqual(['1.0.0', '1.0.0', '2.0.0', '1.0.0']);
+  });
 
   test.concurrent('by policy the others go on: mixed all the same', async () => {
     const input = wish([cannotBeSaved], { onSaveFailure: 'continue' });

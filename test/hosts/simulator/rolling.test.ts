@@ -2,6 +2,7 @@
 import type { Fault } from '../../../contract/faults';
 import type { ServicingOrder } from '../../../contract/host';
 import { UNDO_SAVE, type VmStep } from '../../../contract/steps';
+import { DeadMan } from '../../../hosts/engine/dead-man';
 import {
   HostRun,
   IN_SERVICING_SAVE,
@@ -439,4 +440,107 @@ describe('back on the old version', () => {
       ),
     ).rejects.toMatchObject({ type: 'Fenced' });
   });
+});
+
+describe('the dead-man', () => {
+  async function watchUntilBack(vmId: string): Promise<string[]> {
+    const said: string[] = [];
+    const stop = new AbortController();
+    const watching = new DeadMan(fleet.hosts, (line) => said.push(line)).watch(stop.signal);
+    for (const until = Date.now() + 30_000; ; await settledSoon(10)) {
+      const { partition, lease } = fleet.objects(vmId).vm;
+      if (partition.state === 'running' && lease === null) break;
+      if (Date.now() > until) throw new Error(`not back: ${said.join('; ')}`);
+    }
+    stop.abort();
+    await watching;
+    return said;
+  }
+  const overdue = () =>
+    fleet.change(({ vm }) => {
+      vm.deadlineMs = 1;
+    });
+
+  it.each([...AFTER_GATE.slice(1), 'awaitUpdate'] as const)(
+    'takes a VM whose restore on the new version stopped before %s to the old one, its VF kept',
+    async (step) => {
+      use(1);
+      const host = await arm();
+      const pair = await down(host);
+      if (step !== 'awaitUpdate') await pair.restore.performAll(upTo(AFTER_GATE, step));
+      overdue();
+      await watchUntilBack('vm-01');
+      await expectKept('vm-01', '1.0.0');
+      expect((await fleet.facts()).facts.pathReason).toMatch(/^back on 1\.0\.0/);
+      expect(servicing().aborted).toBe('vm-01 was the last: it went back to 1.0.0');
+      await fleet.expectUnharmed();
+    },
+  );
+
+  it('does too where the new version cannot read the record, and where its process has ended', async () => {
+    use(1);
+    const host = await arm([hostFault('cannot-read-record')]);
+    const pair = await down(host);
+    await expect(pair.restore.perform('powerOnRestore')).rejects.toMatchObject({
+      type: 'RecordUnreadable',
+    });
+    overdue();
+    await watchUntilBack('vm-01');
+    await expectKept('vm-01', '1.0.0');
+  });
+
+  it('gives no update up that others are in the middle of, and commits none', async () => {
+    use(2);
+    const host = await arm([], { rolling: { onSaveFailure: 'continue' } });
+    await down(host, 'vm-01');
+    overdue();
+    await watchUntilBack('vm-01');
+    expect(servicing().update).toBe('armed');
+    await service(host, 'vm-02');
+    expect(await versions()).toEqual(['1.0.0', '2.0.0']);
+    expect(fleet.store.host('host-01').versions.vmWorkerProcess).toBe('1.0.0');
+  });
+});
+
+it('a guest that reboots between the canary and its own turn gets the default, and its turn all the same', async () => {
+  use(2);
+  const host = await arm();
+  await service(host, 'vm-01');
+  // Its worker process is another one afterwards: made of what the host has for whatever starts anew.
+  fleet.change(({ host: { versions: byDefault }, vm }) => {
+    vm.workerProcess.version = byDefault.vmWorkerProcess;
+  }, 'vm-02');
+  expect(await versions()).toEqual(['2.0.0', '1.0.0']);
+  await service(host, 'vm-02');
+  await expectKept('vm-02', '2.0.0');
+});
+
+it('a run that takes a half-done one over knows what its VMs run, and goes on with the others', async () => {
+  use(2);
+  const first = await arm();
+  await service(first, 'vm-01');
+  const { save } = await first.begin('vm-02');
+  await save.performAll(['disableOptimizations']);
+  const holder = { workflowId: 'service-host/host-01', runId: 'run-2' };
+  const generation = await fleet.hosts.acquireHost('host-01', holder, first.holder);
+  expect(servicing().aborted).toBe('its run was taken over');
+  await expect(save.perform('awaitPause')).rejects.toMatchObject({ type: 'BarrierBroken' });
+  await save.fence('undo');
+  await save.performAll([...UNDO_SAVE, 'enableOptimizations', 'endOperation']);
+  const call = { hostId: 'host-01', generation };
+  const vms = [{ vmId: 'vm-02', mode: 'modified' }] as const;
+  const { order } = servicing();
+  await fleet.hosts.armServicing(call, { ...order, vms });
+  const second = await HostRun.arm(fleet, { ...order, vms }, holder);
+  await second.perform('stageUpdate');
+  const runs = { parent: holder, holder: { workflowId: 'save', runId: 'run-2' } };
+  const restore = await VmRun.restore(fleet, 'vm-02', { parent: holder });
+  const again = await VmRun.save(fleet, 'vm-02', runs);
+  await restore.performAll(PREPARE_RESTORE.filter((s) => s !== 'awaitUpdate'));
+  const restoring = restore.performAll(DARK_RESTORE);
+  await again.performAll(IN_SERVICING_SAVE);
+  await restoring;
+  await second.perform('commitUpdate');
+  expect(await versions()).toEqual(['2.0.0', '2.0.0']);
+  await fleet.expectUnharmed();
 });

@@ -272,9 +272,13 @@ export class HostRun {
     return { hostId: HOST, generation: this.generation };
   }
 
+  get isRolling(): boolean {
+    return this.fleet.store.host(HOST).servicing?.order.rolling !== undefined;
+  }
+
   perform<Step extends HostStep>(step: Step, signal = patient()): Promise<StepOutcome<Step>> {
     // As the workflow does: who commits is there, and wants the VMs to pause. What becomes of it shows in the VMs.
-    if (step === 'commitUpdate')
+    if (step === 'commitUpdate' && !this.isRolling)
       void this.fleet.hosts.performHost('openGate', this.call, signal).catch(() => undefined);
     return this.fleet.hosts.performHost(step, this.call, signal);
   }
@@ -315,8 +319,7 @@ export async function serviceAll(host: HostRun, pairs: Map<string, Pair>) {
   const restores = runs.map(({ restore }) =>
     restore.performAll(RESTORE.slice(RESTORE.indexOf('awaitUpdate')), true),
   );
-  const isRolling = host.fleet.store.host(HOST).servicing?.order.rolling !== undefined;
-  const commit = isRolling ? undefined : host.perform('commitUpdate');
+  const commit = host.isRolling ? undefined : host.perform('commitUpdate');
   const saves = runs.map(({ save }) => save.performAll(IN_SERVICING_SAVE, true));
   return {
     saves: await Promise.allSettled(saves),
