@@ -50,7 +50,8 @@ export async function serviceInTurn(vms: ServicedVms, run: InTurn): Promise<void
     await turn(vmId);
     if (!isThere(vmId) || !vms.goesOn()) return;
     const back = await run.describe(vmId);
-    await condition(() => !vms.goesOn(), toMs(rolling.bakeFor));
+    const summary = `the canary ${vmId} runs for ${rolling.bakeFor}`;
+    await condition(() => !vms.goesOn(), toMs(rolling.bakeFor), { summary });
     const baked = await run.describe(vmId);
     const wrong = canaryFailure({ before, back, baked, version });
     if (wrong !== null) await vms.stopFor(wrong, failure('CanaryFailed', wrong));

@@ -28,7 +28,7 @@ export const numberOf = (value: unknown): number | null =>
 
 /** Milliseconds since 1970, with fractions. */
 export function timeMs(time: google.protobuf.ITimestamp | null | undefined): number | null {
-  return time == null ? null : Number(time.seconds) * 1000 + (time.nanos ?? 0) / 1e6;
+  return time == null ? null : Number(time.seconds ?? 0) * 1000 + (time.nanos ?? 0) / 1e6;
 }
 
 /** `RETRY_STATE_NON_RETRYABLE_FAILURE` → `non-retryable failure`; null for "not set" or "in progress". */

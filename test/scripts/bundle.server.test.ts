@@ -30,7 +30,7 @@ describe('a failed run is taken home in one file', () => {
       args: [
         {
           hostId,
-          update: { version: '2.0.0' },
+          update: { component: 'vpciVsp', version: '2.0.0' },
           blackoutBudget: '4s',
           faults: [{ vmId: 'vm-02', step: 'saveVm', kind: 'fail-before', times: 1000 }],
         },

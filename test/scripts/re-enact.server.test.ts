@@ -106,7 +106,7 @@ it.concurrent(
   async () => {
     const hostId = on.suite.freshHost();
     const bundle = await on.recorded('serviceHost', `service-host/${hostId}`, {
-      ...{ hostId, update: { version: '2.0.0' }, blackoutBudget: '6s' },
+      ...{ hostId, update: { component: 'vpciVsp', version: '2.0.0' }, blackoutBudget: '6s' },
       faults: [{ vmId: 'vm-02', step: 'saveVm', kind: 'fail-before', times: OFTEN }],
     });
     const { code, out, err } = await on.reEnact(bundle);

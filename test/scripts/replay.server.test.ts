@@ -118,7 +118,7 @@ describe('npm run replay', () => {
       expect(failure).toMatchObject({
         type: 'SaveUndone',
         step: 'saveVm',
-        attempt: 7,
+        attempt: 6,
         nextAction: FAILURES.SaveUndone.nextAction,
         root: { type: 'HostStepFailed' },
       });

@@ -31,7 +31,7 @@ describe('the report of a failed run on a server', () => {
       args: [
         {
           hostId,
-          update: { version: '2.0.0' },
+          update: { component: 'vpciVsp', version: '2.0.0' },
           blackoutBudget: '4s',
           faults: [{ vmId: 'vm-02', step: 'saveVm', kind: 'fail-before', times: 1000 }],
         },

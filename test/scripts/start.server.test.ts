@@ -70,8 +70,11 @@ test('a fault named on the command line is met, and a run that fails exits with 
   ).ended;
   expect(ran.code).toBe(1);
   expect(report(ran).hosts[0]).toMatchObject({
-    outcome: 'notUpdated',
-    vms: [{ path: 'kept' }, { path: 'kept' }],
+    outcome: 'mixed',
+    vms: [
+      { path: 'kept', stackVersion: '2.0.0' },
+      { path: 'kept', stackVersion: '1.0.0' },
+    ],
   });
   expect(ran.stderr).toContain('vm-02');
 });
