@@ -6,11 +6,13 @@ import { FleetUnderTest, over } from '../workflows/fleet/fleet-suite';
 /** What dies here comes back, as under a service manager, unless a test says otherwise. */
 let suite: Suite<OwnStack>;
 beforeAll(async () => {
-  suite = await Suite.start('crash', { hosts: 12, vms: 2 });
+  suite = await Suite.start('crash', { hosts: 13, vms: 2 });
 });
 afterAll(() => suite.stop());
 
 const update = { version: '2.0.0' };
+/** All VMs are dark together. */
+const hostWide = { component: 'vpciVsp', version: '2.0.0' } as const;
 /** When the dead-man would take a dark VM over from its run: whatever goes on before that goes on by itself. */
 const BUDGET_MS = 10_000;
 const kill = (role: 'host' | 'orchestrator' | 'dead-man') => {
@@ -72,7 +74,7 @@ describe('the host worker killed with SIGKILL and started again', () => {
     const hostId = suite.freshHost();
     const run = await suite.start('serviceHost', {
       hostId,
-      update,
+      update: hostWide,
       faults: [{ vmId: 'vm-01', step: 'saveVm', kind: 'slow', delay: '400ms' }],
     });
     await suite.until(hostId, 'vm-01', 'saveVm', 'intent');
@@ -88,7 +90,7 @@ describe('the host worker killed with SIGKILL and started again', () => {
     await suite.stack.startProcess('host');
     await suite.stack.ready();
     expect((await ending(run)).type).toBe('HostNotUpdated');
-    expectKept(await suite.run('serviceHost', { hostId, update }));
+    expectKept(await suite.run('serviceHost', { hostId, update: hostWide }));
   });
 
   test('stopped with SIGSTOP while VMs are dark: it is ended, and its steps go on', async () => {
@@ -96,7 +98,7 @@ describe('the host worker killed with SIGKILL and started again', () => {
     const stopped = suite.stack.pid('host');
     const run = await suite.start('serviceHost', {
       hostId,
-      update,
+      update: hostWide,
       faults: [{ vmId: 'vm-01', step: 'saveVm', kind: 'slow', delay: '400ms' }],
     });
     await suite.until(hostId, 'vm-01', 'saveVm', 'intent');
@@ -109,6 +111,20 @@ describe('the host worker killed with SIGKILL and started again', () => {
     expect(suite.stack.pid('host')).not.toBe(stopped);
     for (const vmId of ['vm-01', 'vm-02'])
       expect(suite.vm(hostId, vmId)).toMatchObject({ phase: 'running', facts: { path: 'kept' } });
+    await suite.stack.ready();
+  });
+
+  test('between two VMs that are updated one by one: the run goes on with the next', async () => {
+    const hostId = suite.freshHost();
+    const run = await suite.start('serviceHost', { hostId, update, rolling: { bakeFor: '1s' } });
+    await suite.until(hostId, 'vm-01', 'verifyRestore', 'result');
+    kill('host');
+    expect(suite.stack.store.host(hostId).versions.vmWorkerProcess).toBe('1.0.0');
+    expectKept((await run.result()) as ServiceHostResult);
+    for (const vmId of ['vm-01', 'vm-02']) {
+      expect(suite.vm(hostId, vmId).stackVersion).toBe('2.0.0');
+      expect(generationsOf(hostId, vmId).size).toBe(2);
+    }
     await suite.stack.ready();
   });
 
