@@ -72,7 +72,7 @@ export function comparison(
 export const HONESTY = [
   'Simulated is the host: devices, guests and how long each of their operations takes (the latency profile says from where each figure is, many are inferred). Real are the workflows, the Temporal server, its hand-offs, and every process and disk write between two steps.',
   'A VM of one name draws the same latencies on every host, and each way has hosts of its own; one way runs after the other, with nothing else to do.',
-  'A servicing run has all VMs of its host dark together while the host is updated; a migration moves a VM away and leaves the host as it is. Both make room for an update: of a host, they take different times.',
+  'A servicing run updates the worker processes of the VMs of its host one by one, each VM dark for its own steps only; a migration moves a VM away and leaves the host as it is. Both make room for an update: of a host, they take different times.',
   'The memory of a VM that migrates is copied while it runs; how long that takes is not simulated, since the VM is not dark. What is left of it when the VM stands still is one latency of the profile (`receiveVm`).',
   'The blackout of a migration is partly by the clock of its run, with the hand-offs between two hosts in it; that of a save and restore is by the host’s clock alone.',
   'Packets lost are computed from each blackout at the rate given, not simulated: a held VF’s device goes on writing into its ring, the other ways have nothing that receives while a VM is dark.',

@@ -2,11 +2,12 @@
 import type { FaultInput } from '../../contract/faults';
 import type { ServiceHostInput } from '../../contract/inputs';
 import type { ServiceHostResult } from '../../contract/results';
+import { servicingReport, servicingTable, succeeded } from '../../scripts/servicing-report';
 import { Suite, ending, type Ended } from '../support/suite';
 
 let suite: Suite;
 beforeAll(async () => {
-  suite = await Suite.on({ vms: 4 }, 20);
+  suite = await Suite.on({ vms: 4 }, 21);
 });
 afterAll(() => suite.stop());
 
@@ -222,6 +223,24 @@ describe('a VM cannot be saved', () => {
     expect(ended.type).toBe('HostMixed');
     expect(ended.message).toContain('vm-03 was left as it is: was dark for 25.0 s');
     expect(versions(resultOf(ended))).toEqual(['1.0.0', '1.0.0', '2.0.0', '1.0.0']);
+  });
+
+  test.concurrent('a mixed host reads as a failure wherever it is looked at', async () => {
+    const input = wish([cannotBeSaved], { parallelism: 1 });
+    const handle = await suite.start('serviceHost', input);
+    const ended = await ending(handle);
+    expect(ended.message).toContain('start again, which goes on with the VMs that are left');
+    expect(resultOf(ended).outcome).toBe('mixed');
+    const { searchAttributes, memo, status } = await handle.describe();
+    expect([status.name, searchAttributes['Outcome']]).toEqual(['FAILED', ['HostMixed']]);
+    expect(memo?.['nextAction']).toContain('service the host with the old version');
+    const metadata = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    expect(metadata.currentDetails).toContain('**Failed: HostMixed.**');
+    expect(metadata.currentDetails).toContain(`**${input.hostId}: mixed**`);
+    const run = { hostId: input.hostId, result: resultOf(ended), failure: '', started: true };
+    expect(succeeded([run])).toBe(false);
+    expect(servicingTable(run)).toContain(`${input.hostId} mixed:`);
+    expect(servicingReport('run', 1, [run]).hosts[0]?.outcome).toBe('mixed');
   });
 
   test.concurrent('by policy the others go on: mixed all the same', async () => {
