@@ -148,7 +148,7 @@ export const canRetreat = ({ versions }: CoreVm): boolean => versions?.retreated
 export function markRetreated(host: CoreHost, vm: CoreVm, now: string): void {
   const { target = now, fallback = now } = vm.versions ?? {};
   vm.versions = { target, fallback, retreated: true };
-  if (target !== fallback) stopRolling(host, vm.vmId, `it went back to ${fallback}`);
+  if (target !== fallback) stopRolling(host, vm.vmId, `went back to ${fallback}`);
 }
 
 /** Part of a blackout budget that is kept for the restore: by then the update must have come, and the save have crossed. */
@@ -204,11 +204,11 @@ export function breakBarrier(host: CoreHost, vm: CoreVm, reason: string): void {
   const { servicing } = host;
   if (servicing === null || servicing.crossed || !servicing.members.includes(vm.vmId)) return;
   if (vm.pointOfNoReturn !== null) return;
-  if (isRolling(servicing)) stopRolling(host, vm.vmId, `it could not be saved: ${reason}`);
+  if (isRolling(servicing)) stopRolling(host, vm.vmId, `could not be saved: ${reason}`);
   else servicing.aborted ??= `${vm.vmId} could not be saved: ${reason}`;
 }
 
 function stopRolling({ servicing }: CoreHost, vmId: string, why: string): void {
   if (servicing?.order.rolling?.onSaveFailure === 'stop' && servicing.members.includes(vmId))
-    servicing.aborted ??= `${vmId} was the last: ${why}`;
+    servicing.aborted ??= `the run stopped at ${vmId}, which ${why}`;
 }

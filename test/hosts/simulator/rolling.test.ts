@@ -308,7 +308,7 @@ describe('the turn to go dark', () => {
 
 describe('a VM that cannot be saved', () => {
   it.each([
-    ['stop', /vm-01 was the last: it could not be saved/],
+    ['stop', /the run stopped at vm-01, which could not be saved/],
     ['continue', null],
   ] as const)('with policy %s', async (onSaveFailure, aborted) => {
     use(2);
@@ -327,7 +327,7 @@ describe('a VM that cannot be saved', () => {
       }));
       await second.perform('disableOptimizations');
       await expect(second.perform('awaitPause')).rejects.toMatchObject(
-        failsAs('BarrierBroken', /vm-02 does not pause: vm-01 was the last/),
+        failsAs('BarrierBroken', /vm-02 does not pause: the run stopped at vm-01/),
       );
       expect((await fleet.facts('vm-02')).blackouts).toEqual([]);
     }
@@ -358,7 +358,7 @@ describe('back on the old version', () => {
     await backOnTheOld(pair);
     await expectKept('vm-01', '1.0.0');
     expect((await fleet.facts()).facts.pathReason).toMatch(/^back on 1\.0\.0/);
-    expect(servicing().aborted).toBe('vm-01 was the last: it went back to 1.0.0');
+    expect(servicing().aborted).toBe('the run stopped at vm-01, which went back to 1.0.0');
     await fleet.expectUnharmed();
   });
 
@@ -472,7 +472,7 @@ describe('the dead-man', () => {
       await watchUntilBack('vm-01');
       await expectKept('vm-01', '1.0.0');
       expect((await fleet.facts()).facts.pathReason).toMatch(/^back on 1\.0\.0/);
-      expect(servicing().aborted).toBe('vm-01 was the last: it went back to 1.0.0');
+      expect(servicing().aborted).toBe('the run stopped at vm-01, which went back to 1.0.0');
       await fleet.expectUnharmed();
     },
   );
