@@ -81,13 +81,17 @@ export function planTable({ waves, refused }: FleetPlan): string {
   ].join('\n');
 }
 
-/** `4 keep`, or each kind with its number. */
+/** `4 keep`, or each kind with its number; then how dark they will be, where the hosts were asked. */
 function verdicts({ vms, migrateTo }: PlannedHost): string {
   const kinds = [...new Set(vms.map((vm) => vm.verdict))];
-  return kinds
+  const dark = vms.flatMap(({ blackout }) => blackout ?? []);
+  const longestMs = Math.max(...dark.map(({ likelyMs }) => likelyMs));
+  const how = dark.some(({ together }) => together) ? 'all together' : 'one by one';
+  const counts = kinds
     .map((kind) => {
       const to = kind === 'migrate' && migrateTo !== undefined ? ` to ${migrateTo.join(', ')}` : '';
       return `${String(vms.filter((vm) => vm.verdict === kind).length)} ${kind}${to}`;
     })
     .join(', ');
+  return dark.length === 0 ? counts : `${counts}; dark ${how}, about ${longestMs} ms`;
 }

@@ -158,3 +158,46 @@ describe('a host whose driver lacks a step', () => {
     if (verdict === 'blocked') expect(found?.reason).toContain(step);
   });
 });
+
+describe('how long a VM will be dark', () => {
+  const spread = (p50Ms: number) => ({ p50Ms, p99Ms: p50Ms });
+  const expected = {
+    modified: { save: spread(100), restore: spread(50) },
+    conventional: { save: spread(10), restore: spread(5) },
+    commit: spread(1_000),
+  };
+  const of = (update: { component: 'vmWorkerProcess' | 'vpciVsp'; version: string }, more = {}) =>
+    preflight(
+      hostWith({
+        vms: [vmWith(), vmWith({ vmId: 'vm-02' })],
+        custodyBelowVsp: true,
+        expected,
+        ...more,
+      }),
+      {
+        ...{ update, mode: 'modified', onCannotKeep: 'refuse' },
+      },
+    ).map(({ blackout }) => blackout);
+
+  it('is its own steps alone where each VM has its own of what is updated', () => {
+    const alone = { together: false, likelyMs: 150, rarelyOverMs: 150 };
+    expect(of({ component: 'vmWorkerProcess', version: '2' })).toEqual([alone, alone]);
+  });
+
+  it('is the commit too where the VMs share it', () => {
+    const together = { together: true, likelyMs: 1_150, rarelyOverMs: 1_150 };
+    expect(of({ component: 'vpciVsp', version: '2' })).toEqual([together, together]);
+  });
+
+  it('is not said of a VM that is there already, nor where the host cannot say', () => {
+    expect(of({ component: 'vmWorkerProcess', version: '1.0.0' })).toEqual([undefined, undefined]);
+    const { expected: _, ...silent } = hostWith({ vms: [vmWith()], expected });
+    const wish = {
+      update: { component: 'vmWorkerProcess', version: '2' },
+      mode: 'modified',
+      onCannotKeep: 'refuse',
+    } as const;
+    expect(preflight(silent, wish)).toMatchObject([{ verdict: 'keep' }]);
+    expect(preflight(silent, wish)[0]).not.toHaveProperty('blackout');
+  });
+});
