@@ -79,6 +79,8 @@ export interface FleetHost {
   readonly vms: number;
   /** VMs that came back with the same VF all along. */
   readonly vmsKept: number;
+  /** VMs that run another version than the host had before. */
+  readonly vmsUpdated: number;
 }
 
 export type HealthVerdict = 'healthy' | 'unhealthy' | 'inconclusive';

@@ -1,5 +1,5 @@
 import type { VirtualFunctionIdentity } from './ids';
-import type { MigrationMethod, Mode } from './inputs';
+import type { Component, MigrationMethod, Mode } from './inputs';
 import type { IoLedger, MovedFunction } from './migration';
 import type { StepReport } from './steps';
 
@@ -156,7 +156,7 @@ export interface ServiceHostResult {
   readonly hostId: string;
   readonly outcome: HostOutcome;
   readonly reason: string | null;
-  readonly component: string;
+  readonly component: Component;
   readonly versionBefore: string;
   readonly versionAfter: string;
   readonly vms: readonly ServicedVm[];

@@ -1,5 +1,6 @@
 import type { FailureType } from '../contract/failures';
 import type { FleetHost, FleetHostOutcome } from '../contract/fleet-results';
+import { isPerVm } from '../contract/inputs';
 import type { ServiceHostResult } from '../contract/results';
 
 const REASON_CHARACTERS = 300;
@@ -24,6 +25,7 @@ export function servicedHost(
     longestBlackoutMs: Math.max(0, ...result.vms.map((vm) => vm.facts.blackoutMs)),
     vms: result.vms.length,
     vmsKept: result.vms.filter((vm) => vm.facts.path === 'kept').length,
+    vmsUpdated: updatedVms(result),
   };
 }
 
@@ -44,7 +46,13 @@ export function unservicedHost(
     longestBlackoutMs: null,
     vms: 0,
     vmsKept: 0,
+    vmsUpdated: 0,
   };
+}
+
+function updatedVms({ component, versionBefore, versionAfter, vms }: ServiceHostResult): number {
+  if (!isPerVm(component)) return versionAfter === versionBefore ? 0 : vms.length;
+  return vms.filter(({ facts }) => facts.stackVersion !== versionBefore).length;
 }
 
 /** How a servicing run that failed without a result counts. What only a host that was touched can say is `notUpdated`. */

@@ -8,8 +8,11 @@ import type { VmStep } from '../contract/steps';
 export type WayBack =
   'retreat' | 'detach' | 'recreateAdapter' | 'coldStart' | 'strand' | 'leaveToHolder';
 
-/** Whether the VM may go back to the version it ran before: it may, it has, or there is no other version. */
-export type Retreat = 'open' | 'taken' | 'none';
+/**
+ * Whether the VM may go back to the version it ran before: it may, it has, there is no other version, or that version has
+ * had as many processes as it gets.
+ */
+export type Retreat = 'open' | 'taken' | 'none' | 'spent';
 
 /** Steps whose failure only says that the VF cannot be had back: the VM itself is whole. */
 const VF_STEPS: ReadonlySet<VmStep> = new Set<VmStep>([
@@ -36,7 +39,9 @@ export function wayBack(step: VmStep, type: FailureType, retreat: Retreat): WayB
   if (step === 'awaitUpdate') return 'leaveToHolder';
   if (type === 'VmStateLost') return 'coldStart';
   if (VF_FAILURES.has(type)) return 'detach';
-  if (retreat === 'open' || (type === 'SuccessorEnded' && retreat === 'none')) return 'retreat';
+  // All that restores the VM happened in a process that is gone: another one does it all again.
+  if (type === 'SuccessorEnded') return retreat === 'spent' ? 'strand' : 'retreat';
+  if (retreat === 'open') return 'retreat';
   if (VF_STEPS.has(step)) return 'detach';
   if (step === 'resumeSyntheticAdapter') return 'recreateAdapter';
   return 'strand';

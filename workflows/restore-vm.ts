@@ -67,10 +67,10 @@ async function takeWayBack(vm: VmOperation, failed: StepFailed): Promise<void> {
       }
       case 'detach':
         await detach(vm);
-        await restoreRest(vm);
+        await orWayBack(vm, () => restoreRest(vm));
         return;
       case 'recreateAdapter':
-        await vm.issue(['recreateSyntheticAdapter', 'resumeVm']);
+        await orWayBack(vm, () => vm.issue(['recreateSyntheticAdapter', 'resumeVm']));
         return;
       case 'coldStart':
         await vm.issue(['coldStartVm', 'resumeVm']);

@@ -30,7 +30,7 @@ export type Wish = Pick<BeginRequest, 'hostId' | 'vmId' | 'settings' | 'faults' 
 export class VmOperation {
   #direction: Direction = 'forward';
   #onlyForward = false;
-  #hasRetreated = false;
+  #retreats = 0;
   /** What an older run has done of this operation, by the host's answer; each is answered from it once. */
   #adopted: readonly AdoptedStep[];
 
@@ -87,7 +87,7 @@ export class VmOperation {
     return this.lease.inServicing;
   }
   get retreat(): Retreat {
-    if (this.#hasRetreated) return 'taken';
+    if (this.#retreats > 0) return this.#retreats < RETREATS ? 'taken' : 'spent';
     return this.lease.canRetreat ? 'open' : 'none';
   }
   /** By the host's latest answer. */
@@ -242,8 +242,10 @@ export class VmOperation {
 
   /** Back to the version that the VM ran before, which restores it from the same record. */
   async retreatToOldStack(): Promise<void> {
-    this.#hasRetreated = true;
+    this.#retreats += 1;
     await this.perform('retreatToOldStack');
+    // All is done again under this generation; a VF that is attached anew later needs keys besides.
+    this.#direction = 'forward';
   }
 
   /** From here on keys of their own: a step that a restore has done already is to be done once more, on another VF. */
@@ -333,6 +335,8 @@ const settled = async <Step extends VmStep>(
   }
 };
 
+/** How many processes of the old version a restore may try. */
+const RETREATS = 3;
 const BEGINS_BLACKOUT: ReadonlySet<VmStep> = new Set<VmStep>(['pauseVm', 'suspendVm']);
 /** For the host to answer what a dark step has come to: it counts the step's own limits itself, ms. */
 const DARK_MS = toMs(HARD_BLACKOUT_LIMIT);

@@ -191,10 +191,10 @@ function unsignedWebhooks(
 
 /** Whatever became of it otherwise: what runs the new version because of this run can be taken back, and so can some of its VMs. */
 const hasNewVersion = (
-  { outcome, versionBefore, versionAfter }: KeptHost,
+  { vmsUpdated, versionBefore, versionAfter }: KeptHost,
   version: string,
 ): boolean =>
-  (versionAfter === version || outcome === 'mixed') &&
+  (versionAfter === version || vmsUpdated > 0) &&
   versionBefore !== null &&
   versionBefore !== version;
 

@@ -22,6 +22,8 @@ const LOOKS_ON_TRUST = 20;
 const STOPPED_FOR_MS = 1_000;
 /** How long an attempt may take; one that does not end then gets that much longer at each further attempt. */
 const ATTEMPT_MS = 2_000;
+/** Worker processes that may restore a VM, one after the other, if they end before it runs. */
+const PROCESSES = 3;
 /** Attempts of one step before the VM is left to the next look. */
 const ATTEMPTS = 5;
 
@@ -188,15 +190,26 @@ export class DeadMan<O extends CoreObjects> {
     this.#busy.add(name);
     try {
       this.say(`${name}: its deadline has passed; bringing it back`);
-      const { generation, crossed, settings, canRetreat } = await this.hosts.takeForDeadMan(
-        hostId,
-        vmId,
-      );
+      let lease = await this.hosts.takeForDeadMan(hostId, vmId);
+      const { crossed, settings } = lease;
       const perform: Perform = (steps, direction = 'recover') =>
-        this.#performAll(steps, { hostId, vmId, generation, direction }, signal);
+        this.#performAll(steps, { hostId, vmId, generation: lease.generation, direction }, signal);
       if (crossed) {
         this.hosts.giveUpUpdate(hostId);
-        await this.#restore(name, { flow: restoreFlow(settings), canRetreat }, perform);
+        const flow = restoreFlow(settings);
+        let { canRetreat } = lease;
+        for (let process = 1; ; process += 1) {
+          const ended = await this.#restore(name, { flow, canRetreat }, perform);
+          if (ended === undefined) break;
+          this.say(`${name}: ${ended.message}`);
+          if (process === PROCESSES) {
+            await perform(['strandVm']);
+            throw ended;
+          }
+          // All that was restored went with it: another process does it all again, under keys of its own.
+          lease = await this.hosts.takeForDeadMan(hostId, vmId);
+          canRetreat = true;
+        }
       } else {
         const { store, port } = this.hosts;
         await perform(port.undoSteps(store.vm(hostId, vmId)), 'undo');
@@ -216,12 +229,15 @@ export class DeadMan<O extends CoreObjects> {
     }
   }
 
-  /** The shortest way forward: with the VF, else without it, else without the guest's memory, else none. */
+  /**
+   * The shortest way forward: with the VF, else without it, else without the guest's memory, else none. Answers that the
+   * process which restored the VM has ended.
+   */
   async #restore(
     name: string,
     { flow, canRetreat }: { readonly flow: readonly VmStep[]; readonly canRetreat: boolean },
     perform: Perform,
-  ): Promise<void> {
+  ): Promise<HoldfastError | undefined> {
     const dark = alone(flow.slice(0, flow.indexOf('resumeVm') + 1));
     const ofVf = (step: VmStep) =>
       dark.indexOf(step) < dark.indexOf('restoreVm') || step === 'markVirtualFunctionAssigned';
@@ -234,6 +250,7 @@ export class DeadMan<O extends CoreObjects> {
         await perform(dark.filter(ofVf), 'forward');
       } catch (error) {
         if (isFailure(error, 'Fenced') || isFailure(error, 'VmStateLost')) throw error;
+        if (isFailure(error, 'SuccessorEnded')) throw error;
         this.say(`${name}: ${reasonOf(error)}; giving its VF up`);
         // Of several VFs only the one that failed goes.
         await perform([
@@ -246,6 +263,7 @@ export class DeadMan<O extends CoreObjects> {
       await perform(dark.filter((step) => !ofVf(step)));
     } catch (error) {
       if (isFailure(error, 'Fenced')) throw error;
+      if (isFailure(error, 'SuccessorEnded')) return error;
       if (!isFailure(error, 'VmStateLost')) {
         // No way forward that is known to be safe: a person must look, and is told so.
         await perform(['strandVm']);
@@ -254,6 +272,7 @@ export class DeadMan<O extends CoreObjects> {
       this.say(`${name}: ${reasonOf(error)}; starting it cold`);
       await perform(['coldStartVm', 'resumeVm']);
     }
+    return undefined;
   }
 
   async #performAll(steps: readonly VmStep[], call: StepCall, signal: AbortSignal): Promise<void> {
@@ -280,5 +299,5 @@ type Perform = (steps: readonly VmStep[], direction?: StepCall['direction']) => 
 /** What may be left of a save that has crossed; not applicable once a restore has begun. */
 const FORWARD = ['resetVpciBusInterface', 'tearDownSyntheticAdapter'] as const;
 
-const isFailure = (error: unknown, type: FailureType) =>
+const isFailure = (error: unknown, type: FailureType): error is HoldfastError =>
   error instanceof HoldfastError && error.type === type;

@@ -251,6 +251,7 @@ export class EngineHosts<O extends CoreObjects> implements HostDriver {
           holder: host.lease.holder,
           order,
           members: order.vms.map((vm) => vm.vmId),
+          left: [],
           turns: [],
           commitArmedBy: null,
           pauseUntilMs: null,

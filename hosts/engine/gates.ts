@@ -57,6 +57,10 @@ export function endTurn({ servicing }: CoreHost, vmId: string): void {
   if (servicing !== null) servicing.turns = servicing.turns.filter((turn) => turn.vmId !== vmId);
 }
 
+/** Why the VM is not to be saved in its run any more; null: it is. */
+export const whyNot = ({ aborted, left }: ServicingState, vmId: string): string | null =>
+  aborted ?? (left.includes(vmId) ? 'its save or its restore has failed already' : null);
+
 export const hasTurn = ({ turns }: ServicingState, vmId: string): boolean =>
   turns.some((turn) => turn.vmId === vmId);
 
@@ -178,14 +182,14 @@ export const GATES = {
   prepare: ({ quiet, members, aborted }) => `${quiet.length} ${members.length} ${aborted !== null}`,
   pause: (s) =>
     isRolling(s)
-      ? `${s.armed.length} ${s.restoreWaiting.length} ${s.turns.map((t) => t.vmId).join()} ${s.aborted !== null}`
+      ? `${s.armed.length} ${s.restoreWaiting.length} ${s.turns.map((t) => t.vmId).join()} ${s.left.length} ${s.aborted !== null}`
       : `${isPrepared(s)} ${s.pauseUntilMs} ${s.aborted !== null}`,
   cross: (s) => `${s.crossed} ${isSaved(s)} ${s.aborted !== null}`,
   commit: (s) =>
     `${s.update} ${isDown(s)} ${isResumed(s)} ${s.members.length} ${s.aborted !== null}`,
   /** The update, and a turn to be restored. */
   restore: (s) =>
-    `${s.update} ${s.aborted !== null} ${isDecided(s) ? nextToRestore(s).join() : ''}`,
+    `${s.update} ${s.aborted !== null} ${s.left.length} ${isDecided(s) ? nextToRestore(s).join() : ''}`,
 } as const satisfies Record<string, (s: ServicingState) => string>;
 export type Gate = keyof typeof GATES;
 
@@ -204,8 +208,10 @@ export function breakBarrier(host: CoreHost, vm: CoreVm, reason: string): void {
   const { servicing } = host;
   if (servicing === null || servicing.crossed || !servicing.members.includes(vm.vmId)) return;
   if (vm.pointOfNoReturn !== null) return;
-  if (isRolling(servicing)) stopRolling(host, vm.vmId, `could not be saved: ${reason}`);
-  else servicing.aborted ??= `${vm.vmId} could not be saved: ${reason}`;
+  if (isRolling(servicing)) {
+    servicing.left.push(vm.vmId);
+    stopRolling(host, vm.vmId, `could not be saved: ${reason}`);
+  } else servicing.aborted ??= `${vm.vmId} could not be saved: ${reason}`;
 }
 
 function stopRolling({ servicing }: CoreHost, vmId: string, why: string): void {

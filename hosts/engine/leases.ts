@@ -129,7 +129,10 @@ export function beginSave<O extends CoreObjects>(
   port.refuseUnready?.(vm);
   // What a closed run left under way is over; what the restore of the same servicing run prepares goes on.
   if (vm.nextLease?.servicing !== servicing?.generation) vm.nextLease = null;
-  if (vm.nextLease === null) emptyMailboxes(port, o);
+  if (vm.nextLease === null) {
+    emptyMailboxes(port, o);
+    delete vm.versions;
+  }
   vm.lease = issueLease(o, request, 'save');
   if (!interrupted) noteBefore(port, o);
   return operationOf(port, o, vm.lease);
@@ -189,6 +192,9 @@ export function beginRestore<O extends CoreObjects>(
     settings: { ...lease.settings, mode: record?.mode ?? lease.settings.mode },
   };
   endStranding(vm);
+  // The run that wanted the new version is over.
+  if (vm.versions !== undefined && record?.state === 'committed' && servicing === undefined)
+    vm.versions = { ...vm.versions, retreated: true };
   vm.deadlineMs = nowMs + lease.settings.blackoutBudgetMs;
   return operationOf(port, o, vm.lease);
 }
@@ -234,7 +240,10 @@ export function fence<O extends CoreObjects>(
     ...(servicing === undefined ? {} : { servicing }),
   };
   // Past the mark the save only goes forward, so its restore still follows.
-  if (vm.pointOfNoReturn === null) vm.nextLease = null;
+  if (vm.pointOfNoReturn === null) {
+    vm.nextLease = null;
+    delete vm.versions;
+  }
   if (vm.deadlineMs !== null) vm.deadlineMs = Math.max(vm.deadlineMs, nowMs + FENCE_EXTENSION_MS);
   breakBarrier(host, vm, reason);
   if (vm.pointOfNoReturn !== null) markAdmitted(host, vm.vmId);
@@ -247,7 +256,8 @@ export function fence<O extends CoreObjects>(
 export function takeForDeadMan<O extends CoreObjects>(port: Port<O>, o: O): Operation {
   const { vm, host, nowMs } = o;
   const image = port.image(vm);
-  if (vm.deadlineMs === null || vm.deadlineMs > nowMs) {
+  const isItsOwn = sameHolder(vm.lease?.holder, DEAD_MAN);
+  if (vm.deadlineMs === null || (vm.deadlineMs > nowMs && !isItsOwn)) {
     throw new HoldfastError('Fenced', `${vm.vmId} is not overdue any more.`, {
       phase: phaseOf(vm, image),
     });
@@ -256,6 +266,7 @@ export function takeForDeadMan<O extends CoreObjects>(port: Port<O>, o: O): Oper
   vm.generation += 1;
   emptyMailboxes(port, o);
   vm.nextLease = null;
+  if (vm.pointOfNoReturn === null) delete vm.versions;
   vm.lease = { generation: vm.generation, holder: DEAD_MAN, kind: 'recovery', settings };
   vm.deadlineMs = nowMs + toMs(HARD_BLACKOUT_LIMIT);
   vm.pathReason = 'brought back by the host’s dead-man: the deadline had passed';
@@ -321,4 +332,6 @@ export function stopServicing(host: CoreHost, reason: string): void {
   if (servicing === null) return;
   if (servicing.crossed) giveUpUpdate(host);
   else servicing.aborted ??= reason;
+  // Whose turn it is, and is not dark yet, is not let pause any more.
+  servicing.turns = servicing.turns.filter(({ vmId }) => servicing.paused.includes(vmId));
 }

@@ -108,6 +108,8 @@ export interface ServicingState {
   readonly order: ServicingOrder;
   /** VMs that must all have finished `saveVm` before any crosses, unless they are updated one by one. */
   members: string[];
+  /** Those that a rolling run leaves as they are, since their save or restore has failed. */
+  left: string[];
   /** Those of a rolling run whose turn it is to be dark, and the devices that serve them one at a time. */
   turns: { readonly vmId: string; readonly devices: readonly string[] }[];
   /** The process in which the commit waits for the VMs; null: none yet. */

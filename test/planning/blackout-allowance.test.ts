@@ -65,3 +65,8 @@ test('a VM that is blocked already keeps its reason: no waiting mends it', () =>
   const away = { vmId: 'vm-01', verdict: 'blocked', reason: 'not running' } as const;
   expect(blockedOver([away], over)).toEqual([away]);
 });
+
+test('a VM that runs the new version already is not blocked: it is not touched', () => {
+  const there = { vmId: 'vm-01', verdict: 'there', reason: 'it runs 2.0.0 already' } as const;
+  expect(blockedOver([there], new Map([['vm-01', { reason: 'spent' }]]))).toEqual([there]);
+});

@@ -17,9 +17,16 @@ const vms = [
 
 it('VMs are of one class if their adapters are, and if they are served in one mode', () => {
   const all = vms.map(({ vmId }) => verdict(vmId));
-  expect(classesOf(vms, all)).toEqual([['a', 'b', 'd'], ['c']]);
+  expect(classesOf(vms, all)).toEqual([
+    { mode: 'modified', vmIds: ['a', 'b', 'd'] },
+    { mode: 'modified', vmIds: ['c'] },
+  ]);
   const mixed = [verdict('a'), verdict('b'), verdict('c'), verdict('d', 'conventional')];
-  expect(classesOf(vms, mixed)).toEqual([['a', 'b'], ['c'], ['d']]);
+  expect(classesOf(vms, mixed)).toEqual([
+    { mode: 'modified', vmIds: ['a', 'b'] },
+    { mode: 'modified', vmIds: ['c'] },
+    { mode: 'conventional', vmIds: ['d'] },
+  ]);
 });
 
 it('VMs that are not served are of none', () => {
@@ -37,9 +44,12 @@ describe('a canary', () => {
   });
   const before = vmWith({ identity, vitals: vitals(10) });
   const back = vmWith({ identity, stackVersion: '2.0.0', vitals: vitals(20) });
-  const after = (baked: Partial<VmDescription> = {}) =>
+  const after = (
+    baked: Partial<VmDescription> = {},
+    mode: 'modified' | 'conventional' = 'modified',
+  ) =>
     canaryFailure({
-      ...{ before, back, version: '2.0.0' },
+      ...{ before, back, version: '2.0.0', mode },
       baked: { ...back, vitals: vitals(30), ...baked },
     });
 
@@ -54,6 +64,14 @@ describe('a canary', () => {
     ['lost its data path', { dataPath: 'synthetic' }, /has the data path synthetic, not vf/],
     ['has another VF', { identity: { ...identity, vfId: 2 } }, /has another VF than before/],
     ['has none', { identity: null }, /has another VF than before/],
+    [
+      'got a VF anew',
+      { facts: factsWith({ path: 'reattached' }) },
+      /did not keep its VF: reattached/,
+    ],
+    ['lost its second VF', { facts: factsWith({ path: 'synthetic-only' }) }, /synthetic-only/],
+    ['was started cold', { facts: factsWith({ path: 'restarted' }) }, /restarted/],
+    ['is not heard at all', { heartbeat: 'none' }, /answers no heartbeat/],
     ['has a late clock', { vitals: { ...vitals(30), clockLagMs: 1_001 } }, /clock that is 1001 ms/],
     ['went back', { vitals: { ...vitals(30), packets: 19 } }, /its packets went from 20 to 19/],
     [
@@ -66,14 +84,25 @@ describe('a canary', () => {
     expect(after(baked)).toMatch(says);
   });
 
-  it('may get no packets for a while, lag as much as is allowed, and have a VF anew by the conventional way', () => {
+  it('may get no packets for a while, and lag as much as is allowed', () => {
     expect(after({ vitals: { ...vitals(30), packets: 20, clockLagMs: 1_000 } })).toBeNull();
+  });
+
+  it('has its VF anew by the conventional way, and is looked at in all else', () => {
     const facts = factsWith({ path: 'reattached' });
-    expect(after({ identity: { ...identity, vfId: 2 }, facts })).toBeNull();
+    const anew = { identity: { ...identity, vfId: 2 }, facts };
+    expect(after(anew, 'conventional')).toBeNull();
+    expect(
+      after({ ...anew, vitals: { ...vitals(30), diskOperations: 20 } }, 'conventional'),
+    ).toMatch(/disk/);
+    const lost = { facts: factsWith({ path: 'synthetic-only' }) };
+    expect(after(lost, 'conventional')).toMatch(/did not keep its VF/);
   });
 
   it('of a driver that cannot say what goes on in it is judged by the rest', () => {
     const { vitals: _, ...silent } = back;
-    expect(canaryFailure({ before, back, baked: silent, version: '2.0.0' })).toBeNull();
+    expect(
+      canaryFailure({ before, back, baked: silent, version: '2.0.0', mode: 'modified' }),
+    ).toBeNull();
   });
 });

@@ -28,7 +28,8 @@ it.each<[VmStep, FailureType, WayBack, WayBack]>([
   ['powerOnRestore', 'RecordUnreadable', 'retreat', 'strand'],
   ['powerOnRestore', 'HostStepFailed', 'retreat', 'strand'],
   ['createVpciBus', 'HostStepFailed', 'retreat', 'detach'],
-  ['restoreVm', 'SuccessorEnded', 'retreat', 'strand'],
+  ['restoreVm', 'SuccessorEnded', 'retreat', 'retreat'],
+  ['createVpciBus', 'SuccessorEnded', 'retreat', 'retreat'],
   ['resumeSyntheticAdapter', 'HostStepFailed', 'retreat', 'recreateAdapter'],
   ['resumeVm', 'Refused', 'retreat', 'strand'],
   // A fault of the VF itself is no better on the old version.
@@ -41,8 +42,9 @@ it.each<[VmStep, FailureType, WayBack, WayBack]>([
   expect(wayBack(step, type, 'taken')).toBe(then);
 });
 
-it('a process that ended is followed by another one, once, where there is no other version', () => {
+it('a process that ended is followed by another one, also where there is no other version, but not for ever', () => {
   expect(wayBack('restoreVm', 'SuccessorEnded', 'none')).toBe('retreat');
+  expect(wayBack('restoreVm', 'SuccessorEnded', 'spent')).toBe('strand');
   expect(wayBack('powerOnRestore', 'RecordUnreadable', 'none')).toBe('strand');
 });
 

@@ -7,7 +7,7 @@ import { Suite, ending, type Ended } from '../support/suite';
 
 let suite: Suite;
 beforeAll(async () => {
-  suite = await Suite.on({ vms: 4 }, 21);
+  suite = await Suite.on({ vms: 4 }, 24);
 });
 afterAll(() => suite.stop());
 
@@ -136,6 +136,43 @@ describe('the update is bad', () => {
       expect(tried).toBeGreaterThanOrEqual(800);
     },
   );
+
+  test.concurrent(
+    'processes of both versions end under it: a third one brings the VM back',
+    async () => {
+      const dies = { vmId: 'vm-01', step: 'restoreVm', kind: 'successor-dies', times: 2 } as const;
+      const ended = await suite.fails('serviceHost', wish([dies]));
+      expect(ended.type).toBe('HostNotUpdated');
+      expectKept(resultOf(ended));
+    },
+  );
+
+  test.concurrent(
+    'the VF of the canary goes, and then its process: no other VM is touched',
+    async () => {
+      const input = wish([
+        { vmId: 'vm-01', step: 'powerOnRestore', kind: 'vf-gone' },
+        { vmId: 'vm-01', step: 'restoreVm', kind: 'successor-dies' },
+      ]);
+      const ended = await suite.fails('serviceHost', input);
+      expect(ended.type).toBe('HostNotUpdated');
+      const [canary] = resultOf(ended).vms;
+      expect(canary?.facts).toMatchObject({
+        running: true,
+        path: 'reattached',
+        stackVersion: '1.0.0',
+      });
+      expect(blackoutsOf(input.hostId)).toEqual([1, 0, 0, 0]);
+    },
+  );
+
+  test.concurrent('a canary that lost its VF is none to follow', async () => {
+    const input = wish([{ vmId: 'vm-01', step: 'powerOnRestore', kind: 'vf-gone' }]);
+    const ended = await suite.fails('serviceHost', input);
+    expect(ended.type).toBe('HostMixed');
+    expect(ended.message).toContain('vm-01, a canary, did not keep its VF: reattached');
+    expect(blackoutsOf(input.hostId)).toEqual([1, 0, 0, 0]);
+  });
 
   test.concurrent(
     'a canary that hangs stops it there; the way back takes only that VM',

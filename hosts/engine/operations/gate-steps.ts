@@ -13,6 +13,7 @@ import {
   memberOf,
   takeTurn,
   updateDueByMs,
+  whyNot,
 } from '../gates';
 import type { Operations } from '../operation';
 import type { GateStep, Port } from '../port';
@@ -26,7 +27,8 @@ const refuseAborted = ({ host, vm }: CoreObjects, what: 'pause' | 'cross'): void
   const of = vm.lease?.servicing ?? servicing.generation;
   // In a rolling run a VM whose turn it is goes on: no other waits for it.
   if (of === servicing.generation && hasTurn(servicing, vm.vmId)) return;
-  const why = of === servicing.generation ? servicing.aborted : 'its run was taken over';
+  const isOfRun = of === servicing.generation;
+  const why = isOfRun ? whyNot(servicing, vm.vmId) : 'its run was taken over';
   if (why !== null)
     throw new HoldfastError('BarrierBroken', `${vm.vmId} does not ${what}: ${why}.`);
 };
@@ -40,8 +42,8 @@ const isOfRun = ({ host: { servicing }, vm }: CoreObjects, generation: number): 
 /** The run was stopped before this VM was paused: it is not saved any more, whether or not its save's run is there to say so. */
 function neverSaved(o: CoreObjects, isRunning: boolean): boolean {
   const servicing = memberOf(o);
-  if (servicing?.aborted == null || servicing.crossed || !isRunning) return false;
-  return !hasTurn(servicing, o.vm.vmId);
+  if (servicing === undefined || servicing.crossed || !isRunning) return false;
+  return whyNot(servicing, o.vm.vmId) !== null && !hasTurn(servicing, o.vm.vmId);
 }
 
 /** The steps of a VM that wait for the others of its servicing run, whatever hypervisor they have. */

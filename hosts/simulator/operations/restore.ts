@@ -66,17 +66,20 @@ const successorRuns = ({ vm }: Objects): string | undefined =>
     ? 'the successor runs already'
     : undefined;
 
+const isOfRightVersion = (o: Objects): boolean =>
+  o.vm.successor?.workerProcess.version === versionToBe(o);
+
 const successorVdevs = ({ vm }: Objects) => Object.values(vm.successor?.vdevs ?? {});
 
 export const initializeSyntheticAdapter: StepOperation<'initializeSyntheticAdapter'> = {
   preparation: true,
   notApplicable: successorRuns,
   inPlace: (o) =>
-    o.vm.successor !== null && successorVdevs(o).every(({ state }) => state !== 'Created'),
+    isOfRightVersion(o) && successorVdevs(o).every(({ state }) => state !== 'Created'),
   effect: (c) =>
     c.run('VDEV.Initialize', (o) => {
       refuseEndedSuccessor(o);
-      if (o.vm.successor === null) prepareSuccessor(o);
+      if (!isOfRightVersion(o)) prepareSuccessor(o);
       for (const next of successorVdevs(o)) if (next.state === 'Created') vdev.initialize(next);
       const process = o.vm.successor?.workerProcess;
       return { workerProcess: process?.number, version: process?.version };

@@ -219,10 +219,13 @@ export const coldStartVm: StepOperation<'coldStartVm'> = {
     c.run('VMWP.Start', (o) => {
       const { vm, host } = o;
       startCold(vm.partition);
+      const byDefault = host.versions.vmWorkerProcess;
+      // What starts anew gets no version that was not verified on this VM.
+      if (vm.workerProcess.version !== byDefault) endWorkerProcess(vm);
       if (vm.workerProcess.state !== 'running') {
         host.nextWorkerProcess += 1;
         vm.workerProcess = {
-          ...prepareWorkerProcess(host.nextWorkerProcess, host.versions.vmWorkerProcess),
+          ...prepareWorkerProcess(host.nextWorkerProcess, byDefault),
           state: 'running',
         };
         vm.successor = null;

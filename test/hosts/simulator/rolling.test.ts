@@ -502,6 +502,195 @@ describe('the dead-man', () => {
   });
 });
 
+describe('a process that ends before it has brought its VM back', () => {
+  it.each(AFTER_GATE)(
+    'at %s of a lone restore is followed by another, by the dead-man',
+    async (step) => {
+      use(1);
+      await (await VmRun.save(fleet)).performAll(SAVE);
+      const restore = await VmRun.restore(fleet, 'vm-01', {
+        faults: [fault(step, 'successor-dies')],
+      });
+      await expect(restore.performAll(RESTORE)).rejects.toMatchObject({ type: 'SuccessorEnded' });
+      await rescued();
+      await expectKept('vm-01', '1.0.0');
+      await fleet.expectUnharmed();
+    },
+  );
+
+  it('of the dead-man’s own restore is followed by another, and not for ever', async () => {
+    use(2);
+    const host = await arm([
+      fault('restoreVm', 'successor-dies', { times: 2 }),
+      fault('restoreVm', 'successor-dies', { vmId: 'vm-02', times: 1_000 }),
+    ]);
+    await down(host, 'vm-01');
+    await rescued();
+    await expectKept('vm-01', '1.0.0');
+    fleet.store.updateHost('host-01', ({ host: { servicing: run } }) => {
+      if (run !== null) run.aborted = null;
+    });
+    await down(host, 'vm-02');
+    await rescued('vm-02', 'stranded');
+    expect((await fleet.facts('vm-02')).facts.path).toBe('stranded');
+  });
+
+  /** By the dead-man, at once. */
+  async function rescued(vmId = 'vm-01', phase = 'running'): Promise<void> {
+    fleet.change(({ vm }) => void (vm.deadlineMs = 1), vmId);
+    const stop = new AbortController();
+    const watching = new DeadMan(fleet.hosts, () => undefined).watch(stop.signal);
+    for (const until = Date.now() + 30_000; ; await settledSoon(10)) {
+      const seen = await fleet.facts(vmId);
+      if (seen.phase === phase && seen.holder === null) break;
+      if (Date.now() > until) throw new Error(`${vmId} is ${seen.phase}`);
+    }
+    stop.abort();
+    await watching;
+  }
+});
+
+describe('nothing is left of a run that is over', () => {
+  it('a VM that was not let pause is saved alone, with no successor of the new version', async () => {
+    use(1);
+    const host = await arm();
+    const restore = await VmRun.restore(fleet, 'vm-01', { parent: host.holder });
+    await restore.performAll(PREPARE_RESTORE.filter((s) => s !== 'awaitUpdate'));
+    const waiting = restore.perform('awaitUpdate');
+    await settledSoon();
+    await fleet.hosts.abortServicing(host.call, 'for the test');
+    expect(await waiting).toMatchObject({ reason: 'saveUndone' });
+    await fleet.hosts.releaseHost(host.call);
+    const lone = await VmRun.save(fleet, 'vm-01', { holder: { workflowId: 'lone', runId: 'x' } });
+    await lone.performAll(SAVE);
+    await (await VmRun.restore(fleet)).performAll(RESTORE);
+    await expectKept('vm-01', '1.0.0');
+  });
+
+  it('a VM that it left dark comes back on its own version when a person restores it', async () => {
+    use(1);
+    const host = await arm();
+    const { restore } = await down(host);
+    await fleet.hosts.releaseHost(host.call);
+    const by = { holder: { workflowId: 'lone', runId: 'x' }, takeOverFrom: restore.holder };
+    await (await VmRun.restore(fleet, 'vm-01', by)).performAll(RESTORE);
+    await expectKept('vm-01', '1.0.0');
+  });
+
+  it('the next run of the host knows nothing of its versions', async () => {
+    use(1);
+    const host = await arm();
+    await VmRun.restore(fleet, 'vm-01', { parent: host.holder });
+    expect(fleet.objects().vm.versions).toEqual({
+      target: '2.0.0',
+      fallback: '1.0.0',
+      retreated: false,
+    });
+    await fleet.hosts.releaseHost(host.call);
+    await HostRun.arm(fleet, {}, { workflowId: 'next', runId: 'run' });
+    expect(fleet.objects().vm.versions).toBeUndefined();
+  });
+});
+
+it('a VM that is started cold after the new version had claimed it gets the default all the same', async () => {
+  use(2);
+  const host = await arm();
+  const { restore } = await down(host);
+  await restore.perform('powerOnRestore');
+  fleet.change(({ vm }) => void (vm.partition.state = 'gone'));
+  await expect(restore.perform('restoreVm')).rejects.toMatchObject({ type: 'VmStateLost' });
+  await restore.fence('recover');
+  await restore.performAll(['coldStartVm', 'resumeVm']);
+  expect(await versions()).toEqual(['1.0.0', '1.0.0']);
+});
+
+describe('a VM that its run leaves as it is', () => {
+  it('because its restore has failed is not saved by a save that begins later', async () => {
+    use(1);
+    const host = await arm([], { rolling: { onSaveFailure: 'continue' } });
+    const restore = await VmRun.restore(fleet, 'vm-01', { parent: host.holder });
+    await restore.perform('initializeSyntheticAdapter');
+    await restore.fence('undo');
+    await restore.performAll([...UNDO_SAVE, 'enableOptimizations', 'endOperation']);
+    const save = await VmRun.save(fleet, 'vm-01', { parent: host.holder });
+    await save.perform('disableOptimizations');
+    await expect(save.perform('awaitPause')).rejects.toMatchObject(
+      failsAs('BarrierBroken', /its save or its restore has failed already/),
+    );
+  });
+
+  it('because its save has failed is not waited for by a restore that begins later', async () => {
+    use(1);
+    const host = await arm([], { rolling: { onSaveFailure: 'continue' } });
+    const save = await VmRun.save(fleet, 'vm-01', { parent: host.holder });
+    await save.performAll(['disableOptimizations', 'pauseVm']);
+    await save.fence('undo');
+    await save.performAll([...UNDO_SAVE, 'enableOptimizations', 'endOperation']);
+    const restore = await VmRun.restore(fleet, 'vm-01', { parent: host.holder });
+    await restore.performAll(PREPARE_RESTORE.filter((s) => s !== 'awaitUpdate'));
+    expect(await restore.perform('awaitUpdate')).toMatchObject({ reason: 'saveUndone' });
+  });
+
+  it('a turn that nobody has taken yet is given back when the run is stopped', async () => {
+    use(2);
+    const host = await arm();
+    const { save, restore } = await host.begin('vm-01');
+    await restore.performAll(PREPARE_RESTORE.filter((s) => s !== 'awaitUpdate'));
+    const waiting = restore.perform('awaitUpdate');
+    await save.performAll(['disableOptimizations', 'awaitPause']);
+    expect(servicing().turns).toHaveLength(1);
+    await fleet.hosts.abortServicing(host.call, 'for the test');
+    expect(servicing().turns).toEqual([]);
+    expect(await waiting).toMatchObject({ reason: 'saveUndone' });
+    await save.performAll(upTo(IN_SERVICING_SAVE.slice(2), 'crossPointOfNoReturn'));
+    await expect(save.perform('crossPointOfNoReturn')).rejects.toMatchObject({
+      type: 'BarrierBroken',
+    });
+  });
+});
+
+it('no more VMs are dark than may be, and a stranded one is no more in the way', async () => {
+  use(6, { adapters: 'mixed' });
+  const host = await arm([], { rolling: { parallelism: 1 } });
+  // They share no PF: vm-01 has its VF of pf-0, vm-05 of pf-1.
+  const { save, restore } = await host.begin('vm-01');
+  await restore.performAll(PREPARE_RESTORE.filter((s) => s !== 'awaitUpdate'));
+  void restore.perform('awaitUpdate').catch(() => undefined);
+  await save.performAll(upTo(IN_SERVICING_SAVE, 'crossPointOfNoReturn'));
+  const passed = jest.fn();
+  const other = await host.begin('vm-05');
+  await other.restore.performAll(PREPARE_RESTORE.filter((s) => s !== 'awaitUpdate'));
+  void other.restore.perform('awaitUpdate').catch(() => undefined);
+  await other.save.perform('disableOptimizations');
+  const pausing = other.save.perform('awaitPause').then(passed);
+  await settledSoon();
+  expect(passed).not.toHaveBeenCalled();
+  expect(save.lease.canRetreat).toBe(false);
+  await save.performAll(IN_SERVICING_SAVE.slice(IN_SERVICING_SAVE.indexOf('crossPointOfNoReturn')));
+  await restore.fence('recover');
+  await restore.perform('strandVm');
+  await pausing;
+});
+
+it('what the new version had restored counts as not restored', async () => {
+  use(1);
+  const host = await arm();
+  const { restore } = await down(host);
+  await restore.performAll(upTo(AFTER_GATE, 'resumeVm'));
+  expect(fleet.objects().adapter.nic.restored).not.toEqual([]);
+  await restore.fence('recover');
+  await restore.perform('retreatToOldStack');
+  const { vm, adapter } = fleet.objects();
+  expect([vm.vmStateRestored, adapter.vfStateRestored, adapter.nic.restored]).toEqual([
+    false,
+    false,
+    [],
+  ]);
+  expect(adapter.vpci.interface).toEqual({ state: 'none', madeBy: null });
+  expect(vm.partition).toMatchObject({ state: 'preserved', custodian: 'hypervisor' });
+  expect(vm.record).toMatchObject({ state: 'committed', claimedBy: null });
+});
+
 it('a guest that reboots between the canary and its own turn gets the default, and its turn all the same', async () => {
   use(2);
   const host = await arm();
