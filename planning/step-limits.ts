@@ -7,7 +7,7 @@ const DARK_ATTEMPT_MS = 2_000;
 /** Before the mark an attempt that hangs costs every VM of the host its time. A conventional save writes all memory. */
 const SAVE_ATTEMPT_MS = 1_000;
 /** Before the mark a save that keeps failing is given up this long after its first failed attempt, and undone. */
-const SAVE_FAILING_MS = 500;
+const SAVE_FAILING_MS = 400;
 /** A cold start boots a guest. */
 const COLD_START_MS = 120_000;
 /** After the point of no return every step gets at least this long: the shortest way forward still needs its steps. */

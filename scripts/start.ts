@@ -175,7 +175,8 @@ async function updateHosts(
       // An exercise is meant for every host, whatever comes of it.
       ...(faults.length === 0 ? {} : { canary: 0, failureLimit: '100%' }),
     },
-    servicing: { mode, holdMode, onCannotKeep, blackoutBudget },
+    // Long enough to see that a simulated canary goes on.
+    servicing: { mode, holdMode, onCannotKeep, blackoutBudget, rolling: { bakeFor: '300ms' } },
     faults: Object.fromEntries(hostIds.map((hostId) => [hostId, faults])),
   };
   return client.withAbortSignal(signal, async () => {

@@ -13,21 +13,21 @@ const dark = (more: Partial<Darkness> = {}): Darkness => ({
 
 it.each([
   // A tenth, or 1,200 ms where that is more, is left for the undo, which must end before the dead-man acts.
-  ['of a save', dark(), { attemptMs: 1_000, latestDarkMs: 8_800, failingMs: 500 }],
+  ['of a save', dark(), { attemptMs: 1_000, latestDarkMs: 8_800, failingMs: 400 }],
   [
     'with a large budget',
     dark({ budgetMs: 30_000 }),
-    { attemptMs: 1_000, latestDarkMs: 27_000, failingMs: 500 },
+    { attemptMs: 1_000, latestDarkMs: 27_000, failingMs: 400 },
   ],
   [
     'with a budget beyond the hard limit',
     dark({ budgetMs: 90_000 }),
-    { attemptMs: 1_000, latestDarkMs: 27_000, failingMs: 500 },
+    { attemptMs: 1_000, latestDarkMs: 27_000, failingMs: 400 },
   ],
   [
     'with the smallest budget',
     dark({ budgetMs: 100 }),
-    { attemptMs: 100, latestDarkMs: 60, failingMs: 500 },
+    { attemptMs: 100, latestDarkMs: 60, failingMs: 400 },
   ],
   [
     'after the point of no return, where a step that keeps failing has nothing to be given up for',
@@ -66,7 +66,7 @@ it('who waits at the barrier waits longer than the VM it waits for can fail, in 
   const barrier = stepLimits('crossPointOfNoReturn', dark());
   const save = stepLimits('saveVm', dark());
   expect(barrier.latestDarkMs).toBeGreaterThan((save.latestDarkMs ?? Infinity) + 500);
-  expect(barrier).toEqual({ latestDarkMs: 9_700, failingMs: 500 });
+  expect(barrier).toEqual({ latestDarkMs: 9_700, failingMs: 400 });
 });
 
 it('a dark step of a VM that runs is a light one', () => {
