@@ -6,6 +6,7 @@ import { stepsOf } from '../../scripts/replay/steps';
 import { required } from '../support/required';
 import { Suite } from '../support/suite';
 import { ReportScript } from './report-script';
+import { time } from '../../scripts/report/figures';
 
 const ROOT = join(__dirname, '..', '..');
 
@@ -61,7 +62,7 @@ describe('the report of a failed run on a server', () => {
   it('has the numbers that a replay has', () => {
     expect(replayed.blackouts).toHaveLength(2);
     for (const { ms } of replayed.blackouts) {
-      expect(text).toContain(`>${(ms / 1000).toFixed(2)} s</a>`);
+      expect(text).toContain(`>${time(ms)}</a>`);
     }
     const rows = text.split('<tr>');
     const steps = replayed.children.flatMap((child) => ('steps' in child ? child.steps : []));
