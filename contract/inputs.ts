@@ -27,7 +27,7 @@ export const COMPONENTS = [
 ] as const;
 export type Component = (typeof COMPONENTS)[number];
 
-/** Whether each VM has one of its own, so that it is updated VM by VM. All else the VMs of a host share: it takes all of them dark. */
+/** Whether each VM has a component of this kind of its own. If so it is updated VM by VM; if not, while all VMs are dark together. */
 export const isPerVm = (component: Component): boolean => component === 'vmWorkerProcess';
 
 /** No VM may be planned to be dark for longer than this. */

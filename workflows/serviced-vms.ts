@@ -24,7 +24,7 @@ export class ServicedVms {
     private readonly stopHost: (reason: string) => Promise<unknown>,
   ) {}
 
-  /** The restore is started before the save, so that it is prepared and waits when the VM goes down. Ends when both have ended. */
+  /** Starts the restore before the save: it must be prepared when the VM goes down. Ends when both runs have ended. */
   async service(vmId: string): Promise<void> {
     const restore = this.#follow(vmId, 'restore', startRestore(this.hostId, vmId));
     await Promise.all([restore, this.#follow(vmId, 'save', startSave(this.hostId, vmId))]);

@@ -189,7 +189,7 @@ function unsignedWebhooks(
   ];
 }
 
-/** Whatever became of it otherwise: what runs the new version because of this run can be taken back, and so can some of its VMs. */
+/** Whether a roll-back has something to do there: this run gave the host, or some of its VMs, the new version. */
 const hasNewVersion = (
   { vmsUpdated, versionBefore, versionAfter }: KeptHost,
   version: string,

@@ -1,15 +1,57 @@
 import { HoldfastError } from '../../contract/failures';
 import type { VmStep } from '../../contract/steps';
 import { nextVersion } from '../engine/gates';
+import { wrongWith } from '../engine/operations/update';
 import { handPartitionTo } from './devices/hypervisor-partition';
 import { vfOf } from './devices/physical-function';
+import * as vdev from './devices/synthetic-network-adapter';
+import { prepareWorkerProcess } from './devices/vm-worker-process';
 import { eachAdapter } from './operations/each-adapter';
-import type { Objects, VmState } from './state';
+import { startStack } from './start-stack';
+import type { Objects, Successor, VmState } from './state';
 
 /**
  * The process that takes a VM over: prepared before the pause, the VM's own from the claim of its record on. Until
  * `resumeVm` consumes the record nothing is lost with it, since the hypervisor keeps the partition.
  */
+
+export const versionToBe = ({ vm }: Objects) => nextVersion(vm, vm.workerProcess.version);
+
+/** A worker process of the version that is wanted, which is asked what it is before anything depends on it. */
+export function prepareSuccessor(o: Objects): Successor {
+  const { vm, host } = o;
+  const wanted = versionToBe(o);
+  host.nextWorkerProcess += 1;
+  const before = vm.workerProcess.version;
+  const wrong =
+    wanted === before
+      ? undefined
+      : wrongWith(
+          startStack(host, 'vmWorkerProcess', { before, now: wanted }),
+          'vmWorkerProcess',
+          wanted,
+        );
+  if (wrong !== undefined)
+    throw new HoldfastError('UpdateFailed', `${vm.vmId} has no successor: ${wrong}.`);
+  vm.successor = {
+    workerProcess: prepareWorkerProcess(host.nextWorkerProcess, wanted),
+    vdevs: Object.fromEntries(
+      vm.adapters.map(({ adapterId }) => [adapterId, vdev.createAdapter()]),
+    ),
+  };
+  return vm.successor;
+}
+
+/** One that has all that it needs to take the VM over at once. */
+export function prepareReadySuccessor(o: Objects): void {
+  for (const next of Object.values(prepareSuccessor(o).vdevs)) {
+    vdev.initialize(next);
+    vdev.finishReservingResources(next);
+  }
+}
+
+export const isOfRightVersion = (o: Objects): boolean =>
+  o.vm.successor?.workerProcess.version === versionToBe(o);
 
 const successorOf = ({ vm }: Objects) =>
   vm.record?.state === 'claimed' ? vm.workerProcess : vm.successor?.workerProcess;
@@ -65,10 +107,10 @@ export function refuseUnfitSuccessor(o: Objects): void {
   if (vm.versions === undefined) return;
   refuseEndedSuccessor(o);
   const { successor, record, vmId } = vm;
-  const wanted = nextVersion(vm, vm.workerProcess.version);
-  if (successor?.workerProcess.version !== wanted) {
+  if (!isOfRightVersion(o)) {
     const is =
       successor === null ? 'has no successor' : `has one of ${successor.workerProcess.version}`;
+    const wanted = versionToBe(o);
     throw new HoldfastError('Refused', `${vmId} cannot cross: it ${is}, not of ${wanted}.`);
   }
   for (const of of eachAdapter(o)) {

@@ -149,3 +149,14 @@ test('without "migrate" nothing is looked for, and empty hosts are left out', ()
     ['h1', 'blocked'],
   ]);
 });
+
+test('what a VM runs decides where it may go, not what its host has by default', () => {
+  const ahead = { ...vm('vm-1'), stackVersion: '2.0.0' };
+  const { refused } = plan({ h1: { vms: [ahead] }, spare: {} });
+  expect(refused).toMatchObject([
+    {
+      hostId: 'h1',
+      reason: expect.stringContaining('cannot read the state of a VM that runs on 2.0.0'),
+    },
+  ]);
+});

@@ -10,64 +10,24 @@ import {
   connectDevice,
   createBusInterface,
 } from '../devices/vpci-vsp';
-import {
-  custodianName,
-  prepareWorkerProcess,
-  startWorkerProcess,
-} from '../devices/vm-worker-process';
+import { custodianName, startWorkerProcess } from '../devices/vm-worker-process';
 import { identityOf } from '../identity';
 import { refused } from '../../engine/refused';
-import { nextVersion } from '../../engine/gates';
-import { wrongWith } from '../../engine/operations/update';
-import { startStack } from '../start-stack';
-import type { AdapterObjects, Objects, Successor } from '../state';
-import { refuseEndedSuccessor } from '../successor';
+import type { AdapterObjects, Objects } from '../state';
+import {
+  isOfRightVersion,
+  prepareSuccessor,
+  refuseEndedSuccessor,
+  versionToBe,
+} from '../successor';
 import { ofEachAdapter, runOnEach, type AdapterOperation } from './each-adapter';
 import type { AdapterCommandRunner, StepOperation } from './operation';
 import { isRunning, noVfToRestore, recordOf } from './saved-vm';
-
-const versionToBe = ({ vm }: Objects) => nextVersion(vm, vm.workerProcess.version);
-
-/** A worker process of the version that is wanted, which is asked what it is before anything depends on it. */
-export function prepareSuccessor(o: Objects): Successor {
-  const { vm, host } = o;
-  const wanted = versionToBe(o);
-  host.nextWorkerProcess += 1;
-  const before = vm.workerProcess.version;
-  const wrong =
-    wanted === before
-      ? undefined
-      : wrongWith(
-          startStack(host, 'vmWorkerProcess', { before, now: wanted }),
-          'vmWorkerProcess',
-          wanted,
-        );
-  if (wrong !== undefined)
-    throw new HoldfastError('UpdateFailed', `${vm.vmId} has no successor: ${wrong}.`);
-  vm.successor = {
-    workerProcess: prepareWorkerProcess(host.nextWorkerProcess, wanted),
-    vdevs: Object.fromEntries(
-      vm.adapters.map(({ adapterId }) => [adapterId, vdev.createAdapter()]),
-    ),
-  };
-  return vm.successor;
-}
-
-/** One that has all that it needs to take the VM over at once. */
-export function prepareReadySuccessor(o: Objects): void {
-  for (const next of Object.values(prepareSuccessor(o).vdevs)) {
-    vdev.initialize(next);
-    vdev.finishReservingResources(next);
-  }
-}
 
 const successorRuns = ({ vm }: Objects): string | undefined =>
   vm.record?.state === 'claimed' && vm.workerProcess.state === 'running'
     ? 'the successor runs already'
     : undefined;
-
-const isOfRightVersion = (o: Objects): boolean =>
-  o.vm.successor?.workerProcess.version === versionToBe(o);
 
 const successorVdevs = ({ vm }: Objects) => Object.values(vm.successor?.vdevs ?? {});
 

@@ -18,10 +18,10 @@ import { custodianName, prepareWorkerProcess } from '../devices/vm-worker-proces
 import { markRetreated } from '../../engine/gates';
 import { refused } from '../../engine/refused';
 import type { AdapterObjects, Objects } from '../state';
-import { endWorkerProcess } from '../successor';
+import { endWorkerProcess, prepareReadySuccessor } from '../successor';
 import { eachAdapter, ofEachAdapter, runOnEach } from './each-adapter';
 import type { AdapterCommandRunner, CommandRunner, StepOperation } from './operation';
-import { checkIdentity, prepareReadySuccessor } from './restore';
+import { checkIdentity } from './restore';
 import { noVfToRestore, recordOf } from './saved-vm';
 
 /** Before the point of no return a save is undone instead: nothing need be lost. */
